@@ -1,0 +1,1 @@
+"""tsstore: an embedded, columnar time-series store for market data."""

@@ -1,0 +1,242 @@
+"""The one interface of a store, whichever way it was reached.
+
+`tsstore.open(path)` (embedded) and `tsstore.connect(url)` (over RPC) return objects with these
+methods, the same results and the same exceptions. Plugins, the backfiller and the command line see
+nothing but this, so they run beside the files or far from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from tsstore.columns import Columns
+    from tsstore.schema import Schema
+    from tsstore.times import TimeLike
+
+#: What `write` takes: Columns, a mapping of name to array, a structured numpy array, a pandas or
+#: polars DataFrame, or anything with an Arrow C stream.
+TableLike: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Write:
+    """Upsert (fixed buckets) or append (variable buckets) rows.
+
+    Attributes:
+        key: the bucket; created from `schema`, or from the columns, when it is not there.
+        data: the rows, in any order.
+        schema: what a new bucket is created with; an existing one keeps its own.
+        variable: kind of a new bucket when no schema is given.
+    """
+
+    key: str
+    data: TableLike
+    schema: Schema | None = None
+    variable: bool = False
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Delete the rows from `start` to `end` (both included), then write these.
+
+    Attributes:
+        key: the bucket, created like for `Write`.
+        start: first instant that is deleted.
+        end: last instant that is deleted.
+        data: the rows to write; they may lie outside the deleted range.
+        schema: see `Write`.
+        variable: see `Write`.
+    """
+
+    key: str
+    start: TimeLike
+    end: TimeLike
+    data: TableLike
+    schema: Schema | None = None
+    variable: bool = False
+
+
+@dataclass(frozen=True)
+class WriteTable:
+    """Rows of many symbols at once: a cross-section.
+
+    Attributes:
+        group: `timeframe/attribute group`, such as `1Min/OHLCV`.
+        data: a table with a column `Symbol` (text) besides the time and the data columns; rows of
+            one symbol keep their order.
+        schema: see `Write`.
+        variable: see `Write`.
+    """
+
+    group: str
+    data: TableLike
+    schema: Schema | None = None
+    variable: bool = False
+
+
+Operation: TypeAlias = Write | Replace | WriteTable
+
+
+@dataclass(frozen=True)
+class BucketInfo:
+    """What is known of a bucket without reading its rows.
+
+    Attributes:
+        key: its name.
+        schema: its columns.
+        first_ns: instant of the first row, nanoseconds since 1970 UTC; None when it has no rows.
+        last_ns: instant of the last row; None when it has no rows.
+        rows: rows stored; replaced rows not yet compacted count twice, so this is an upper bound.
+    """
+
+    key: str
+    schema: Schema
+    first_ns: int | None = field(default=None)
+    last_ns: int | None = field(default=None)
+    rows: int = 0
+
+
+class StoreApi(Protocol):
+    """A store of buckets.
+
+    A call that writes is one unit: it is on disk in whole when it returns, and after a crash it is
+    there in whole or not at all. Times are anything `tsstore.times.to_ns` takes; `tz` is the zone
+    of those that carry none, and of the frames made from the result.
+    """
+
+    @overload
+    def read(
+        self,
+        key: str,
+        group: None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns: ...
+
+    @overload
+    def read(
+        self,
+        key: Sequence[str] | str,
+        group: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> dict[str, Columns]: ...
+
+    def read(
+        self,
+        key: str | Sequence[str],
+        group: str | None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns | dict[str, Columns]:
+        """Rows between `start` and `end`, both included, ascending in time.
+
+        Args:
+            key: a bucket key; or, for a mapping of key to rows, a list of symbols together with
+                `group`, or a pattern such as `A*/1Min/OHLCV`.
+            group: `timeframe/attribute group` when `key` holds symbols.
+            start: first instant; a fixed bucket returns the whole slot that holds it.
+            end: last instant.
+            tz: zone of times without one, and of the frames made from the result.
+            limit: at most this many rows of each bucket: the last ones of the range.
+            from_start: with `limit`, the first ones instead.
+            columns: only these columns, in this order; unknown names are an error here.
+
+        A timeframe that is not stored is computed from the coarsest stored one that divides it.
+        Of a list or a pattern, symbols that do not exist are left out.
+
+        Raises:
+            NotFoundError: no bucket of that name, or none of the list or pattern.
+            InvalidArgumentError: a key, time, column or number that cannot be right.
+            CorruptionError: the rows cannot be read as they were written.
+        """
+        ...
+
+    def write(
+        self, key: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write rows to one bucket; returns how many were given.
+
+        Fixed buckets keep one row per slot, the last written. Columns are matched by name. A bucket
+        that is not there is created with `schema`, or with the columns of the data.
+
+        Raises:
+            SchemaMismatchError: other columns than the bucket has, or values that do not fit.
+            StorageError: the disk refused; nothing was written.
+        """
+        ...
+
+    def write_many(self, batches: Mapping[str, TableLike]) -> int:
+        """Write several buckets as one atomic unit; returns the number of rows."""
+        ...
+
+    def write_table(
+        self, group: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write a cross-section: `data` has a column `Symbol`, `group` is `1Min/OHLCV`."""
+        ...
+
+    def replace(
+        self,
+        key: str,
+        start: TimeLike,
+        end: TimeLike,
+        data: TableLike,
+        *,
+        schema: Schema | None = None,
+    ) -> int:
+        """Delete a range, both ends included, and write these rows, as one atomic unit."""
+        ...
+
+    def commit(self, operations: Iterable[Operation]) -> int:
+        """Carry out several operations, in order, as one atomic unit; returns rows written."""
+        ...
+
+    def create(self, key: str, schema: Schema) -> None:
+        """Create an empty bucket. Raises AlreadyExistsError if it is there."""
+        ...
+
+    def destroy(self, key: str) -> None:
+        """Remove a bucket and its rows. Raises NotFoundError if it is not there."""
+        ...
+
+    def list(self, pattern: str = "*/*/*") -> list[str]:
+        """Keys of the buckets that match, sorted."""
+        ...
+
+    def info(self, key: str) -> BucketInfo:
+        """Schema, first and last instant of a bucket. Raises NotFoundError."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; written rows are on disk already."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

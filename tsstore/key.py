@@ -1,0 +1,170 @@
+"""Bucket keys `symbol/timeframe/attribute group`, their patterns, and their names on disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tsstore.errors import InvalidKeyError
+from tsstore.timeframe import Timeframe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: What MarketStore appends to a key on the wire: the names of its three parts.
+KEY_CATEGORY = "Symbol/Timeframe/AttributeGroup"
+PART_BYTES_MAX = 128
+
+# '/' ',' and the glob characters have a meaning in requests; ':' is part of real symbols (O:AAPL…).
+_FORBIDDEN = re.compile(
+    r"[\x00-\x1f\x7f/\\,*?\[\]{}\s\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+_PLAIN_ON_DISK = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_=+^")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BucketKey:
+    """The name of a bucket.
+
+    Attributes:
+        symbol: the instrument, case-sensitive (`BCpC` is not `BCPC`).
+        timeframe: the slot length as it was spelled, such as `1Min`.
+        attribute_group: the name of the column set, such as `OHLCV`.
+    """
+
+    symbol: str
+    timeframe: str
+    attribute_group: str
+
+    @staticmethod
+    @lru_cache(maxsize=65536)
+    def parse(text: str) -> BucketKey:
+        """Read `AAPL/1Min/OHLCV`, with or without MarketStore's suffix.
+
+        Raises:
+            InvalidKeyError: not three parts, or a part that is not allowed.
+        """
+        if not isinstance(text, str):
+            raise InvalidKeyError(f"a bucket key is text such as AAPL/1Min/OHLCV, not {text!r}")
+        parts = text.removesuffix(":" + KEY_CATEGORY).split("/")
+        if len(parts) != 3:
+            raise InvalidKeyError(
+                f"bucket key {text!r} has {len(parts)} part(s); "
+                "write symbol/timeframe/attribute group, such as AAPL/1Min/OHLCV"
+            )
+        symbol, timeframe, attribute_group = parts
+        check_part("symbol", symbol)
+        Timeframe.parse(timeframe)
+        check_part("attribute group", attribute_group)
+        return BucketKey(symbol, timeframe, attribute_group)
+
+    def __str__(self) -> str:
+        return f"{self.symbol}/{self.timeframe}/{self.attribute_group}"
+
+
+def check_part(what: str, text: str) -> None:
+    """Refuse a symbol or attribute group that is not allowed. Every name passes here.
+
+    Raises:
+        InvalidKeyError: empty, too long, dots only, or with a character that is not allowed.
+    """
+    if not text or not text.strip("."):
+        raise InvalidKeyError(f"{what} {text!r} is empty or only dots; use a name such as AAPL")
+    bad = _FORBIDDEN.search(text)
+    if bad is not None:
+        raise InvalidKeyError(
+            f"{what} {text!r} holds {bad[0]!r}, which no name may hold; "
+            "blanks, control characters and / \\ , * ? [ ] { } are refused"
+        )
+    if len(text.encode()) > PART_BYTES_MAX:
+        raise InvalidKeyError(
+            f"{what} {text[:20]!r}… is longer than {PART_BYTES_MAX} bytes; use a shorter name"
+        )
+
+
+def name_on_disk(part: str) -> str:
+    """A file name for one part of a key, different for different parts on every file system.
+
+    Capitals, digits and a few signs stay; a small letter `p` becomes `~p`, so that `BCpC` and
+    `BCPC` differ where the file system ignores case; other bytes become `%XX`, and so does a dot
+    in front.
+    """
+    pieces = []
+    for index, character in enumerate(part):
+        if character in _PLAIN_ON_DISK and not (index == 0 and character == "."):
+            pieces.append(character)
+        elif "a" <= character <= "z":
+            pieces.append("~" + character)
+        else:
+            pieces.extend(f"%{byte:02X}" for byte in character.encode())
+    return "".join(pieces)
+
+
+class KeyPattern:
+    """A glob over bucket keys: `A*/1Min/OHLCV`, `*/1Min/*`, `{AAPL,MSFT}/1D/OHLCV`.
+
+    `*` and `?` and `[...]` match within one part of the key; `{a,b}` are alternatives.
+    """
+
+    def __init__(self, text: str) -> None:
+        parts = _split_outside_braces(text.removesuffix(":" + KEY_CATEGORY))
+        if len(parts) != 3:
+            raise InvalidKeyError(
+                f"pattern {text!r} has {len(parts)} part(s); write three, such as */1Min/OHLCV"
+            )
+        self.text = text
+        try:
+            self._match = re.compile("/".join(_translate(part) for part in parts)).fullmatch
+        except re.error:
+            raise InvalidKeyError(f"pattern {text!r} has an unfinished [ or {{") from None
+
+    def matches(self, key: str) -> bool:
+        """Whether a key, written as text, matches."""
+        return self._match(key) is not None
+
+    def filter(self, keys: Iterable[str]) -> list[str]:
+        """The keys that match, in their order."""
+        match = self._match
+        return [key for key in keys if match(key)]
+
+
+def is_pattern(text: str) -> bool:
+    """Whether the text holds a glob character."""
+    return any(character in text for character in "*?[{")
+
+
+def _split_outside_braces(text: str) -> list[str]:
+    return re.split(r"/(?![^{]*\})", text)
+
+
+def _translate(part: str) -> str:
+    out = []
+    index = 0
+    depth = 0
+    while index < len(part):
+        character = part[index]
+        index += 1
+        if character == "*":
+            out.append("[^/]*")
+        elif character == "?":
+            out.append("[^/]")
+        elif character == "[":
+            end = part.find("]", index + 1)
+            if end < 0:
+                raise re.error("unfinished set")
+            body = part[index:end].replace("\\", "\\\\")
+            out.append("[" + ("^" + body[1:] if body[:1] in "!^" else body) + "]")
+            index = end + 1
+        elif character == "{":
+            depth += 1
+            out.append("(?:")
+        elif character == "}" and depth:
+            depth -= 1
+            out.append(")")
+        elif character == "," and depth:
+            out.append("|")
+        else:
+            out.append(re.escape(character))
+    return "".join(out)

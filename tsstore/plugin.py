@@ -1,0 +1,115 @@
+"""The contract of plugins: what they are given and what they must offer.
+
+A **bgworker** has its own life inside the server (a feed, a roll-up). A **trigger** is called after
+rows of matching buckets were committed. Both are classes, found by entry point
+(`tsstore.bgworkers`, `tsstore.triggers`) or as `package.module:Name`:
+
+    class Worker:
+        Config = MyConfig                      # a msgspec.Struct; `config:` of mkts.yml becomes one
+        def __init__(self, context: WorkerContext, config: MyConfig) -> None: ...
+        def run(self) -> None: ...             # returns once context.stop is set, or when done
+
+    class Trigger:
+        Config = MyConfig
+        def __init__(self, context: TriggerContext, config: MyConfig) -> None: ...
+        def fire(self, event: TriggerEvent) -> None: ...
+        def close(self) -> None: ...
+
+A worker whose `run` raises is restarted with a growing pause; `FatalPluginError` says that trying
+again cannot help (a wrong API key), and then it stays down, with the reason on /heartbeat.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tsstore.errors import TsStoreError
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Mapping
+
+    from tsstore.api import StoreApi
+    from tsstore.clock import Clock
+    from tsstore.columns import Columns
+
+
+class FatalPluginError(TsStoreError):
+    """A plugin cannot go on and trying again would not help; the text says what to change."""
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What a bgworker is given.
+
+    Attributes:
+        name: its name in mkts.yml, or the module's.
+        store: where it writes; the same interface as for every user.
+        clock: the only source of time.
+        logger: logs under the worker's name; secrets are masked by the host.
+        stop: set when the server stops; `run` returns within two seconds of it.
+        status: what /heartbeat and /metrics show of the worker; it puts JSON values in.
+        timezone: the zone of mkts.yml.
+    """
+
+    name: str
+    store: StoreApi
+    clock: Clock
+    logger: logging.Logger
+    stop: threading.Event = field(default_factory=threading.Event)
+    status: dict[str, Any] = field(default_factory=dict)
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class TriggerEvent:
+    """Rows that were just committed, all of one timeframe and attribute group.
+
+    Attributes:
+        batches: bucket key to the rows written to it, ascending in time.
+    """
+
+    batches: Mapping[str, Columns]
+
+
+@dataclass(frozen=True)
+class TriggerContext:
+    """What a trigger is given.
+
+    Attributes:
+        name: its module in mkts.yml.
+        store: reads and writes; a write by a trigger fires triggers like any other.
+        clock: the only source of time.
+        logger: logs under the trigger's name.
+        publish: sends one message to the subscribers of /ws: (bucket key, column name to scalar).
+        timezone: the zone of mkts.yml.
+    """
+
+    name: str
+    store: StoreApi
+    clock: Clock
+    logger: logging.Logger
+    publish: Callable[[str, Mapping[str, Any]], None]
+    timezone: str = "UTC"
+
+
+class BgWorker(Protocol):
+    """A plugin with its own life inside the server."""
+
+    def run(self) -> None:
+        """Work until `context.stop` is set."""
+        ...
+
+
+class Trigger(Protocol):
+    """A plugin that is called after rows were committed."""
+
+    def fire(self, event: TriggerEvent) -> None:
+        """Handle the rows; batches of one key come in commit order, at least once."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is under way; the server stops."""
+        ...

@@ -1,0 +1,130 @@
+"""Timeframes: how long a slot of a bucket is, and where its slots begin.
+
+Slots up to hours are multiples of the duration counted from 1970 UTC. Days, weeks, months and years
+are calendar units of a time zone: a day begins at local midnight, a week on Monday, months are
+counted from January of year 0 so that `3M` are quarters, and years from year 0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsstore.errors import InvalidKeyError
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_UNIT_NS = {
+    "Sec": NS_PER_SECOND,
+    "Min": 60 * NS_PER_SECOND,
+    "H": 3600 * NS_PER_SECOND,
+    "D": NS_PER_DAY,
+    "W": 7 * NS_PER_DAY,
+    "M": 31 * NS_PER_DAY,
+    "Y": 366 * NS_PER_DAY,
+}
+_ALIASES = {"S": "Sec", "T": "Min"}
+_GRAMMAR = re.compile(r"([1-9]\d{0,5})(Sec|Min|H|D|W|M|Y|S|T)")
+# 1970-01-01 was a Thursday; Mondays lie four days later.
+_FIRST_MONDAY_NS = 4 * NS_PER_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Timeframe:
+    """A slot length: `1Sec`, `5Min`, `4H`, `1D`, `1W`, `3M`, `1Y`.
+
+    Attributes:
+        count: how many units, at least 1.
+        unit: one of Sec, Min, H, D, W, M, Y.
+    """
+
+    count: int
+    unit: str
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def parse(text: str) -> Timeframe:
+        """Read `5Min`; `S` and `T` are old spellings of `Sec` and `Min`.
+
+        Raises:
+            InvalidKeyError: not a timeframe.
+        """
+        match = _GRAMMAR.fullmatch(text)
+        if match is None:
+            raise InvalidKeyError(
+                f"Unable to get timeframe from key: {text!r} is not a timeframe; write a number "
+                "from 1 and one of Sec, Min, H, D, W, M, Y, such as 1Min"
+            )
+        return Timeframe(int(match[1]), _ALIASES.get(match[2], match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.count}{self.unit}"
+
+    @property
+    def duration_ns(self) -> int:
+        """Length of a slot in nanoseconds; for months and years the longest it can be."""
+        return self.count * _UNIT_NS[self.unit]
+
+    @property
+    def is_calendar(self) -> bool:
+        """Whether slots begin at local midnights, so that a time zone matters."""
+        return self.unit in "DWMY"
+
+    def floor(self, ts: NDArray[np.int64], tz: str = "UTC") -> NDArray[np.int64]:
+        """The start of the slot that holds each instant.
+
+        Args:
+            ts: int64 nanoseconds since 1970 UTC, any order.
+            tz: zone whose midnights bound days, weeks, months and years.
+
+        Returns:
+            int64 nanoseconds since 1970 UTC, same shape.
+        """
+        if not self.is_calendar:
+            return ts - ts % self.duration_ns
+        local = ts + utc_offsets(ts, tz)
+        return local_to_utc(self._floor_local(local), tz)
+
+    def next(self, ts: NDArray[np.int64], tz: str = "UTC") -> NDArray[np.int64]:
+        """The start of the slot after the one that holds each instant."""
+        if not self.is_calendar:
+            return ts - ts % self.duration_ns + self.duration_ns
+        local = self._floor_local(ts + utc_offsets(ts, tz))
+        if self.unit in "DW":
+            return local_to_utc(local + self.duration_ns, tz)
+        months = self._months(local) + self.count * (12 if self.unit == "Y" else 1)
+        return local_to_utc(months.astype("M8[M]").astype("M8[ns]").astype(np.int64), tz)
+
+    def divides(self, other: Timeframe) -> bool:
+        """Whether slots of `other` are made of whole slots of this timeframe."""
+        if self.unit == "W":
+            return other.unit == "W" and other.count % self.count == 0
+        if self.unit in "MY":
+            mine = self.count * (12 if self.unit == "Y" else 1)
+            theirs = other.count * (12 if other.unit == "Y" else 1)
+            return other.unit in "MY" and theirs % mine == 0
+        if self.unit == "D":
+            multiple = other.unit in "DW" and other.duration_ns % self.duration_ns == 0
+            return multiple or (self.count == 1 and other.unit in "MY")
+        if other.unit in "DWMY":  # local days may be 23 or 25 hours and start at any quarter hour
+            return (15 * _UNIT_NS["Min"]) % self.duration_ns == 0 or self == Timeframe(1, "H")
+        return other.duration_ns % self.duration_ns == 0
+
+    def _floor_local(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self.unit == "D":
+            return local - local % self.duration_ns
+        if self.unit == "W":
+            return local - (local - _FIRST_MONDAY_NS) % self.duration_ns
+        return self._months(local).astype("M8[M]").astype("M8[ns]").astype(np.int64)
+
+    def _months(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Months since 1970 of the start of each slot, counted from January of year 0."""
+        months = local.astype("M8[ns]").astype("M8[M]").astype(np.int64)
+        step = self.count * (12 if self.unit == "Y" else 1)
+        return months - (months + 1970 * 12) % step
