@@ -1,0 +1,47 @@
+"""What can go wrong with the vendor's REST service, by what to do about it.
+
+    MassiveError (TsStoreError)
+    ├── ApiKeyError (FatalPluginError)   401: the key is wrong; trying again cannot help
+    ├── NotEntitledError                 403: the plan does not include this range
+    ├── RequestRefusedError              400, 404: the request cannot be right
+    ├── UnavailableError                 429, 5xx, time-outs, resets: still failing after retries
+    ├── BadResponseError                 an answer that is not what was asked for
+    └── StoppedError                     the caller asked to stop while a request was under way
+
+No text of these ever holds the API key, and none holds a URL of another host.
+"""
+
+from __future__ import annotations
+
+from tsstore.errors import TsStoreError
+from tsstore.plugin import FatalPluginError
+
+
+class MassiveError(TsStoreError):
+    """The vendor's service did not give what was asked for."""
+
+    exit_code = 5
+
+
+class ApiKeyError(MassiveError, FatalPluginError):
+    """The service does not know the API key."""
+
+
+class NotEntitledError(MassiveError):
+    """The plan does not include this data; permanent for the range that was asked for."""
+
+
+class RequestRefusedError(MassiveError):
+    """The service says that the request is wrong; permanent for this request."""
+
+
+class UnavailableError(MassiveError):
+    """The service could not be reached, or kept failing; the same request may work later."""
+
+
+class BadResponseError(MassiveError):
+    """The service answered something that cannot be used: too large, not JSON, or in circles."""
+
+
+class StoppedError(MassiveError):
+    """The work was stopped on request."""
