@@ -1,0 +1,388 @@
+"""Anything a user writes, as arrays: mappings, structured arrays, DataFrames, Arrow tables.
+
+What comes out is neither sorted nor fitted to a bucket; `fit` does the latter. Arrays may be views
+into the caller's memory: copy what has to outlive the call.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore import arrow
+from tsstore.columns import Columns
+from tsstore.errors import InvalidArgumentError, SchemaMismatchError
+from tsstore.schema import RecordKind, Schema, cast_column, type_name
+from tsstore.times import array_to_ns
+from tsstore.zones import NS_PER_SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+#: Names of a time column that are understood besides `Epoch`, if they hold datetimes.
+TIME_NAMES = ("ts", "Timestamp", "timestamp", "time", "datetime")
+
+_READY = frozenset(
+    np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8", "?")
+)
+_MARKETSTORE_NAMES = {
+    "i1": "BYTE", "i2": "INT16", "i4": "INT32", "i8": "INT64", "u1": "UINT8", "u2": "UINT16",
+    "u4": "UINT32", "u8": "UINT64", "f4": "FLOAT32", "f8": "FLOAT64", "b1": "BOOL",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows as given by the caller.
+
+    Attributes:
+        ts: int64 nanoseconds since 1970 UTC, shape (rows,), in the order given; a `Nanoseconds`
+            column beside whole seconds is contained.
+        arrays: the other columns, each of shape (rows,), contiguous and little-endian; holds
+            `Nanoseconds` as it was given when `had_nanoseconds`.
+        symbols: the column `Symbol` of a cross-section, else None.
+        had_nanoseconds: whether a `Nanoseconds` column was part of the time.
+    """
+
+    ts: NDArray[np.int64]
+    arrays: dict[str, NDArray[Any]]
+    symbols: list[str] | None = None
+    had_nanoseconds: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def resolved(self, *, variable: bool) -> Table:
+        """The same rows as a bucket of that kind takes them.
+
+        In a variable bucket `Nanoseconds` is part of the time and no column; in a fixed one it is
+        an ordinary column and the time is `Epoch` alone.
+        """
+        if not self.had_nanoseconds:
+            return self
+        if variable:
+            arrays = {name: a for name, a in self.arrays.items() if name != "Nanoseconds"}
+            return replace(self, arrays=arrays, had_nanoseconds=False)
+        epoch = self.ts - self.arrays["Nanoseconds"].astype(np.int64)
+        return replace(self, ts=epoch, had_nanoseconds=False)
+
+
+def read_table(data: Any, *, tz: str | None = None, with_symbol: bool = False) -> Table:
+    """Rows from Columns, a mapping, a structured array, a DataFrame or an Arrow table.
+
+    The time is the column `Epoch` (whole seconds since 1970, with an optional integer
+    `Nanoseconds`; or datetimes of any unit), the DatetimeIndex of a pandas frame, or a datetime
+    column named as in `TIME_NAMES`.
+
+    Args:
+        data: the rows.
+        tz: zone of datetimes that carry none; UTC when absent.
+        with_symbol: take the text column `Symbol` out as `symbols`.
+
+    Raises:
+        InvalidArgumentError: no time, a missing time, columns of different lengths or of more than
+            one dimension, or values no column can hold. The text names the column and row.
+    """
+    columns, aware = _gather(data)
+    symbols = _take_symbols(columns) if with_symbol else None
+    if isinstance(data, Columns):
+        return Table(data.ts, columns, _same_length(symbols, len(data)))
+    time_name = _time_name(columns)
+    times = columns.pop(time_name)
+    ts = array_to_ns(times, None if time_name in aware else tz)
+    arrays = {name: _normalised(name, array) for name, array in columns.items()}
+    for name, array in arrays.items():
+        if len(array) != len(ts):
+            raise InvalidArgumentError(
+                f"column {name!r} has {len(array)} rows and {time_name!r} has {len(ts)}; "
+                "all columns need the same length"
+            )
+    symbols = _same_length(symbols, len(ts))
+    nanoseconds = arrays.get("Nanoseconds")
+    if nanoseconds is None or (times.dtype.kind not in "iuf" and (ts % NS_PER_SECOND).any()):
+        return Table(ts, arrays, symbols)
+    return Table(_plus(ts, nanoseconds), arrays, symbols, had_nanoseconds=True)
+
+
+def schema_of(table: Table, *, variable: bool) -> Schema:
+    """The schema a new bucket gets from these (resolved) rows."""
+    kind = RecordKind.VARIABLE if variable else RecordKind.FIXED
+    return Schema(tuple((name, array.dtype) for name, array in table.arrays.items()), kind)
+
+
+def fit(table: Table, schema: Schema, *, where: str) -> dict[str, NDArray[Any]]:
+    """The columns of (resolved) rows, by name, in the order and types of a bucket.
+
+    Raises:
+        SchemaMismatchError: other columns than the bucket has, or a value that would change.
+    """
+    arrays = table.arrays
+    if arrays.keys() != schema.dtypes.keys():
+        given = _described((name, array.dtype) for name, array in arrays.items())
+        raise SchemaMismatchError(
+            f"{where}: unable to match data columns ({given}) to bucket columns "
+            f"({_described(schema.columns)}); write the same columns, or another attribute group"
+        )
+    return {
+        name: cast_column(name, arrays[name], dtype, where=where) for name, dtype in schema.columns
+    }
+
+
+def _described(columns: Iterable[tuple[str, np.dtype[Any]]]) -> str:
+    words = ["{Epoch INT64}"]
+    for name, dtype in columns:
+        short = type_name(dtype)
+        words.append(f"{{{name} {_MARKETSTORE_NAMES.get(short) or 'STRING' + short[1:]}}}")
+    return f"[{' '.join(words)}]"
+
+
+def _gather(data: Any) -> tuple[dict[str, NDArray[Any]], set[str]]:
+    """Arrays by name, and the names of those whose datetimes are UTC whatever `tz` says."""
+    if isinstance(data, Columns):
+        return dict(data.items()), set()
+    if isinstance(data, Mapping):
+        return _from_mapping(data)
+    if isinstance(data, np.ndarray):
+        return _from_structured(data), set()
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(data, pandas.Series):
+        return _from_pandas(data.to_frame())
+    if pandas is not None and isinstance(data, pandas.DataFrame):
+        return _from_pandas(data)
+    if arrow.is_table(data):
+        return arrow.read_stream(data)
+    raise InvalidArgumentError(
+        f"cannot write a {type(data).__name__}; pass Columns, a mapping of name to array, a "
+        "structured array, a pandas or polars DataFrame, or an Arrow table"
+    )
+
+
+def _from_mapping(data: Mapping[Any, Any]) -> tuple[dict[str, NDArray[Any]], set[str]]:
+    columns: dict[str, NDArray[Any]] = {}
+    aware = set[str]()
+    for name, values in data.items():
+        if type(values) is np.ndarray:
+            columns[name] = values
+            continue
+        columns[name], is_aware = _column(name, values)
+        if is_aware:
+            aware.add(name)
+    return columns, aware
+
+
+def _from_structured(data: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    if data.dtype.names is None:
+        raise InvalidArgumentError(
+            f"a plain array of {data.dtype} has no column names; pass a mapping of name to array "
+            "or a structured array"
+        )
+    if data.ndim != 1:
+        raise InvalidArgumentError(f"a structured array of {data.ndim} dimensions; pass one")
+    if isinstance(data, np.ma.MaskedArray):
+        return {name: _unmasked(name, data[name]) for name in data.dtype.names}
+    return {name: np.asarray(data[name]) for name in data.dtype.names}
+
+
+def _from_pandas(frame: Any) -> tuple[dict[str, NDArray[Any]], set[str]]:
+    import pandas as pd
+
+    if not frame.columns.is_unique:
+        name = frame.columns[frame.columns.duplicated()][0]
+        raise InvalidArgumentError(f"column {name!r} appears twice")
+    values = {name: frame[name] for name in frame.columns}
+    for level, name in enumerate(frame.index.names):
+        if isinstance(frame.index, pd.MultiIndex):
+            labels = frame.index.get_level_values(level)
+        else:
+            labels = frame.index
+        name = "Epoch" if isinstance(labels, pd.DatetimeIndex) else name  # noqa: PLW2901
+        if name in ("Epoch", "Symbol") and name not in values:
+            values[name] = labels
+    return _from_mapping(values)
+
+
+def _column(name: Any, values: Any) -> tuple[NDArray[Any], bool]:
+    """Any column as an array, and whether it holds instants rather than wall times."""
+    if isinstance(values, np.ndarray):
+        return _unmasked(name, values), False
+    if type(values).__module__.partition(".")[0] == "pandas":
+        return _pandas_column(name, values)
+    if arrow.is_column(values):
+        return arrow.read_column(name, values)
+    if isinstance(values, str | bytes | None | Mapping):
+        raise InvalidArgumentError(
+            f"column {name!r} is {type(values).__name__}, not an array; pass one value per row"
+        )
+    if isinstance(values, list | tuple) and any(isinstance(value, str) for value in values):
+        # numpy would turn [1, "a"] into text without a word; the objects themselves tell.
+        return np.fromiter(values, object, len(values)), False
+    try:
+        return np.asarray(values), False
+    except (ValueError, OverflowError):
+        raise InvalidArgumentError(
+            f"column {name!r} is ragged or mixed; pass one number or text per row"
+        ) from None
+
+
+def _pandas_column(name: Any, values: Any) -> tuple[NDArray[Any], bool]:
+    import pandas as pd
+
+    dtype = values.dtype
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return pd.DatetimeIndex(values).tz_convert(None).to_numpy(), True
+    if isinstance(dtype, pd.ArrowDtype):
+        extension = getattr(values, "array", values)  # of a Series or an Index
+        return arrow.read_column(name, extension.__arrow_array__())
+    if isinstance(dtype, np.dtype):
+        return values.to_numpy(), False
+    number = getattr(dtype, "numpy_dtype", None)
+    if not isinstance(number, np.dtype) or number.kind not in "iufb":
+        return np.asarray(values, object), False
+    if number.kind == "f":
+        return values.to_numpy(number, na_value=np.nan), False
+    missing = np.asarray(values.isna())
+    if missing.any():
+        raise _missing(name, int(np.argmax(missing)), "NA")
+    return values.to_numpy(number), False
+
+
+def _unmasked(name: Any, values: NDArray[Any]) -> NDArray[Any]:
+    if not isinstance(values, np.ma.MaskedArray):
+        return np.asarray(values)
+    masked = np.ma.getmaskarray(values)
+    if not masked.any():
+        return np.asarray(values)
+    if values.dtype.kind != "f":
+        raise _missing(name, int(np.argmax(masked)), "masked")
+    return np.asarray(values.filled(np.nan))
+
+
+def _take_symbols(columns: dict[str, NDArray[Any]]) -> list[str]:
+    array = columns.pop("Symbol", None)
+    if array is None:
+        raise InvalidArgumentError(
+            f"a cross-section needs a text column Symbol; there are {', '.join(map(str, columns))}"
+        )
+    if array.ndim != 1:
+        raise InvalidArgumentError("column 'Symbol' has more than one dimension")
+    symbols: list[Any] = array.tolist()
+    kinds = set(map(type, symbols))
+    if kinds <= {str}:
+        return symbols
+    for row, symbol in enumerate(symbols):
+        if not isinstance(symbol, str):
+            raise InvalidArgumentError(f"Symbol in row {row} is {symbol!r}, not text")
+    return [str(symbol) for symbol in symbols]
+
+
+def _same_length(symbols: list[str] | None, rows: int) -> list[str] | None:
+    if symbols is not None and len(symbols) != rows:
+        raise InvalidArgumentError(
+            f"column 'Symbol' has {len(symbols)} rows and the time has {rows}; "
+            "all columns need the same length"
+        )
+    return symbols
+
+
+def _time_name(columns: dict[str, NDArray[Any]]) -> str:
+    for name in ("Epoch", *TIME_NAMES):
+        array = columns.get(name)
+        if array is None or (name != "Epoch" and not _holds_datetimes(array)):
+            continue
+        if array.ndim != 1:
+            raise InvalidArgumentError(
+                f"column {name!r} has {array.ndim} dimensions; pass one value per row"
+            )
+        return name
+    raise InvalidArgumentError(
+        f"no column Epoch among {', '.join(map(str, columns)) or 'no columns at all'}; "
+        "add whole seconds since 1970, or datetimes"
+    )
+
+
+def _holds_datetimes(array: NDArray[Any]) -> bool:
+    if array.dtype.kind == "M":
+        return True
+    return array.dtype.kind == "O" and array.size > 0 and isinstance(array.flat[0], date)
+
+
+def _plus(ts: NDArray[np.int64], nanoseconds: NDArray[Any]) -> NDArray[np.int64]:
+    if nanoseconds.dtype.kind not in "iu":
+        raise InvalidArgumentError(
+            f"unexpected data type for Nanoseconds column: {nanoseconds.dtype}; pass integers"
+        )
+    rest = nanoseconds.astype(np.int64)
+    total = ts + rest
+    overflow = ((ts ^ total) & (rest ^ total)) < 0
+    if overflow.any():
+        at = int(np.argmax(overflow))
+        raise InvalidArgumentError(f"Nanoseconds {nanoseconds[at]} in row {at} leave the calendar")
+    return total
+
+
+def _normalised(name: Any, array: NDArray[Any]) -> NDArray[Any]:
+    """One data column, contiguous, little-endian, of a type a bucket can have."""
+    if not isinstance(name, str):
+        raise InvalidArgumentError(f"column name {name!r} is not text; rename the column")
+    if array.ndim != 1:
+        raise InvalidArgumentError(
+            f"column {name!r} has {array.ndim} dimensions; pass one value per row"
+        )
+    dtype = array.dtype
+    if dtype in _READY:
+        return np.ascontiguousarray(array)
+    if dtype.kind in "iuf" and dtype.itemsize <= 8:  # big-endian, or half precision
+        return array.astype(
+            "<f4" if dtype.itemsize == 2 and dtype.kind == "f" else "<" + dtype.str[1:]
+        )
+    if dtype.kind == "U":
+        return np.ascontiguousarray(array, f"<U{max(1, dtype.itemsize // 4)}")
+    if dtype.kind == "T":
+        return array.astype(str)
+    if dtype.kind == "O":
+        return _from_objects(name, array.tolist())
+    if dtype.kind in "Mm":
+        raise InvalidArgumentError(
+            f"column {name!r} holds {dtype}; a row has one time, its Epoch: convert other times "
+            "to integers"
+        )
+    raise InvalidArgumentError(
+        f"column {name!r} has dtype {dtype}; convert it to an integer, a float, a boolean or text"
+    )
+
+
+def _from_objects(name: str, values: list[Any]) -> NDArray[Any]:
+    """Python objects as numbers or text, nothing guessed."""
+    if not values:
+        return np.empty(0, np.float64)
+    if all(isinstance(value, str) for value in values):
+        return np.array(values, str)
+    for row, value in enumerate(values):
+        if isinstance(value, bool | int | float | np.number | np.bool_):
+            continue
+        if value is None or type(value).__name__ in ("NAType", "NaTType"):
+            raise _missing(name, row, repr(value))
+        hint = "; convert to float or to integer ticks" if isinstance(value, Decimal) else ""
+        raise InvalidArgumentError(
+            f"column {name!r} holds {value!r} ({type(value).__name__}) in row {row}, neither "
+            f"numbers nor text throughout{hint}"
+        )
+    array = np.array(values)
+    if array.dtype.kind not in "biuf":
+        raise InvalidArgumentError(f"column {name!r} holds integers beyond 64 bits")
+    return array
+
+
+def _missing(name: Any, row: int, what: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"column {name!r} is {what} in row {row}; only float columns can lack values, as NaN: "
+        "fill the others first"
+    )
