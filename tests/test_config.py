@@ -1,0 +1,167 @@
+"""mkts.yml, read and checked."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tsstore.config import IGNORED, Config, find_root_directory, load_config, read_secret
+from tsstore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: As MarketStore's own template has it, obsolete keys included.
+MARKETSTORE = """
+root_directory: data
+listen_port: 5993
+grpc_listen_port: 5995
+log_level: info
+queryable: true
+stop_grace_period: 0
+wal_rotate_interval: 5
+stale_threshold: 5
+enable_add: "true"
+enable_remove: false
+utilities_url: localhost:5994
+timezone: "America/New_York"
+replication:
+  enabled: false
+triggers:
+  - module: ondiskagg.so
+    on: "*/1Min/OHLCV"
+    config:
+      filter: "nasdaq"
+      destinations:
+        - 5Min
+  - module: stream.so
+    on: '*/*/*'
+bgworkers:
+  - module: massive.so
+    name: Massive
+    config:
+      api_key: your_key
+      query_start:
+        - 1Min: "2024-01-01"
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    def load(text: str, **environment: str) -> Config:
+        path = tmp_path / "mkts.yml"
+        path.write_text(text)
+        return load_config(path, environment)
+
+    return load
+
+
+def error_of(load, text: str, **environment: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(text, **environment)
+    return str(caught.value)
+
+
+def test_a_file_of_marketstore_is_read_unchanged(load) -> None:
+    config = load(MARKETSTORE)
+    assert config.root_directory == "data"
+    assert config.listen_port == 5993
+    assert config.timezone == "America/New_York"
+    assert [(entry.module.content, entry.on) for entry in config.triggers] == [
+        ("ondiskagg.so", "*/1Min/OHLCV"),
+        ("stream.so", "*/*/*"),
+    ]
+    assert [(entry.module.content, entry.name) for entry in config.bgworkers] == [
+        ("massive.so", "Massive")
+    ]
+
+
+def test_keys_without_effect_are_named_once_each_with_their_line(load) -> None:
+    notices = load(MARKETSTORE).notices
+    assert len(notices) == 8
+    assert "mkts.yml:4: grpc_listen_port: ignored: gRPC is not served" in notices[0]
+
+
+@pytest.mark.parametrize("key", sorted(IGNORED))
+def test_every_key_of_marketstore_is_accepted(load, key: str) -> None:
+    assert len(load(f"root_directory: d\n{key}: x").notices) == 1
+
+
+def test_options_of_plugins_are_kept_until_they_are_used(load) -> None:
+    config = load("root_directory: d\nbgworkers:\n- module: m\n  config: {api_key: '${UNSET_KEY}'}")
+    section = config.bgworkers[0].config
+    assert section is not None
+    problems: list[str] = []
+    section.plain(problems, {})
+    assert "mkts.yml:4: bgworkers[0].config.api_key: environment variable UNSET_KEY" in problems[0]
+
+
+def test_ports_may_be_text_and_booleans_quoted(load) -> None:
+    config = load('root_directory: d\nlisten_port: "${P}"\ninsecure: "true"', P="6000")
+    assert (config.listen_port, config.insecure) == (6000, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("listen_port: 1", "mkts.yml:1: root_directory is missing"),
+        ("root_directory: ' '", "mkts.yml:1: root_directory: is empty"),
+        ("root_directory: d\nlisten_port: 70000", "mkts.yml:2: listen_port: expected int <= 65535"),
+        ("root_directory: d\nlisten_prot: 1", "did you mean listen_port?"),
+        ("root_directory: d\ntimezone: Mars/Base", "mkts.yml:2: timezone: unknown time zone"),
+        ("root_directory: d\nwal_sync: never", "wal_sync: expected one of always, interval, off"),
+        ("root_directory: d\nbgworkers:\n- name: x", "mkts.yml:3: bgworkers[0]: module is missing"),
+        ("root_directory: d\nbgworkers:\n- module: 5", "bgworkers[0]: module is not text"),
+        ("root_directory: d\ntriggers:\n- module: s", "mkts.yml:3: triggers[0]: on is missing"),
+        ("root_directory: d\nlimits: {threads: 0}", "limits.threads: expected int >= 1"),
+        ("- a", "mkts.yml:1: not a mapping"),
+    ],
+)
+def test_mistakes_name_file_line_and_key(load, text: str, message: str) -> None:
+    assert message in error_of(load, text)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*mkts.yml.*tsstore init"):
+        load_config(tmp_path / "mkts.yml")
+
+
+def test_the_root_directory_is_found_though_other_keys_are_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "mkts.yml"
+    path.write_text("nonsense: ${UNSET}\nroot_directory: data\n")
+    assert find_root_directory(path) == "data"
+
+
+def test_no_root_directory_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "mkts.yml"
+    path.write_text("listen_port: 1\n")
+    assert find_root_directory(path) is None
+
+
+def test_a_secret_is_read_from_its_file(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "token"
+    path.write_text("  SECRET123\n")
+    path.chmod(0o600)
+    assert read_secret(path, "token_file") == "SECRET123"
+    assert not caplog.records
+
+
+def test_a_secret_that_others_can_read_is_warned_about(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "token"
+    path.write_text("SECRET123")
+    path.chmod(0o644)
+    with caplog.at_level(logging.WARNING):
+        read_secret(path, "token_file")
+    assert "chmod 600" in caplog.text
+    assert "SECRET123" not in caplog.text
+
+
+@pytest.mark.parametrize("contents", [None, b"", b" \n", b"\xff\xfe"])
+def test_a_secret_that_cannot_be_read_is_an_error(tmp_path: Path, contents) -> None:
+    path = tmp_path / "token"
+    if contents is not None:
+        path.write_bytes(contents)
+    with pytest.raises(ConfigError, match="token_file: "):
+        read_secret(path, "token_file")

@@ -1,0 +1,257 @@
+"""mkts.yml: every key of MarketStore's, and tsstore's own.
+
+Reading it checks everything at once and changes nothing. What plugins are given (`config:`) is kept
+as it stands there, with its lines, until the host knows the plugin and its options.
+"""
+
+from __future__ import annotations
+
+import logging
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from tsstore.errors import ConfigError, InvalidArgumentError
+from tsstore.yamlfile import Value, convert, load_yaml
+from tsstore.zones import zone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME = "mkts.yml"
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
+
+_NO_EFFECT = "has no effect here"
+#: Keys of MarketStore that are accepted, with what the log says about them.
+IGNORED = {
+    "grpc_listen_port": "gRPC is not served by this version; clients use listen_port",
+    "grpc_max_send_msg_size": "gRPC is not served by this version",
+    "grpc_max_recv_msg_size": "gRPC is not served by this version",
+    "utilities_url": "/heartbeat and /metrics are served on listen_port",
+    "wal_rotate_interval": "the log is cut whenever its rows are in segments",
+    "wal_bypass": "the log is always kept; see wal_sync",
+    "disable_variable_compression": _NO_EFFECT,
+    "init_catalog": _NO_EFFECT,
+    "init_wal_cache": _NO_EFFECT,
+    "background_sync": "see wal_sync",
+    "replication": "replication is not supported; this server runs alone",
+    "queryable": _NO_EFFECT,
+    "stale_threshold": _NO_EFFECT,
+    "enable_add": _NO_EFFECT,
+    "enable_remove": _NO_EFFECT,
+    "enable_last_known": _NO_EFFECT,
+    "start_time": _NO_EFFECT,
+    "polling_interval": _NO_EFFECT,
+}
+
+
+class BgWorkerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One item of `bgworkers`.
+
+    Attributes:
+        module: how the plugin is found: `massive.so`, `massive` or `package.module:Name`.
+        name: what logs and /heartbeat call it; the module without `.so` when empty.
+        config: the plugin's own options, as they stand in the file.
+    """
+
+    module: Value
+    name: str = ""
+    config: Value | None = None
+
+    def __post_init__(self) -> None:
+        _check_module(self.module)
+
+
+class TriggerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One item of `triggers`.
+
+    Attributes:
+        module: how the plugin is found: `stream.so`, `stream` or `package.module:Name`.
+        on: pattern of the keys it fires for, such as `*/1Min/OHLCV`.
+        config: the plugin's own options, as they stand in the file.
+    """
+
+    module: Value
+    on: str
+    config: Value | None = None
+
+    def __post_init__(self) -> None:
+        _check_module(self.module)
+
+
+def _check_module(module: Value) -> None:
+    if not isinstance(module.content, str):
+        raise InvalidArgumentError("module is not text; write a name such as massive.so")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients may ask of the server; beyond it they get an error that names the limit.
+
+    Attributes:
+        body_bytes_max: largest request.
+        reply_bytes_max: most column bytes that one request may read.
+        requests_max: most requests inside one call.
+        read_timeout_s: longest silence within a request.
+        connections_max: connections at one time.
+        threads: calls carried out at one time.
+        stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
+    """
+
+    body_bytes_max: Positive | None = None
+    reply_bytes_max: Positive | None = None
+    requests_max: Positive | None = None
+    read_timeout_s: PositiveSeconds | None = None
+    connections_max: Positive | None = None
+    threads: Positive | None = None
+    stream_queue_bytes: Positive | None = None
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of mkts.yml that have an effect.
+
+    None stands for a key that is absent; its default is the one of the part that it sets.
+
+    Attributes:
+        root_directory: where the data are; relative to the working directory.
+        listen_host: address to listen on; absent or empty means this machine only.
+        listen_port: port of /rpc, /ws, /heartbeat and /metrics; 0 takes a free one.
+        timezone: whose midnights bound days, and zone of times that clients send without one.
+        log_level: the least severe messages that are logged.
+        stop_grace_period: seconds to answer "not queryable" before stopping.
+        wal_sync: when a write returns: `always` on the medium, or `interval`, or `off`.
+        wal_sync_interval_s: how often the log is synced with `wal_sync: interval`.
+        memtable_bytes: rows kept in memory before they are flushed.
+        cache_bytes: decoded blocks kept in memory.
+        files_max: segment files kept open.
+        token_file: file with the token that clients must send; none asks for no token.
+        insecure: allow to listen on other addresses than loopback without a token.
+        allowed_hosts: names under which other machines call this one.
+        allowed_origins: web pages that may talk to the server.
+        tls_certificate: PEM file; with `tls_key` the server speaks HTTPS.
+        tls_key: PEM file.
+        limits: what a client may ask for.
+        triggers: plugins called after commits.
+        bgworkers: plugins with a life of their own.
+    """
+
+    root_directory: str
+    listen_host: str | None = None
+    listen_port: Port | None = None
+    timezone: str = "UTC"
+    log_level: Literal["fatal", "error", "warning", "info", "debug"] = "info"
+    stop_grace_period: Seconds = 0
+    wal_sync: Literal["always", "interval", "off"] | None = None
+    wal_sync_interval_s: PositiveSeconds | None = None
+    memtable_bytes: Positive | None = None
+    cache_bytes: Positive | None = None
+    files_max: Positive | None = None
+    token_file: str | None = None
+    insecure: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    limits: Limits = Limits()
+    triggers: list[TriggerEntry] = []
+    bgworkers: list[BgWorkerEntry] = []
+
+
+class Config(Keys, frozen=True, kw_only=True):
+    """The contents of mkts.yml, checked.
+
+    Attributes:
+        path: the file.
+        notices: what the log should say about keys that are accepted and have no effect.
+    """
+
+    path: Path
+    notices: tuple[str, ...] = ()
+
+
+def load_config(path: Path | str, environment: Mapping[str, str] | None = None) -> Config:
+    """Read and check mkts.yml.
+
+    Args:
+        path: the file.
+        environment: where `${NAME}` is looked up; the environment of the process if absent.
+
+    Raises:
+        ConfigError: the file cannot be read, or one line for each thing that is wrong.
+    """
+    path = Path(path)
+    source = _read(path)
+    ignored = [key for key in source.content if key in IGNORED]
+    notices = tuple(
+        source.content[key].problem(f"ignored: {IGNORED[key]}")
+        for key in ignored
+        if source.content[key].content is not None
+    )
+    rest = {key: value for key, value in source.content.items() if key not in IGNORED}
+    keys = convert(Value(source.file, source.line, "", rest), Keys, environment)
+    _check_values(source, keys)
+    return Config(**msgspec.structs.asdict(keys), path=path, notices=notices)
+
+
+def _check_values(source: Value, keys: Keys) -> None:
+    """What the types of the keys do not say."""
+    try:
+        zone(keys.timezone)
+    except InvalidArgumentError as error:
+        raise ConfigError((source.get("timezone") or source).problem(str(error))) from None
+    if not keys.root_directory.strip():
+        where = source.get("root_directory") or source
+        raise ConfigError(where.problem("is empty; name a directory"))
+
+
+def find_root_directory(path: Path | str) -> str | None:
+    """`root_directory` of mkts.yml alone; the rest of the file may be wrong. None when absent."""
+    value = _read(Path(path)).get("root_directory")
+    return None if value is None else convert(value, str)
+
+
+def read_secret(path: Path | str, what: str) -> str:
+    """A secret from a file of its own, blanks around it removed.
+
+    Args:
+        path: the file; a warning is logged when others can read it.
+        what: the key that names the file, for messages.
+
+    Raises:
+        ConfigError: the file cannot be read or is empty.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what}: cannot read {path}: {_reason(error)}") from None
+    if not text:
+        raise ConfigError(f"{what}: {path} is empty; put the secret there")
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        logging.getLogger(__name__).warning(
+            "%s: others can read %s (mode %o); run `chmod 600 %s`", what, path, mode, path
+        )
+    return text
+
+
+def _read(path: Path) -> Value:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read {path}: {_reason(error)}; `tsstore init` writes a new one"
+        ) from None
+    source = load_yaml(text, str(path))
+    if not isinstance(source.content, dict):
+        raise ConfigError(f"{path}:{source.line}: not a mapping; write `key: value` lines")
+    return source
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or "not readable") if isinstance(error, OSError) else "not UTF-8 text"
