@@ -106,6 +106,10 @@ class KeyPattern:
     """A glob over bucket keys: `A*/1Min/OHLCV`, `*/1Min/*`, `{AAPL,MSFT}/1D/OHLCV`.
 
     `*` and `?` and `[...]` match within one part of the key; `{a,b}` are alternatives.
+
+    Attributes:
+        text: the pattern as it was written.
+        parts: its three parts.
     """
 
     def __init__(self, text: str) -> None:
@@ -115,6 +119,7 @@ class KeyPattern:
                 f"pattern {text!r} has {len(parts)} part(s); write three, such as */1Min/OHLCV"
             )
         self.text = text
+        self.parts = tuple(parts)
         try:
             self._match = re.compile("/".join(_translate(part) for part in parts)).fullmatch
         except re.error:

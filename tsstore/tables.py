@@ -1,14 +1,14 @@
 """Anything a user writes, as arrays: mappings, structured arrays, DataFrames, Arrow tables.
 
-What comes out is neither sorted nor fitted to a bucket; `fit` does the latter. Arrays may be views
-into the caller's memory: copy what has to outlive the call.
+What `read_table` returns is neither sorted nor fitted to a bucket; `fit` does the latter. Arrays
+may be views into the caller's memory: copy what has to outlive the call.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -44,12 +44,13 @@ class Table:
     """Rows as given by the caller.
 
     Attributes:
-        ts: int64 nanoseconds since 1970 UTC, shape (rows,), in the order given; a `Nanoseconds`
-            column beside whole seconds is contained.
+        ts: int64 nanoseconds since 1970 UTC, shape (rows,), in the order given; contains a
+            `Nanoseconds` column beside whole seconds.
         arrays: the other columns, each of shape (rows,), contiguous and little-endian; holds
             `Nanoseconds` as it was given when `had_nanoseconds`.
         symbols: the column `Symbol` of a cross-section, else None.
-        had_nanoseconds: whether a `Nanoseconds` column was part of the time.
+        had_nanoseconds: whether `ts` contains a `Nanoseconds` column; `fit` and `schema_of` settle
+            whether it is a column of the bucket as well.
     """
 
     ts: NDArray[np.int64]
@@ -59,20 +60,6 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.ts)
-
-    def resolved(self, *, variable: bool) -> Table:
-        """The same rows as a bucket of that kind takes them.
-
-        In a variable bucket `Nanoseconds` is part of the time and no column; in a fixed one it is
-        an ordinary column and the time is `Epoch` alone.
-        """
-        if not self.had_nanoseconds:
-            return self
-        if variable:
-            arrays = {name: a for name, a in self.arrays.items() if name != "Nanoseconds"}
-            return replace(self, arrays=arrays, had_nanoseconds=False)
-        epoch = self.ts - self.arrays["Nanoseconds"].astype(np.int64)
-        return replace(self, ts=epoch, had_nanoseconds=False)
 
 
 def read_table(data: Any, *, tz: str | None = None, with_symbol: bool = False) -> Table:
@@ -91,6 +78,8 @@ def read_table(data: Any, *, tz: str | None = None, with_symbol: bool = False) -
         InvalidArgumentError: no time, a missing time, columns of different lengths or of more than
             one dimension, or values no column can hold. The text names the column and row.
     """
+    if isinstance(data, Table) and (data.symbols is not None) is with_symbol:
+        return data  # rows that another process read for us
     columns, aware = _gather(data)
     symbols = _take_symbols(columns) if with_symbol else None
     if isinstance(data, Columns):
@@ -113,27 +102,39 @@ def read_table(data: Any, *, tz: str | None = None, with_symbol: bool = False) -
 
 
 def schema_of(table: Table, *, variable: bool) -> Schema:
-    """The schema a new bucket gets from these (resolved) rows."""
+    """The schema a new bucket gets from these rows.
+
+    In a variable bucket `Nanoseconds` is part of the time and no column; in a fixed one it is an
+    ordinary column.
+    """
     kind = RecordKind.VARIABLE if variable else RecordKind.FIXED
-    return Schema(tuple((name, array.dtype) for name, array in table.arrays.items()), kind)
+    pairs = ((name, array.dtype) for name, array in table.arrays.items())
+    if variable and table.had_nanoseconds:
+        pairs = ((name, dtype) for name, dtype in pairs if name != "Nanoseconds")
+    return Schema(tuple(pairs), kind)
 
 
-def fit(table: Table, schema: Schema, *, where: str) -> dict[str, NDArray[Any]]:
-    """The columns of (resolved) rows, by name, in the order and types of a bucket.
+def fit(table: Table, schema: Schema, *, where: str) -> Table:
+    """The rows with the columns of a bucket, by name, in its order and its types.
 
     Raises:
         SchemaMismatchError: other columns than the bucket has, or a value that would change.
     """
-    arrays = table.arrays
+    ts, arrays = table.ts, table.arrays
+    if table.had_nanoseconds and "Nanoseconds" in schema.dtypes:
+        ts = ts - arrays["Nanoseconds"].astype(np.int64)
+    elif table.had_nanoseconds:
+        arrays = {name: array for name, array in arrays.items() if name != "Nanoseconds"}
     if arrays.keys() != schema.dtypes.keys():
         given = _described((name, array.dtype) for name, array in arrays.items())
         raise SchemaMismatchError(
             f"{where}: unable to match data columns ({given}) to bucket columns "
             f"({_described(schema.columns)}); write the same columns, or another attribute group"
         )
-    return {
+    fitted = {
         name: cast_column(name, arrays[name], dtype, where=where) for name, dtype in schema.columns
     }
+    return Table(ts, fitted, table.symbols)
 
 
 def _described(columns: Iterable[tuple[str, np.dtype[Any]]]) -> str:

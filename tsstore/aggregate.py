@@ -1,0 +1,163 @@
+"""Bars from finer bars, all windows at once.
+
+| column | of a window |
+|---|---|
+| `Open`, `Close` | the first and last value that is there |
+| `High`, `Low` | the largest and smallest |
+| `Volume`, `TradeCount`, `Count`, `Transactions` | the sum, as i8, u8 or f8 |
+| `VWAP` | the mean weighted by `Volume`; left out when there is no `Volume` |
+
+Other columns have no meaning in a coarser bar and are left out. NaN is a value that is not there: a
+window holds NaN only when all its rows do (or, for `VWAP`, when nothing was traded).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.columns import Columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from tsstore.schema import Schema
+    from tsstore.timeframe import Timeframe
+
+PRICES = ("Open", "High", "Low", "Close")
+_SUMMED = ("Volume", "TradeCount", "Count", "Transactions")
+_OUTPUTS = (*PRICES, "Volume", "VWAP", *_SUMMED[1:])
+
+
+def is_bars(schema: Schema) -> bool:
+    """Whether rows of that schema can be made into coarser bars."""
+    return all(name in schema.dtypes and schema.dtypes[name].kind in "iuf" for name in PRICES)
+
+
+def output_names(schema: Schema) -> tuple[str, ...]:
+    """Columns that `resample` makes of rows of that schema, in order."""
+    usable = {name for name, dtype in schema.columns if dtype.kind in "iufb"}
+    if "Volume" not in usable:
+        usable.discard("VWAP")
+    return tuple(name for name in _OUTPUTS if name in usable)
+
+
+def input_names(outputs: Iterable[str]) -> list[str]:
+    """Columns that have to be read for these results."""
+    names = list(outputs)
+    return [*names, "Volume"] if "VWAP" in names and "Volume" not in names else names
+
+
+def resample(columns: Columns, timeframe: Timeframe, tz: str = "UTC") -> Columns:
+    """One row per window of the timeframe that has rows, stamped with the window's start.
+
+    Args:
+        columns: bars or any rows with some of the columns above, ascending in time.
+        timeframe: the windows.
+        tz: zone whose midnights bound days, weeks, months and years.
+
+    Returns:
+        Rows of a fixed bucket. Prices keep their dtype.
+    """
+    starts = timeframe.floor(columns.ts, tz)
+    first = window_starts(starts)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in output_names(columns.schema):
+        array = columns[name]
+        if name in _SUMMED:
+            arrays[name] = sums(array, first)
+        elif name == "VWAP":
+            arrays[name] = _weighted_means(array, columns["Volume"], first)
+        else:
+            arrays[name] = _PRICE_RULES[name](array, first)
+    return Columns(starts[first], arrays, tz=columns.tz)
+
+
+def window_starts(keys: NDArray[Any]) -> NDArray[np.intp]:
+    """Positions at which a value differs from the one before it; 0 is the first of them."""
+    if len(keys) == 0:
+        return np.empty(0, np.intp)
+    return np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+
+
+def firsts(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
+    """The first value of each window that is not NaN.
+
+    Args:
+        array: values of all rows, shape (rows,).
+        first: position of the first row of each window, ascending, shape (windows,).
+
+    Returns:
+        Shape (windows,), dtype of `array`.
+    """
+    found = array[first]
+    lacking = np.flatnonzero(_is_nan(found))
+    if not lacking.size:
+        return found
+    rows = np.arange(len(array))
+    at = _reduce(np.minimum, np.where(_is_nan(array), len(array) - 1, rows), first)
+    # A window without any value may now point past its end, where a value of the next one lies.
+    last = np.append(first[1:], len(array)) - 1
+    found[lacking] = array[np.minimum(at, last)[lacking]]
+    return found
+
+
+def lasts(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
+    """The last value of each window that is not NaN; arguments and result as of `firsts`."""
+    last = np.append(first[1:], len(array)) - 1 if len(first) else first
+    found = array[last]
+    lacking = np.flatnonzero(_is_nan(found))
+    if not lacking.size:
+        return found
+    rows = np.arange(len(array))
+    at = _reduce(np.maximum, np.where(_is_nan(array), 0, rows), first)
+    found[lacking] = array[np.maximum(at, first)[lacking]]
+    return found
+
+
+def highs(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
+    """The largest value of each window; arguments and result as of `firsts`."""
+    return _reduce(np.fmax, array, first)
+
+
+def lows(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
+    """The smallest value of each window; arguments and result as of `firsts`."""
+    return _reduce(np.fmin, array, first)
+
+
+def sums(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
+    """The sum of each window as i8, u8 or f8; NaN rows count nothing unless all are NaN."""
+    wide = array.astype({"f": np.float64, "u": np.uint64}.get(array.dtype.kind, np.int64))
+    missing = _is_nan(wide)
+    if not missing.any():
+        return _reduce(np.add, wide, first)
+    total = _reduce(np.add, np.where(missing, 0.0, wide), first)
+    total[_reduce(np.logical_and, missing, first)] = np.nan
+    return total
+
+
+def _weighted_means(
+    values: NDArray[Any], weights: NDArray[Any], first: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    values, weights = values.astype(np.float64), weights.astype(np.float64)
+    usable = ~(np.isnan(values) | np.isnan(weights))
+    with np.errstate(all="ignore"):
+        total = _reduce(np.add, np.where(usable, values * weights, 0.0), first)
+        weight = _reduce(np.add, np.where(usable, weights, 0.0), first)
+        return np.where(weight > 0, total / weight, np.nan)
+
+
+def _reduce(function: np.ufunc, array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
+    if len(first) == 0:  # reduceat refuses to have nothing to do
+        return function.reduceat(np.zeros(1, array.dtype), [0])[:0]
+    return function.reduceat(array, first)
+
+
+def _is_nan(array: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.isnan(array) if array.dtype.kind == "f" else np.zeros(len(array), bool)
+
+
+_PRICE_RULES = {"Open": firsts, "High": highs, "Low": lows, "Close": lasts}

@@ -1,0 +1,401 @@
+"""From what a caller asks for to rows: names, ranges, limits, computed timeframes, functions.
+
+A timeframe that is not stored is computed from the coarsest stored one of the same symbol and
+attribute group that divides it and holds bars. The range is widened to whole windows first, so no
+window is made of a part of its rows, and a limit counts windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from tsstore import aggregate, functions
+from tsstore.columns import Columns
+from tsstore.errors import InvalidArgumentError, NotFoundError
+from tsstore.key import BucketKey, KeyPattern, check_part, is_pattern
+from tsstore.timeframe import Timeframe
+from tsstore.times import MAX_NS, MIN_NS, to_ns
+from tsstore.zones import NS_PER_DAY, zone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tsstore.clock import Clock
+    from tsstore.schema import Schema
+    from tsstore.times import TimeLike
+
+#: Names of the time, which every result has whether it is asked for or not.
+_TIME_NAMES = frozenset({"Epoch", "Nanoseconds", "ts"})
+
+
+class Engine(Protocol):
+    """What a query needs of the storage below it."""
+
+    def keys(self) -> list[str]:
+        """Keys of all buckets."""
+        ...
+
+    def schema(self, key: str) -> Schema:
+        """Columns of a bucket. Raises NotFoundError."""
+        ...
+
+    def scan(
+        self,
+        key: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        limit: int = 0,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns:
+        """Rows with `start_ns <= ts <= end_ns`, the last (or first) `limit` of them if not 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to read. Every part of the name may be a glob.
+
+    Attributes:
+        symbols: names or globs; names that do not exist are left out of the result.
+        timeframe: such as `5Min`; a glob selects among the stored ones only.
+        attribute_group: such as `OHLCV`.
+        start_ns: first instant, included; of a fixed bucket, the whole slot that holds it.
+        end_ns: last instant, included.
+        limit: at most this many rows of each bucket, the last of the range; 0 for all.
+        from_start: with `limit`, the first ones instead.
+        columns: only these columns, in this order; None for all.
+        drop_unknown_columns: pass over unknown names in `columns`, as MarketStore does.
+        functions: calls such as `candlecandler('1H', Open, High, Low, Close)`, applied in order
+            after `columns`.
+        tz: zone of the store, whose midnights bound days, weeks, months and years.
+    """
+
+    symbols: tuple[str, ...]
+    timeframe: str
+    attribute_group: str
+    start_ns: int = MIN_NS
+    end_ns: int = MAX_NS
+    limit: int = 0
+    from_start: bool = False
+    columns: tuple[str, ...] | None = None
+    drop_unknown_columns: bool = False
+    functions: tuple[str, ...] = ()
+    tz: str = "UTC"
+
+    @property
+    def target(self) -> str:
+        """What is asked for, as people write it: `AAPL,MSFT/1Min/OHLCV`."""
+        return f"{','.join(self.symbols)}/{self.timeframe}/{self.attribute_group}"
+
+
+def read(
+    engine: Engine,
+    key: str | Sequence[str],
+    group: str | None = None,
+    *,
+    start: TimeLike | None = None,
+    end: TimeLike | None = None,
+    tz: str | None = None,
+    limit: int | None = None,
+    from_start: bool = False,
+    columns: Sequence[str] | None = None,
+    store_tz: str = "UTC",
+) -> Columns | dict[str, Columns]:
+    """`StoreApi.read` over an engine; see there.
+
+    Args:
+        engine: where the rows are.
+        key: see `StoreApi.read`.
+        group: see `StoreApi.read`.
+        start: see `StoreApi.read`.
+        end: see `StoreApi.read`.
+        tz: see `StoreApi.read`.
+        limit: see `StoreApi.read`.
+        from_start: see `StoreApi.read`.
+        columns: see `StoreApi.read`.
+        store_tz: zone of the store, whose midnights bound days, weeks, months and years.
+    """
+    symbols, timeframe, attribute_group, is_single = parse_target(key, group)
+    if tz is not None:
+        zone(tz)
+    query = Query(
+        symbols,
+        timeframe,
+        attribute_group,
+        MIN_NS if start is None else to_ns(start, tz),
+        MAX_NS if end is None else to_ns(end, tz),
+        check_limit(limit),
+        from_start,
+        check_columns(columns),
+        tz=store_tz,
+    )
+    reader = _Reader(engine, query)
+    if is_single:
+        return reader.named(symbols[0]).in_zone(tz)
+    return {name: rows.in_zone(tz) for name, rows in reader.all().items()}
+
+
+def parse_target(
+    key: str | Sequence[str], group: str | None
+) -> tuple[tuple[str, ...], str, str, bool]:
+    """Symbols, timeframe, attribute group of `read`'s arguments, and whether it is one bucket.
+
+    Raises:
+        InvalidKeyError: a name or pattern that cannot be right.
+        InvalidArgumentError: symbols without a group, or anything but text.
+    """
+    if group is None:
+        if not isinstance(key, str):
+            raise InvalidArgumentError(
+                f"read() of a {type(key).__name__} needs the group as well: "
+                "read(['AAPL', 'MSFT'], '1Min/OHLCV')"
+            )
+        if is_pattern(key):
+            symbol, timeframe, attribute_group = KeyPattern(key).parts
+            return (symbol,), timeframe, attribute_group, False
+        parsed = BucketKey.parse(key)
+        return (parsed.symbol,), parsed.timeframe, parsed.attribute_group, True
+    symbols: tuple[Any, ...] = (key,) if isinstance(key, str) else tuple(key)
+    for symbol in symbols:
+        if not isinstance(symbol, str):
+            raise InvalidArgumentError(f"symbol {symbol!r} is not text")
+        if not is_pattern(symbol):
+            check_part("symbol", symbol)
+    timeframe, attribute_group = parse_group(group)
+    return symbols, timeframe, attribute_group, False
+
+
+def parse_group(group: str) -> tuple[str, str]:
+    """Timeframe and attribute group of `1Min/OHLCV`.
+
+    Raises:
+        InvalidArgumentError: not two parts, or one of them is not allowed.
+    """
+    parts = str(group).split("/")
+    if len(parts) != 2:
+        raise InvalidArgumentError(
+            f"group {group!r} is not timeframe/attribute group; write 1Min/OHLCV"
+        )
+    if not is_pattern(parts[0]):
+        Timeframe.parse(parts[0])
+    if not is_pattern(parts[1]):
+        check_part("attribute group", parts[1])
+    return parts[0], parts[1]
+
+
+def check_limit(limit: object) -> int:
+    """The limit as `Query.limit`, in which 0 stands for no limit."""
+    if limit is None:
+        return 0
+    if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1:
+        raise InvalidArgumentError(
+            f"limit {limit!r} is not a number of rows from 1; leave it out to read all"
+        )
+    return int(limit)
+
+
+def check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The columns as `Query.columns`."""
+    if columns is None:
+        return None
+    names: tuple[Any, ...] = tuple(columns)
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in names):
+        raise InvalidArgumentError(f"columns {columns!r} is not a list of names")
+    return names
+
+
+def run(engine: Engine, query: Query, *, clock: Clock | None = None) -> dict[str, Columns]:
+    """Rows of every bucket asked for, by key, sorted by key.
+
+    Args:
+        engine: where the rows are.
+        query: what to read.
+        clock: gives the time of rows that stand for no instant of the data (`count()`).
+
+    Raises:
+        NotFoundError: there is none of these buckets.
+        InvalidArgumentError: an unknown column or function, or one that does not fit the columns.
+        CorruptionError: the rows cannot be read as they were written.
+    """
+    calls = [functions.parse(text) for text in query.functions]
+    results = _Reader(engine, query).all()
+    if calls:
+        for key, rows in results.items():
+            results[key] = functions.apply(rows, calls, tz=query.tz, clock=clock)
+    return results
+
+
+class _Reader:
+    """One query at work on one engine."""
+
+    def __init__(self, engine: Engine, query: Query) -> None:
+        self._engine = engine
+        self._query = query
+        self._series: dict[tuple[str, str], list[str]] | None = None
+
+    def all(self) -> dict[str, Columns]:
+        """Rows by key, sorted; NotFoundError when there are no buckets."""
+        query = self._query
+        found: dict[str, Columns | None] = {}
+        for symbol in query.symbols:
+            target = f"{symbol}/{query.timeframe}/{query.attribute_group}"
+            keys = self._matching(target) if is_pattern(target) else [target]
+            for key in keys:
+                if key not in found:
+                    found[key] = self._read(key)
+        results = {key: rows for key, rows in sorted(found.items()) if rows is not None}
+        if not results:
+            raise self._nothing()
+        return results
+
+    def named(self, symbol: str) -> Columns:
+        """Rows of one bucket; NotFoundError when it is not there."""
+        rows = self._read(f"{symbol}/{self._query.timeframe}/{self._query.attribute_group}")
+        if rows is None:
+            raise self._nothing()
+        return rows
+
+    def _nothing(self) -> NotFoundError:
+        # Clients look for one or the other of the first two phrases.
+        return NotFoundError(
+            f"no results returned from query: Target: {self._query.target}: no files returned "
+            "from query parse: there is no such bucket; list() shows those there are"
+        )
+
+    def _matching(self, target: str) -> list[str]:
+        """Keys, stored or computable, that a pattern names."""
+        pattern = KeyPattern(target)
+        keys = pattern.filter(self._engine.keys())
+        timeframe = pattern.parts[1]
+        if not is_pattern(timeframe):
+            computable = (f"{symbol}/{timeframe}/{group}" for symbol, group in self._stored())
+            keys += pattern.filter(computable)
+        return keys
+
+    def _stored(self) -> dict[tuple[str, str], list[str]]:
+        """The stored timeframes of each symbol and attribute group."""
+        if self._series is None:
+            self._series = {}
+            keys = self._engine.keys()
+            for key in keys:
+                symbol, timeframe, group = key.split("/")
+                self._series.setdefault((symbol, group), []).append(timeframe)
+        return self._series
+
+    def _read(self, key: str) -> Columns | None:
+        try:
+            return self._scan(key, self._engine.schema(key))
+        except NotFoundError:
+            pass  # it is not stored, but finer bars may be
+        try:
+            return self._computed(key)
+        except NotFoundError:
+            return None  # those were destroyed meanwhile
+
+    def _scan(self, key: str, schema: Schema) -> Columns:
+        query = self._query
+        columns = None if query.columns is None else _known(query, key, schema.names)
+        start_ns, end_ns = query.start_ns, query.end_ns
+        if start_ns > end_ns:
+            rows = Columns.empty(schema)
+            return rows if columns is None else rows.select(columns)
+        if start_ns != MIN_NS and not schema.is_variable:
+            start_ns = _slot_start(Timeframe.parse(key.split("/")[1]), start_ns, query.tz)
+        return self._engine.scan(
+            key,
+            start_ns,
+            end_ns,
+            limit=query.limit,
+            from_start=query.from_start,
+            columns=columns,
+        )
+
+    def _computed(self, key: str) -> Columns | None:
+        """Windows made of finer bars, or None when none are stored that fit."""
+        query = self._query
+        name = BucketKey.parse(key)
+        target = Timeframe.parse(name.timeframe)
+        base = self._base(name.symbol, target, name.attribute_group)
+        if base is None:
+            return None
+        base_key, schema = base
+        names = aggregate.output_names(schema)
+        if query.columns is not None:
+            names = tuple(_known(query, key, names))
+        if query.start_ns > query.end_ns:
+            return aggregate.resample(Columns.empty(schema), target, query.tz).select(names)
+        return self._windows(base_key, target, names)
+
+    def _base(self, symbol: str, target: Timeframe, group: str) -> tuple[str, Schema] | None:
+        """Key and schema of the coarsest stored bars that the target's windows are made of."""
+        stored = [(Timeframe.parse(text), text) for text in self._stored().get((symbol, group), ())]
+        stored.sort(key=lambda pair: (-pair[0].duration_ns, pair[1]))
+        for timeframe, text in stored:
+            if not timeframe.divides(target):
+                continue
+            key = f"{symbol}/{text}/{group}"
+            schema = self._engine.schema(key)
+            if aggregate.is_bars(schema):
+                return key, schema
+        return None
+
+    def _windows(self, base_key: str, target: Timeframe, names: tuple[str, ...]) -> Columns:
+        query = self._query
+        start_ns = _slot_start(target, query.start_ns, query.tz)
+        end_ns = _slot_end(target, query.end_ns, query.tz)
+        base = Timeframe.parse(base_key.split("/")[1])
+        rows_asked = query.limit * (target.duration_ns // base.duration_ns + 1)
+        while True:
+            rows = self._engine.scan(
+                base_key,
+                start_ns,
+                end_ns,
+                limit=rows_asked,
+                from_start=query.from_start,
+                columns=aggregate.input_names(names),
+            )
+            windows = aggregate.resample(rows, target, query.tz).select(names)
+            if query.limit == 0:
+                return windows
+            # The window at the far end may lack rows, unless one more window shows it is whole.
+            if len(windows) > query.limit or len(rows) < rows_asked:
+                break
+            rows_asked *= 2
+        if query.from_start:
+            return windows.slice(0, query.limit)
+        return windows.slice(max(0, len(windows) - query.limit), len(windows))
+
+
+def _known(query: Query, where: str, names: tuple[str, ...]) -> list[str]:
+    """The columns asked for, each once, in the order asked for."""
+    wanted = dict.fromkeys(query.columns or ())
+    unknown = [name for name in wanted if name not in names and name not in _TIME_NAMES]
+    if unknown and not query.drop_unknown_columns:
+        raise InvalidArgumentError(
+            f"{where} has no column {unknown[0]!r}; there are {', '.join(names)}"
+        )
+    return [name for name in wanted if name in names]
+
+
+def _slot_start(timeframe: Timeframe, ns: int, tz: str) -> int:
+    if ns - MIN_NS < _margin_ns(timeframe):
+        return MIN_NS
+    if not timeframe.is_calendar:
+        return ns - ns % timeframe.duration_ns
+    return int(timeframe.floor(np.array([ns], np.int64), tz)[0])
+
+
+def _slot_end(timeframe: Timeframe, ns: int, tz: str) -> int:
+    if MAX_NS - ns < _margin_ns(timeframe):
+        return MAX_NS
+    return int(timeframe.next(np.array([ns], np.int64), tz)[0]) - 1
+
+
+def _margin_ns(timeframe: Timeframe) -> int:
+    """How near the ends of int64 a slot may leave them; days are for time zones."""
+    return timeframe.duration_ns + 2 * NS_PER_DAY

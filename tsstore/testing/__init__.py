@@ -1,0 +1,1 @@
+"""What tests of stores and plugins need: a model store and injected faults."""
