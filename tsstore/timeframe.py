@@ -31,6 +31,8 @@ _UNIT_NS = {
 }
 _ALIASES = {"S": "Sec", "T": "Min"}
 _GRAMMAR = re.compile(r"([1-9]\d{0,5})(Sec|Min|H|D|W|M|Y|S|T)")
+# int64 nanoseconds end in 2262; slots near that length would leave them.
+_DURATION_NS_MAX = 100 * _UNIT_NS["Y"]
 # 1970-01-01 was a Thursday; Mondays lie four days later.
 _FIRST_MONDAY_NS = 4 * NS_PER_DAY
 
@@ -61,7 +63,10 @@ class Timeframe:
                 f"Unable to get timeframe from key: {text!r} is not a timeframe; write a number "
                 "from 1 and one of Sec, Min, H, D, W, M, Y, such as 1Min"
             )
-        return Timeframe(int(match[1]), _ALIASES.get(match[2], match[2]))
+        timeframe = Timeframe(int(match[1]), _ALIASES.get(match[2], match[2]))
+        if timeframe.duration_ns > _DURATION_NS_MAX:
+            raise InvalidKeyError(f"timeframe {text!r} is longer than 100 years; use a shorter one")
+        return timeframe
 
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"

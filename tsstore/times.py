@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -50,6 +51,8 @@ def to_ns(value: TimeLike, tz: str | None = None) -> int:
 
 
 def _to_ns(value: TimeLike, tz: str | None) -> int:
+    if type(value) is int:
+        return value * NS_PER_SECOND
     if isinstance(value, str):
         return _parse_iso(value.strip(), tz)
     if isinstance(value, bool):
@@ -78,6 +81,7 @@ def _not_a_time(value: object) -> InvalidArgumentError:
     )
 
 
+@lru_cache(maxsize=4096)
 def _parse_iso(text: str, tz: str | None) -> int:
     match = _ISO.fullmatch(text)
     if match is None:
