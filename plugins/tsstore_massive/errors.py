@@ -18,9 +18,14 @@ from tsstore.plugin import FatalPluginError
 
 
 class MassiveError(TsStoreError):
-    """The vendor's service did not give what was asked for."""
+    """The vendor's service did not give what was asked for.
+
+    Attributes:
+        resume_ns: everything of the range before this instant is stored; None if nothing is.
+    """
 
     exit_code = 5
+    resume_ns: int | None = None
 
 
 class ApiKeyError(MassiveError, FatalPluginError):

@@ -1,0 +1,127 @@
+"""What was fetched already, kept in the store beside the rows and committed together with them.
+
+Each bucket of rows has a bucket of coverage, `AAPL/24H/TRADE_1Sec_BACKFILL` for `AAPL/1Sec/TRADE`,
+with one row per market day, at midnight UTC of its date:
+
+    Rows      i8  rows of the day that the vendor gave
+    Through   i8  everything up to and including this instant was fetched, ns since 1970 UTC
+    Fetched   i8  when, ns since 1970 UTC
+    Adjusted  i1  whether bars were asked for adjusted to splits; 0 for ticks
+
+Its timeframe is 24H and not 1D because slots of hours do not depend on the time zone of the server.
+A day is done when `Through` has reached its end. A row is written in the same atomic commit as the
+rows it speaks of, so that it can never claim more than is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsstore.columns import Columns
+from tsstore.errors import NotFoundError
+from tsstore.schema import Schema
+from tsstore.zones import NS_PER_DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from tsstore.api import StoreApi
+    from tsstore_massive.datasets import Dataset
+
+SCHEMA = Schema.of({"Rows": "i8", "Through": "i8", "Fetched": "i8", "Adjusted": "i1"})
+
+_SYMBOLS_PER_READ = 500
+
+
+@dataclass(frozen=True)
+class DayProgress:
+    """How far one day got.
+
+    Attributes:
+        rows: rows fetched so far.
+        through_ns: everything up to and including this instant is stored.
+        fetched_ns: when it was fetched.
+    """
+
+    rows: int
+    through_ns: int
+    fetched_ns: int
+
+
+class Coverage:
+    """What is known of one symbol and dataset.
+
+    Args:
+        rows: rows of the coverage bucket, or None when there is none.
+        adjusted: rows fetched with another adjustment do not count.
+    """
+
+    def __init__(self, rows: Columns | None, *, adjusted: bool) -> None:
+        if rows is None:
+            rows = Columns.empty(SCHEMA)
+        rows = rows.take(rows["Adjusted"] == int(adjusted))
+        self._dates = (rows.ts // NS_PER_DAY).astype("M8[D]")
+        self._rows = rows
+
+    def done(self, days: NDArray[np.datetime64], ends_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these days need no fetching.
+
+        Args:
+            days: datetime64[D], any order.
+            ends_ns: the last instant of each.
+        """
+        if not len(self._dates):
+            return np.zeros(len(days), np.bool_)
+        at = np.minimum(np.searchsorted(self._dates, days), len(self._dates) - 1)
+        return np.asarray((self._dates[at] == days) & (self._rows["Through"][at] >= ends_ns))
+
+    def progress(self, day: np.datetime64) -> DayProgress | None:
+        """How far a day got, None when nothing of it was fetched."""
+        at = int(np.searchsorted(self._dates, day))
+        if at == len(self._dates) or self._dates[at] != day:
+            return None
+        row = self._rows
+        return DayProgress(int(row["Rows"][at]), int(row["Through"][at]), int(row["Fetched"][at]))
+
+
+def read_coverage(
+    store: StoreApi, dataset: Dataset, symbols: Sequence[str], *, adjusted: bool
+) -> Iterator[tuple[str, Coverage]]:
+    """The coverage of each symbol, in the order given."""
+    for at in range(0, len(symbols), _SYMBOLS_PER_READ):
+        keys = {s: dataset.coverage_key(s) for s in symbols[at : at + _SYMBOLS_PER_READ]}
+        found = _read(store, [key.partition("/")[0] for key in keys.values()], dataset)
+        for symbol, key in keys.items():
+            yield symbol, Coverage(found.get(key), adjusted=adjusted)
+
+
+def _read(store: StoreApi, symbols: list[str], dataset: Dataset) -> dict[str, Columns]:
+    try:
+        return store.read(symbols, dataset.coverage_group)
+    except NotFoundError:
+        return {}
+
+
+def coverage_rows(
+    days: NDArray[np.datetime64],
+    rows: NDArray[np.int64],
+    through_ns: NDArray[np.int64],
+    fetched_ns: int,
+    *,
+    adjusted: bool,
+) -> Columns:
+    """Rows for the coverage bucket; the arrays have one element per day."""
+    return Columns(
+        days.astype("M8[D]").astype(np.int64) * NS_PER_DAY,
+        {
+            "Rows": rows.astype(np.int64),
+            "Through": through_ns.astype(np.int64),
+            "Fetched": np.full(len(days), fetched_ns, np.int64),
+            "Adjusted": np.full(len(days), adjusted, np.int8),
+        },
+    )

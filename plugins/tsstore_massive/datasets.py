@@ -1,0 +1,131 @@
+"""What can be backfilled: bars of a timeframe, trades, or quotes; and the bucket each goes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsstore.errors import ConfigError, InvalidKeyError
+from tsstore.timeframe import Timeframe
+from tsstore.zones import NS_PER_DAY, local_to_utc
+from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS, bar_group, bucket_key
+from tsstore_massive.sessions import NEW_YORK
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+    from tsstore.schema import Schema
+    from tsstore_massive.schemas import Kind
+
+_TICKS: tuple[Kind, ...] = ("trades", "quotes")
+
+#: The vendor counts the bars that a bar is made of, and gives 50,000 of them per request. Minutes
+#: from 04:00 to 20:00 are 960 a day; a day of seconds needs a second page anyway.
+_DAYS_PER_REQUEST = {"Sec": 1, "Min": 52, "H": 52, "D": 2500, "W": 2500, "M": 2500, "Y": 5000}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One kind of rows.
+
+    Attributes:
+        kind: bars, trades or quotes.
+        timeframe: of the bucket the rows go to.
+    """
+
+    kind: Kind
+    timeframe: Timeframe
+
+    @staticmethod
+    def parse(text: str) -> Dataset:
+        """Read `1Min` (bars of that timeframe), `trades` or `quotes`, as in `query_start`.
+
+        Raises:
+            ConfigError: something else, or bars the vendor does not make.
+        """
+        for kind in _TICKS:
+            if text == kind:
+                return Dataset(kind, Timeframe.parse(STREAM_GROUPS[kind].partition("/")[0]))
+        try:
+            timeframe = Timeframe.parse(text)
+        except InvalidKeyError:
+            raise ConfigError(
+                f"{text!r} is neither trades nor quotes nor a timeframe such as 1Min"
+            ) from None
+        _check_bars(timeframe)
+        return Dataset("bars", timeframe)
+
+    def __str__(self) -> str:
+        return f"{self.timeframe} bars" if self.kind == "bars" else self.kind
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of its buckets."""
+        return SCHEMAS[self.kind]
+
+    @property
+    def group(self) -> str:
+        """Timeframe and attribute group of its buckets."""
+        return bar_group(str(self.timeframe)) if self.kind == "bars" else STREAM_GROUPS[self.kind]
+
+    @property
+    def coverage_group(self) -> str:
+        """Timeframe and attribute group of the buckets that say which days were fetched."""
+        timeframe, attribute_group = self.group.split("/")
+        return f"24H/{attribute_group}_{timeframe}_BACKFILL"
+
+    def key(self, symbol: str) -> str:
+        """The bucket of a symbol as the vendor spells it. Raises InvalidKeyError."""
+        return bucket_key(symbol, self.group)
+
+    def coverage_key(self, symbol: str) -> str:
+        """The bucket that says which days of a symbol were fetched. Raises InvalidKeyError."""
+        return bucket_key(symbol, self.coverage_group)
+
+    @property
+    def days_per_request(self) -> int:
+        """Market days that one unit of work fetches."""
+        return _DAYS_PER_REQUEST[self.timeframe.unit] if self.kind == "bars" else 1
+
+    def window(self, first: date, last: date) -> tuple[int, int]:
+        """First and last instant of the rows of some days, nanoseconds since 1970 UTC.
+
+        Days begin and end in New York. Bars longer than a day belong to every day of theirs, so
+        their window reaches to the ends of the first and the last of these bars.
+        """
+        days = np.array([first, last], "M8[D]")
+        return int(self.starts(days)[0]), int(self.ends(days)[1])
+
+    def starts(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        """The first instant of the rows of each day, int64 nanoseconds since 1970 UTC."""
+        midnights = _midnights(days)
+        return self._calendar_unit.floor(midnights, NEW_YORK)
+
+    def ends(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        """The last instant of the rows of each day, int64 nanoseconds since 1970 UTC."""
+        return self._calendar_unit.next(_midnights(days), NEW_YORK) - 1
+
+    @property
+    def _calendar_unit(self) -> Timeframe:
+        return self.timeframe if self.timeframe.is_calendar else Timeframe(1, "D")
+
+
+def _midnights(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    return local_to_utc(days.astype("M8[D]").astype(np.int64) * NS_PER_DAY, NEW_YORK)
+
+
+def _check_bars(timeframe: Timeframe) -> None:
+    if timeframe.is_calendar:
+        # Where bars of several days begin is the vendor's choice and not ours.
+        known = timeframe.count == 1
+    else:
+        known = NS_PER_DAY % timeframe.duration_ns == 0
+    if not known:
+        raise ConfigError(
+            f"bars of {timeframe} cannot be fetched; use seconds, minutes or hours that divide a "
+            "day, or 1D, 1W, 1M, 1Y"
+        )
