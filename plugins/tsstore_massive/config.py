@@ -25,8 +25,7 @@ from msgspec import Meta
 
 from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.timeframe import Timeframe
-
-from .schemas import Kind, bucket_symbol
+from tsstore_massive.schemas import Kind, bucket_symbol
 
 API_KEY_VARIABLE = "MASSIVE_API_KEY"
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
