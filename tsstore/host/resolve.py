@@ -1,0 +1,177 @@
+"""From `module: massive.so` to a class and its checked options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from tsstore.errors import ConfigError, InvalidKeyError
+from tsstore.key import KeyPattern
+from tsstore.redact import Redactor, secrets_in, secrets_in_environment
+from tsstore.yamlfile import Value, convert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tsstore.config import BgWorkerEntry, Config, TriggerEntry
+
+#: Entry point group of each kind of plugin.
+GROUPS = {"bgworker": "tsstore.bgworkers", "trigger": "tsstore.triggers"}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin that mkts.yml asks for.
+
+    Attributes:
+        kind: `bgworker` or `trigger`.
+        name: what logs and /heartbeat call it; no two of a kind have the same.
+        build: the class: called with a context and `options` it gives the running plugin.
+        options: the plugin's checked `Config`, or None when it has none.
+        pattern: of a trigger, the keys it fires for.
+    """
+
+    kind: str
+    name: str
+    build: Callable[..., Any]
+    options: Any = field(default=None, repr=False)
+    pattern: KeyPattern | None = None
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """Everything to run, and the secrets in its options, for the redactor."""
+
+    workers: tuple[Plugin, ...] = ()
+    triggers: tuple[Plugin, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def load_plugins(config: Config, environment: Mapping[str, str] | None = None) -> Plugins:
+    """Find all plugins of a configuration and check their options.
+
+    Args:
+        config: mkts.yml.
+        environment: where `${NAME}` is looked up; the environment of the process if absent.
+
+    Raises:
+        ConfigError: one line for each mistake of any of them.
+    """
+    loading = _Loading(environment)
+    workers = [loading.worker(entry) for entry in config.bgworkers]
+    triggers = [loading.trigger(entry) for entry in config.triggers]
+    if loading.problems:
+        raise ConfigError(Redactor(loading.secrets).mask("\n".join(loading.problems)))
+    return Plugins(
+        tuple(plugin for plugin in workers if plugin is not None),
+        tuple(plugin for plugin in triggers if plugin is not None),
+        tuple(loading.secrets),
+    )
+
+
+class _Loading:
+    """Collects what is wrong, so that all of it is reported at once."""
+
+    def __init__(self, environment: Mapping[str, str] | None) -> None:
+        self.problems: list[str] = []
+        self.secrets = secrets_in_environment(environment)
+        self._environment = environment
+        self._names: dict[tuple[str, str], Value] = {}
+
+    def worker(self, entry: BgWorkerEntry) -> Plugin | None:
+        return self._plugin("bgworker", entry.module, entry.name, entry.config, None)
+
+    def trigger(self, entry: TriggerEntry) -> Plugin | None:
+        name = f"{plugin_name(entry.module.content)} {entry.on}"
+        try:
+            pattern = trigger_pattern(entry.on)
+        except InvalidKeyError as error:
+            self.problems.append(entry.module.problem(f"on: {error}"))
+            return None
+        return self._plugin("trigger", entry.module, name, entry.config, pattern)
+
+    def _plugin(
+        self,
+        kind: str,
+        module: Value,
+        name: str,
+        section: Value | None,
+        pattern: KeyPattern | None,
+    ) -> Plugin | None:
+        name = name or plugin_name(module.content)
+        before = self._names.setdefault((kind, name), module)
+        if before is not module:
+            self.problems.append(
+                module.problem(f"{name!r} is in line {before.line} already; give it another `name`")
+            )
+        try:
+            found = find_plugin(kind, module.content)
+        except ConfigError as error:
+            self.problems.append(module.problem(str(error)))
+            return None
+        section = section or Value(module.file, module.line, _config_path(module), {})
+        self.secrets += secrets_in(section)
+        try:
+            options = self._options(found, section)
+        except ConfigError as error:
+            self.problems.append(str(error))
+            return None
+        return Plugin(kind, name, found, options, pattern)
+
+    def _options(self, found: Any, section: Value) -> Any:
+        kind = getattr(found, "Config", None)
+        if kind is not None:
+            return convert(section, kind, self._environment)
+        if section.content:
+            raise ConfigError(section.problem("this plugin has no options; remove them"))
+        return None
+
+
+def _config_path(module: Value) -> str:
+    return module.path.removesuffix("module") + "config"
+
+
+def plugin_name(module: str) -> str:
+    """The name of a plugin from how MarketStore's files write it: `/go/bin/massive.so`."""
+    return module if ":" in module else PurePath(module).name.removesuffix(".so")
+
+
+def trigger_pattern(on: str) -> KeyPattern:
+    """The keys that `on` means: MarketStore's `*`, one or more characters but no `/`.
+
+    The whole key has to match, so that `*/1Min/OHLCV` does not fire for `OHLCV_X`.
+
+    Raises:
+        InvalidKeyError: not three parts.
+    """
+    return KeyPattern(on.replace("*", "?*"))
+
+
+def find_plugin(kind: str, module: str) -> Any:
+    """The class of a plugin.
+
+    Args:
+        kind: `bgworker` or `trigger`.
+        module: `massive.so` or `massive` (an entry point), or `package.module:Name`.
+
+    Raises:
+        ConfigError: there is none of that name, or it cannot be imported.
+    """
+    name = plugin_name(module)
+    try:
+        if ":" in name:
+            package, _, attribute = name.partition(":")
+            return getattr(import_module(package), attribute)
+        for point in entry_points(group=GROUPS[kind], name=name):
+            return point.load()
+    except Exception as error:
+        # A plugin's import may raise anything; which one it was tells what to install.
+        raise ConfigError(f"cannot load {module!r}: {type(error).__name__}: {error}") from error
+    installed = sorted(entry_points(group=GROUPS[kind]).names)
+    raise ConfigError(
+        f"no {kind} {module!r} is installed; there are {', '.join(installed) or 'none'}; install "
+        "the package that has it, or write package.module:Name"
+    )
