@@ -1,0 +1,404 @@
+"""A store at the other end of a connection: `tsstore.connect("http://127.0.0.1:5993")`.
+
+The same methods, results and exceptions as a store that was opened from a directory. One object
+serves any number of threads; each call in progress has a connection of its own, which is kept.
+
+Reads are tried a second time when a connection breaks. Writes are not: whether the server carried
+out a write whose answer is missing cannot be known here, and ticks would double. The error says so.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
+
+from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
+from tsstore.errors import (
+    ClosedError,
+    ConnectionFailedError,
+    InvalidArgumentError,
+)
+from tsstore.query import check_columns, check_limit, parse_target
+from tsstore.tables import read_table
+from tsstore.times import to_ns
+from tsstore.wire import exact
+from tsstore.wire.codec import MSGPACK, MalformedBodyError
+from tsstore.wire.envelope import ErrorReply, decode_reply, encode_call
+from tsstore.zones import zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from tsstore.api import TableLike
+    from tsstore.columns import Columns
+    from tsstore.schema import Schema
+    from tsstore.times import TimeLike
+
+DEFAULT_PORT = 5993
+_NOT_A_URL = "the server's URL is not like http://127.0.0.1:5993; correct it"
+_R = TypeVar("_R", bound=msgspec.Struct)
+
+
+def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> RemoteStore:
+    """The store that a server serves.
+
+    Args:
+        url: `http://127.0.0.1:5993`; `https://` for TLS; a token may stand in it as a password.
+        token: what the server's `token` setting asks for.
+        timeout_s: longest silence of the server.
+
+    Raises:
+        ConnectionFailedError: nobody answers there, or it is no tsstore server.
+        InvalidArgumentError: not a URL.
+    """
+    store = RemoteStore(url, token=token, timeout_s=timeout_s)
+    store.ping()
+    return store
+
+
+class RemoteStore:
+    """A store behind a server. Thread-safe.
+
+    Attributes:
+        url: the server, without any token.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 30.0) -> None:
+        parts = _split(url)
+        self._transport = _Transport(parts, token or _token_in(parts), timeout_s)
+        self.url = self._transport.url
+
+    def __repr__(self) -> str:
+        return f"<RemoteStore {self.url}>"
+
+    @overload
+    def read(
+        self,
+        key: str,
+        group: None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns: ...
+
+    @overload
+    def read(
+        self,
+        key: Sequence[str] | str,
+        group: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> dict[str, Columns]: ...
+
+    def read(
+        self,
+        key: str | Sequence[str],
+        group: str | None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns | dict[str, Columns]:
+        """Rows between `start` and `end`; see `StoreApi.read`."""
+        is_single = parse_target(key, group)[3]
+        if tz is not None:
+            zone(tz)
+        check_limit(limit)
+        names = check_columns(columns)
+        params = exact.ReadParams(
+            key if isinstance(key, str) else list(key),
+            group,
+            None if start is None else to_ns(start, tz),
+            None if end is None else to_ns(end, tz),
+            None if limit is None else int(limit),
+            bool(from_start),
+            None if names is None else list(names),
+        )
+        result = self._call("TsStore.Read", params, exact.ReadResult, repeatable=True)
+        found = [exact.columns_of(rows, tz or "UTC") for rows in result.rows]
+        return found[0] if is_single else dict(zip(result.keys, found, strict=True))
+
+    def write(
+        self, key: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write rows to one bucket; see `StoreApi.write`."""
+        return self.commit([Write(key, data, schema, variable)])
+
+    def write_many(self, batches: Mapping[str, TableLike]) -> int:
+        """Write several buckets as one atomic unit; see `StoreApi.write_many`."""
+        return self.commit([Write(key, data) for key, data in batches.items()])
+
+    def write_table(
+        self, group: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write a cross-section; see `StoreApi.write_table`."""
+        return self.commit([WriteTable(group, data, schema, variable)])
+
+    def replace(
+        self,
+        key: str,
+        start: TimeLike,
+        end: TimeLike,
+        data: TableLike,
+        *,
+        schema: Schema | None = None,
+    ) -> int:
+        """Replace a range; see `StoreApi.replace`."""
+        return self.commit([Replace(key, start, end, data, schema)])
+
+    def commit(self, operations: Iterable[Operation]) -> int:
+        """Several operations as one atomic unit; see `StoreApi.commit`."""
+        messages = [_operation_message(operation) for operation in operations]
+        params = exact.CommitParams(messages)
+        return self._call("TsStore.Commit", params, exact.CommitResult, repeatable=False).rows
+
+    def create(self, key: str, schema: Schema) -> None:
+        """Create an empty bucket; see `StoreApi.create`."""
+        params = exact.CreateParams(key, exact.schema_message(schema))
+        self._call("TsStore.Create", params, exact.Nothing, repeatable=False)
+
+    def destroy(self, key: str) -> None:
+        """Remove a bucket; see `StoreApi.destroy`."""
+        self._call("TsStore.Destroy", exact.KeyParams(key), exact.Nothing, repeatable=False)
+
+    def list(self, pattern: str = "*/*/*") -> list[str]:
+        """Keys of the buckets that match; see `StoreApi.list`."""
+        params = exact.ListParams(pattern)
+        return self._call("TsStore.List", params, exact.ListResult, repeatable=True).keys
+
+    def info(self, key: str) -> BucketInfo:
+        """Schema, first and last instant of a bucket; see `StoreApi.info`."""
+        params = exact.KeyParams(key)
+        return exact.info_of(self._call("TsStore.Info", params, exact.InfoResult, repeatable=True))
+
+    def ping(self) -> exact.PingResult:
+        """Version of the server and zone of its store."""
+        return self._call("TsStore.Ping", exact.Nothing(), exact.PingResult, repeatable=True)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _call(
+        self, method: str, params: msgspec.Struct, result: type[_R], *, repeatable: bool
+    ) -> _R:
+        body = self._transport.post(encode_call(method, params), repeatable=repeatable)
+        try:
+            reply = decode_reply(body)
+            if isinstance(reply, ErrorReply):
+                raise exact.error_from_wire(reply.message, reply.data)
+            return _decoder(result).decode(reply)
+        except (MalformedBodyError, msgspec.DecodeError) as error:
+            raise ConnectionFailedError(
+                f"{self.url} does not answer like a tsstore server ({error}); "
+                "check the address, and that both run the same version"
+            ) from None
+
+
+_decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
+
+
+def _decoder(kind: type[_R]) -> msgspec.msgpack.Decoder[_R]:
+    found = _decoders.get(kind)
+    if found is None:
+        found = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    return found
+
+
+def _operation_message(operation: Operation) -> exact.OperationMessage:
+    schema = None if operation.schema is None else exact.schema_message(operation.schema)
+    table = read_table(operation.data, with_symbol=isinstance(operation, WriteTable))
+    rows = exact.rows_of_table(table)
+    if isinstance(operation, WriteTable):
+        return exact.OperationMessage("table", operation.group, rows, schema, operation.variable)
+    if isinstance(operation, Write):
+        return exact.OperationMessage("write", operation.key, rows, schema, operation.variable)
+    return exact.OperationMessage(
+        "replace",
+        operation.key,
+        rows,
+        schema,
+        operation.variable,
+        to_ns(operation.start),
+        to_ns(operation.end),
+    )
+
+
+def _split(url: str) -> SplitResult:
+    # The URL is not shown in errors: a mistyped one may hold the token.
+    try:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        port = parts.port  # is checked when it is asked for
+    except ValueError:
+        raise InvalidArgumentError(_NOT_A_URL) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise InvalidArgumentError(_NOT_A_URL)
+    return parts
+
+
+def _token_in(parts: SplitResult) -> str | None:
+    return None if parts.password is None else unquote(parts.password)
+
+
+class _BrokenOffError(Exception):
+    """A connection ended before its answer did."""
+
+
+class _Transport:
+    """Keeps connections to one server and sends one request at a time over each."""
+
+    def __init__(self, parts: SplitResult, token: str | None, timeout_s: float) -> None:
+        self._is_tls = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or DEFAULT_PORT
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"{parts.scheme}://{shown}:{self._port}"
+        self._timeout_s = timeout_s
+        self._headers = {"Content-Type": MSGPACK.content_type}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._context = ssl.create_default_context() if self._is_tls else None
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
+        self._process = os.getpid()
+        self._is_closed = False
+
+    def post(self, body: bytes, *, repeatable: bool) -> bytes:
+        """The body of the answer.
+
+        Raises:
+            ConnectionFailedError: no answer; for what is not repeatable, it is unknown whether the
+                server did it.
+        """
+        try:
+            return self._attempt(body)
+        except _BrokenOffError as error:
+            if not repeatable:
+                raise ConnectionFailedError(
+                    f"{self.url} broke off before it answered ({error}); whether it stored the "
+                    "write is unknown: read it back before writing again"
+                ) from None
+        try:
+            return self._attempt(body)
+        except _BrokenOffError as error:
+            raise ConnectionFailedError(
+                f"{self.url} broke off twice before it answered ({error}); see the server's log"
+            ) from None
+
+    def close(self) -> None:
+        """Close idle connections; those in use are closed when they come back."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _attempt(self, body: bytes) -> bytes:
+        connection = self._borrow()
+        try:
+            connection.request("POST", "/rpc", body, self._headers)
+            response = connection.getresponse()
+            answer = response.read()
+        except TimeoutError:
+            connection.close()
+            raise _BrokenOffError(f"no answer within {self._timeout_s:g} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise _BrokenOffError(str(error) or type(error).__name__) from None
+        except BaseException:  # Ctrl-C: what is left of the answer must not meet the next call
+            connection.close()
+            raise
+        self._give_back(connection)
+        self._check_status(response.status, answer)
+        return answer
+
+    def _check_status(self, status: int, answer: bytes) -> None:
+        if status == http.client.OK:
+            return
+        if status == http.client.UNAUTHORIZED:
+            raise ConnectionFailedError(
+                f"{self.url} does not accept the token; pass connect(url, token=...)"
+            )
+        said = answer[:200].decode("utf-8", "replace")
+        kind = InvalidArgumentError if status in (413, 415) else ConnectionFailedError
+        raise kind(f"{self.url} answers {status}: {said or 'no reason given'}")
+
+    def _borrow(self) -> http.client.HTTPConnection:
+        with self._lock:
+            if self._is_closed:
+                raise ClosedError(f"the connection to {self.url} was closed; connect again")
+            if self._process != os.getpid():  # a fork: the parent goes on using its sockets
+                self._process, self._idle = os.getpid(), []
+            while self._idle:
+                connection = self._idle.pop()
+                if _is_alive(connection):
+                    return connection
+                connection.close()
+        return self._open()
+
+    def _give_back(self, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if not self._is_closed and connection.sock is not None:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _open(self) -> http.client.HTTPConnection:
+        if self._context is not None:
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout_s, context=self._context
+            )
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise ConnectionFailedError(
+                f"cannot reach a server at {self.url}: {error.strerror or error}; "
+                "start one with `tsstore start`, or check the address"
+            ) from None
+        with suppress(OSError):
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+
+def _is_alive(connection: http.client.HTTPConnection) -> bool:
+    """Whether the server has not closed a kept connection: nothing, not even an end, is to read."""
+    if connection.sock is None:
+        return False
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return not poll.poll(0)

@@ -1,0 +1,15 @@
+"""The server: MarketStore's RPC and stream over HTTP, and tsstore's own RPC beside it.
+
+- `settings` what an administrator sets
+- `served`   what a store has to offer
+- `params`   parameters of MarketStore's methods
+- `service`  MarketStore's `DataService`
+- `exact`    tsstore's `TsStore` service, for `tsstore.connect`
+- `rpc`      bodies in, bodies out: decoding, dispatch, errors
+- `guard`    who may speak to the server: Host, Origin, token
+- `stream`   the subscribers of /ws
+- `metrics`  what /metrics shows
+- `http`     the application
+- `connection` limits on the head of a request
+- `serve`    running the application in a thread
+"""

@@ -1,0 +1,83 @@
+"""HTTP connections with a limit on the head of a request, which uvicorn leaves open.
+
+Bodies are limited by the application; a head (request line and headers) never reaches it until it
+is complete, so one that never ends would hold memory and a connection for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+HEAD_BYTES_MAX = 64 * 1024
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which closes a connection whose head is too long or too slow.
+
+    Attributes:
+        head_timeout_s: longest time from the first byte of a head (or from connecting) to its end.
+    """
+
+    head_timeout_s = 30.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_in_head = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect a head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and see whether the head goes on for too long."""
+        if self._is_in_head and self._head_timer is None:
+            self._await_head()
+        super().data_received(data)
+        if not self._is_in_head:
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        """The application takes over."""
+        self._is_in_head = False
+        self._disarm()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What comes next is the head of another request."""
+        super().on_message_complete()
+        self._is_in_head = True
+        self._head_bytes = 0
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._is_in_head and not self.transport.is_closing():
+            self._refuse(b"408 Request Timeout")
+
+    def _refuse(self, status: bytes) -> None:
+        self.transport.write(
+            b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        )
+        self.transport.close()
+
+    def _disarm(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

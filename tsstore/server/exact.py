@@ -1,0 +1,98 @@
+"""The `TsStore` service: StoreApi over RPC, nothing lost. `tsstore.client` is its other end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from tsstore.query import Query, check_columns, check_limit, parse_target, run
+from tsstore.server.service import BudgetEngine
+from tsstore.times import MAX_NS, MIN_NS
+from tsstore.wire import exact
+from tsstore.wire.codec import MalformedBodyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsstore.server.served import ServedStore
+    from tsstore.server.settings import ServerSettings
+
+_P = TypeVar("_P", bound=msgspec.Struct)
+
+
+class ExactService:
+    """The methods of `TsStore`. They are called from several threads."""
+
+    def __init__(self, store: ServedStore, settings: ServerSettings, *, version: str) -> None:
+        self._store = store
+        self._settings = settings
+        self._version = version
+
+    def methods(self) -> dict[str, Callable[[Any], msgspec.Struct]]:
+        """Functions by the name that clients call."""
+        return {
+            "TsStore.Read": self.read,
+            "TsStore.Commit": self.commit,
+            "TsStore.Create": self.create,
+            "TsStore.Destroy": self.destroy,
+            "TsStore.List": self.list,
+            "TsStore.Info": self.info,
+            "TsStore.Ping": self.ping,
+        }
+
+    def read(self, params: Any) -> exact.ReadResult:
+        """Rows of one bucket, or of those that a list or pattern names."""
+        asked = _read(params, exact.ReadParams)
+        symbols, timeframe, group, _ = parse_target(asked.key, asked.group)
+        query = Query(
+            symbols,
+            timeframe,
+            group,
+            MIN_NS if asked.start_ns is None else asked.start_ns,
+            MAX_NS if asked.end_ns is None else asked.end_ns,
+            check_limit(asked.limit),
+            asked.from_start,
+            check_columns(asked.columns),
+            tz=self._store.timezone,
+        )
+        engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
+        found = run(engine, query)
+        return exact.ReadResult(list(found), [exact.rows_of(rows) for rows in found.values()])
+
+    def commit(self, params: Any) -> exact.CommitResult:
+        """Several operations as one atomic unit."""
+        asked = _read(params, exact.CommitParams)
+        operations = [exact.operation_of(message) for message in asked.operations]
+        return exact.CommitResult(self._store.commit(operations))
+
+    def create(self, params: Any) -> exact.Nothing:
+        """An empty bucket."""
+        asked = _read(params, exact.CreateParams)
+        self._store.create(asked.key, exact.schema_of(asked.schema))
+        return exact.Nothing()
+
+    def destroy(self, params: Any) -> exact.Nothing:
+        """Remove a bucket."""
+        self._store.destroy(_read(params, exact.KeyParams).key)
+        return exact.Nothing()
+
+    def list(self, params: Any) -> exact.ListResult:
+        """Keys that match a pattern."""
+        return exact.ListResult(self._store.list(_read(params, exact.ListParams).pattern))
+
+    def info(self, params: Any) -> exact.InfoResult:
+        """Schema, first and last instant of a bucket."""
+        return exact.info_message(self._store.info(_read(params, exact.KeyParams).key))
+
+    def ping(self, params: Any) -> exact.PingResult:
+        """Version of the server and zone of its store."""
+        _read(params, exact.Nothing)
+        return exact.PingResult(self._version, self._store.timezone)
+
+
+def _read(params: Any, kind: type[_P]) -> _P:
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError as error:
+        raise MalformedBodyError(f"{kind.__name__}: {error}") from None

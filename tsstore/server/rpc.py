@@ -1,0 +1,122 @@
+"""Bodies in, bodies out: decoding, dispatch by method name, and errors.
+
+A failed call is an answer like any other (HTTP 200 with an `error`): MarketStore's clients read it
+there. A call without an id gets an empty body, whatever happened.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from tsstore.errors import TsStoreError
+from tsstore.wire import exact
+from tsstore.wire.codec import JSON, MSGPACK, Codec, MalformedBodyError
+from tsstore.wire.envelope import (
+    APPLICATION_ERROR,
+    INVALID_REQUEST,
+    Call,
+    error_of,
+    read_call,
+    result_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tsstore.server.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+_OWN = "TsStore."
+_ECHO_BYTES_MAX = 64 * 1024
+_CODECS: dict[str, Codec] = {"application/x-msgpack": MSGPACK, "application/json": JSON}
+_JSON_NAMES = {
+    "responses": "Responses", "result": "Result", "version": "Version", "timezone": "Timezone",
+    "error": "Error", "types": "ColumnTypes", "names": "ColumnNames", "data": "ColumnData",
+    "length": "Length", "startindex": "StartIndex", "lengths": "Lengths",
+}  # fmt: skip
+_MAPS_BY_KEY = frozenset({"startindex", "lengths"})
+
+
+def codec_for(content_type: str) -> Codec | None:
+    """The codec of a Content-Type header; None when there is none."""
+    return _CODECS.get(content_type.partition(";")[0].strip().lower())
+
+
+class RpcDispatcher:
+    """Carries out the calls in bodies. Thread-safe as far as the methods are."""
+
+    def __init__(self, methods: Mapping[str, Callable[[Any], Any]], metrics: Metrics) -> None:
+        self._methods = dict(methods)
+        self._services = {name.partition(".")[0] for name in methods}
+        self._metrics = metrics
+
+    def answer(self, body: bytes, codec: Codec) -> bytes:
+        """The body of the answer; empty when no answer is wanted, or the body is no request."""
+        try:
+            call = read_call(codec.decode(body))
+        except MalformedBodyError as error:
+            logger.info("refused a request: %s", error)
+            return b""
+        answer = self._carry_out(call, codec, echo=len(body) <= _ECHO_BYTES_MAX)
+        return b"" if call.id is None else codec.encode(answer)
+
+    def _carry_out(self, call: Call, codec: Codec, *, echo: bool) -> dict[str, Any]:
+        if call.version != "2.0":
+            return error_of(call, INVALID_REQUEST, "jsonrpc must be 2.0", _request(call, echo))
+        method = self._methods.get(call.method)
+        if method is None:
+            return error_of(call, APPLICATION_ERROR, self._unknown(call.method))
+        if call.method.startswith(_OWN) and codec is JSON:
+            text = f"{call.method} speaks msgpack; send application/x-msgpack"
+            return error_of(call, APPLICATION_ERROR, text)
+        with self._metrics.timed(call.method) as outcome:
+            try:
+                result = method(call.params)
+            except MalformedBodyError as error:
+                outcome.failed = True
+                data = call.params if echo else None
+                return error_of(call, INVALID_REQUEST, str(error), data)
+            except TsStoreError as error:
+                outcome.failed = True
+                data = exact.error_message(error) if call.method.startswith(_OWN) else None
+                return error_of(call, APPLICATION_ERROR, str(error), data)
+            except Exception as error:
+                outcome.failed = True
+                logger.exception("%s failed", call.method)
+                text = f"internal error ({type(error).__name__}); the server's log has more"
+                return error_of(call, APPLICATION_ERROR, text)
+        return result_of(call, _json_named(result) if codec is JSON else result)
+
+    def _unknown(self, method: str) -> str:
+        service, dot, _ = method.partition(".")
+        shown = method[:200]
+        if not dot:
+            return f'rpc: service/method request ill-formed: "{shown}"'
+        if service not in self._services:
+            return f'rpc: can\'t find service "{shown}"'
+        return f'rpc: can\'t find method "{shown}"'
+
+
+def _request(call: Call, echo: bool) -> Any:
+    if not echo:
+        return None
+    return {
+        "jsonrpc": call.version,
+        "method": call.method,
+        "id": call.id,
+        "params": call.params,
+    }
+
+
+def _json_named(value: Any) -> Any:
+    """A result with the names of its fields as JSON clients know them."""
+    if isinstance(value, list):
+        return [_json_named(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        _JSON_NAMES.get(name, name): item if name in _MAPS_BY_KEY else _json_named(item)
+        for name, item in value.items()
+    }

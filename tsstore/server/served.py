@@ -1,0 +1,30 @@
+"""What the server needs of the store it serves, besides the calls that everybody makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tsstore.api import StoreApi
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tsstore.query import Engine
+
+
+class ServedStore(StoreApi, Protocol):
+    """A store that was opened from a directory."""
+
+    @property
+    def engine(self) -> Engine:
+        """What queries read from."""
+        ...
+
+    @property
+    def timezone(self) -> str:
+        """Zone whose midnights bound days."""
+        ...
+
+    def stats(self) -> Mapping[str, Any]:
+        """Numbers for /metrics."""
+        ...

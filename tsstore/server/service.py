@@ -1,0 +1,332 @@
+"""MarketStore's `DataService`, one function per method.
+
+What its clients look at (field names and their order, texts of errors, which failures are errors of
+the call and which stand inside the answer) is kept; what loses or garbles data is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.api import Write
+from tsstore.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    InvalidKeyError,
+    LimitExceededError,
+    NotFoundError,
+    TsStoreError,
+)
+from tsstore.key import BucketKey
+from tsstore.query import Query, run
+from tsstore.schema import Schema, type_name
+from tsstore.server import params as request
+from tsstore.timeframe import Timeframe
+from tsstore.times import to_ns
+from tsstore.wire.codec import Int64
+from tsstore.wire.dataset import WriteRows, to_dataset
+from tsstore.zones import zone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tsstore.columns import Columns
+    from tsstore.query import Engine
+    from tsstore.server.served import ServedStore
+    from tsstore.server.settings import ServerSettings
+    from tsstore.tables import Table
+
+#: Numbers that GetInfo gives to the types of columns.
+_TYPE_CODES = {
+    "f4": 0, "i4": 1, "f8": 2, "i8": 3, "i1": 5, "b1": 6, "i2": 9,
+    "u1": 10, "u2": 11, "u4": 12, "u8": 13, "U16": 14,
+}  # fmt: skip
+_EPOCH_CODE = 4
+_STRING_CODE = 8
+
+
+class DataService:
+    """The methods of MarketStore over a store.
+
+    Every method takes decoded parameters, returns what `result` of the answer holds, and raises
+    TsStoreError for what becomes `error`. Methods are called from several threads.
+    """
+
+    def __init__(self, store: ServedStore, settings: ServerSettings, *, version: str) -> None:
+        self._store = store
+        self._settings = settings
+        self._version = version
+
+    def methods(self) -> dict[str, Callable[[Any], dict[str, Any]]]:
+        """Functions by the name that clients call."""
+        return {
+            "DataService.Query": self.query,
+            "DataService.Write": self.write,
+            "DataService.Create": self.create,
+            "DataService.Destroy": self.destroy,
+            "DataService.ListSymbols": self.list_symbols,
+            "DataService.GetInfo": self.get_info,
+        }
+
+    def query(self, params: Any) -> dict[str, Any]:
+        """Rows of buckets; one dataset per request."""
+        requests = request.read_requests(params, request.QueryRequest, self._settings.requests_max)
+        engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
+        responses = [
+            {"result": self._query_one(engine, request.query_of(one, self._store.timezone))}
+            for one in requests
+        ]
+        return {
+            "responses": responses or None,
+            "version": self._version,
+            "timezone": self._store.timezone,
+        }
+
+    def _query_one(self, engine: Engine, query: Query) -> dict[str, Any]:
+        batches = run(engine, query)
+        _check_same_columns(batches)
+        return to_dataset(batches)
+
+    def write(self, params: Any) -> dict[str, Any]:
+        """Rows to buckets; each request is one atomic unit, and only failures are answered."""
+        requests = request.read_requests(params, request.WriteRequest, self._settings.requests_max)
+        failures = []
+        for one in requests:
+            try:
+                self._write_one(one)
+            except TsStoreError as error:
+                failures.append(self._answer(str(error)))
+        return {"responses": failures or None}
+
+    def _write_one(self, one: request.WriteRequest) -> None:
+        rows = WriteRows(request.dataset_of(one))
+        variable = one.is_variable_length
+        self._store.commit(
+            Write(key, self._fitted(key, rows.rows(start, stop)), variable=variable)
+            for key, start, stop in rows.slices
+            if start < stop
+        )
+
+    def _fitted(self, key: str, table: Table) -> Table:
+        """The rows, float64 rounded into float32 columns as MarketStore's clients count on.
+
+        Anything else that would change a value is refused by the store.
+        """
+        try:
+            schema = self._store.info(key).schema
+        except NotFoundError:
+            return table
+        arrays = {
+            name: array.astype(np.float32) if _is_rounded(schema, name, array.dtype) else array
+            for name, array in table.arrays.items()
+        }
+        return replace(table, arrays=arrays)
+
+    def create(self, params: Any) -> dict[str, Any]:
+        """Empty buckets; one answer per request."""
+        requests = request.read_requests(params, request.CreateRequest, self._settings.requests_max)
+        return {"responses": [self._attempt(self._create_one, one) for one in requests] or None}
+
+    def _create_one(self, one: request.CreateRequest) -> None:
+        try:
+            key = BucketKey.parse(one.key)
+        except InvalidKeyError as error:
+            raise InvalidKeyError(
+                f'key "{one.key[:200]}" is not in proper format, should be like: '
+                f"TSLA/1Min/OHLCV:Symbol/TimeFrame/AttributeGroup ({error})"
+            ) from None
+        try:
+            self._store.create(str(key), request.schema_of(one))
+        except AlreadyExistsError as error:
+            raise AlreadyExistsError(
+                "creation of new catalog entry failed: Can not overwrite file: File is already "
+                f"in directory ({error})"
+            ) from None
+
+    def destroy(self, params: Any) -> dict[str, Any]:
+        """Remove buckets; one answer per request."""
+        requests = request.read_requests(params, request.KeyRequest, self._settings.requests_max)
+        return {"responses": [self._attempt(self._destroy_one, one) for one in requests] or None}
+
+    def _destroy_one(self, one: request.KeyRequest) -> None:
+        key = BucketKey.parse(one.key)
+        try:
+            self._store.destroy(str(key))
+        except NotFoundError as error:
+            raise NotFoundError(
+                "removal of catalog entry failed: Unable to find level item: "
+                f"{key.symbol} in directory ({error})"
+            ) from None
+
+    def list_symbols(self, params: Any) -> dict[str, Any]:
+        """Keys or symbols, of one timeframe or with rows on one day when that is asked for."""
+        wanted = request.read_params(params, request.ListSymbolsParams)
+        keys = self._store.list()
+        if wanted.timeframe:
+            timeframe = Timeframe.parse(wanted.timeframe)
+            keys = [key for key in keys if Timeframe.parse(key.split("/")[1]) == timeframe]
+        if wanted.date:
+            start_ns, end_ns = _day(wanted.date, self._store.timezone)
+            keys = [key for key in keys if self._has_rows(key, start_ns, end_ns)]
+        if wanted.format != "tbk":
+            keys = sorted({key.split("/")[0] for key in keys})
+        return {"Results": keys}
+
+    def _has_rows(self, key: str, start_ns: int, end_ns: int) -> bool:
+        try:
+            info = self._store.info(key)
+            if info.first_ns is None or info.last_ns is None:
+                return False
+            if info.last_ns < start_ns or info.first_ns > end_ns:
+                return False
+            return len(self._store.engine.scan(key, start_ns, end_ns, limit=1)) > 0
+        except NotFoundError:  # destroyed since it was listed
+            return False
+
+    def get_info(self, params: Any) -> dict[str, Any]:
+        """Columns, kind and latest year of buckets."""
+        requests = request.read_requests(params, request.KeyRequest, self._settings.requests_max)
+        return {"responses": [self._info_one(one) for one in requests] or None}
+
+    def _info_one(self, one: request.KeyRequest) -> dict[str, Any]:
+        try:
+            key = BucketKey.parse(one.key)
+            info = self._store.info(str(key))
+        except TsStoreError as error:
+            text = f"unable to get info about key {one.key[:200]}: {error}"
+            return _info_answer(0, 0, None, 0, self._answer(text))
+        last_ns = info.last_ns
+        year = 0 if last_ns is None else np.datetime64(last_ns, "ns").astype("M8[Y]").astype(int)
+        return _info_answer(
+            int(year) + 1970 if last_ns is not None else 0,
+            Timeframe.parse(key.timeframe).duration_ns,
+            _described(info.schema),
+            info.schema.kind.value,
+            self._answer(""),
+        )
+
+    def _attempt(self, function: Callable[[Any], None], one: Any) -> dict[str, str]:
+        try:
+            function(one)
+        except TsStoreError as error:
+            return self._answer(str(error))
+        return self._answer("")
+
+    def _answer(self, error: str) -> dict[str, str]:
+        return {"error": error, "version": self._version}
+
+
+class BudgetEngine:
+    """An engine that stops reading before the answer of one call grows past a limit."""
+
+    def __init__(self, engine: Engine, bytes_max: int) -> None:
+        self._engine = engine
+        self._bytes_max = bytes_max
+        self._bytes_left = bytes_max
+
+    def keys(self) -> list[str]:
+        """Keys of all buckets."""
+        return self._engine.keys()
+
+    def schema(self, key: str) -> Schema:
+        """Columns of a bucket."""
+        return self._engine.schema(key)
+
+    def scan(
+        self,
+        key: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        limit: int = 0,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns:
+        """Rows of a bucket.
+
+        Raises:
+            LimitExceededError: they are more than may still be read.
+        """
+        row_bytes = self._row_bytes(key, columns)
+        affordable = self._bytes_left // row_bytes
+        rows = self._engine.scan(
+            key,
+            start_ns,
+            end_ns,
+            limit=min(limit or affordable + 1, affordable + 1),
+            from_start=from_start or limit == 0,
+            columns=columns,
+        )
+        self._bytes_left -= len(rows) * row_bytes
+        if len(rows) > affordable:
+            raise LimitExceededError(
+                f"the answer would be larger than the server's limit of {self._bytes_max} bytes "
+                f"(at {key}); ask for a shorter range, fewer symbols or columns"
+            )
+        return rows
+
+    def _row_bytes(self, key: str, columns: Sequence[str] | None) -> int:
+        schema = self._engine.schema(key)
+        if columns is None:
+            return schema.row_bytes
+        return 8 + sum(schema.dtypes[name].itemsize for name in columns if name in schema.dtypes)
+
+
+def _check_same_columns(batches: Mapping[str, Columns]) -> None:
+    shapes = {
+        (rows.variable, tuple((name, array.dtype.str) for name, array in rows.items()))
+        for rows in batches.values()
+    }
+    if len(shapes) > 1:
+        symbols = " ".join(key.split("/")[0] for key in batches)
+        raise InvalidArgumentError(
+            "symbols in a query must have the same data type or be filtered by common columns. "
+            f"symbols=[{symbols}]"
+        )
+
+
+def _is_rounded(schema: Schema, name: str, dtype: np.dtype[Any]) -> bool:
+    return dtype == np.float64 and schema.dtypes.get(name) == np.float32
+
+
+def _described(schema: Schema) -> list[dict[str, Any]]:
+    shape = [{"Name": "Epoch", "Type": Int64(_EPOCH_CODE)}]
+    for name, dtype in schema.columns:
+        code = _TYPE_CODES.get(type_name(dtype), _STRING_CODE)
+        shape.append({"Name": name, "Type": Int64(code)})
+    return shape
+
+
+def _info_answer(
+    year: int,
+    timeframe_ns: int,
+    shape: list[dict[str, Any]] | None,
+    kind: int,
+    answer: dict[str, str],
+) -> dict[str, Any]:
+    return {
+        "LatestYear": Int64(year),
+        "TimeFrame": Int64(timeframe_ns),
+        "DSV": shape,
+        "RecordType": Int64(kind),
+        "ServerResp": answer,
+    }
+
+
+def _day(text: str, tz: str) -> tuple[int, int]:
+    """First and last instant of a day: `2013-10-08`, or the day that holds an epoch second."""
+    if text.lstrip("-").isdigit():
+        seconds = to_ns(int(text)) // 1_000_000_000
+        day = datetime.fromtimestamp(seconds, UTC).astimezone(zone(tz)).date()
+    else:
+        try:
+            day = date.fromisoformat(text)
+        except ValueError:
+            raise InvalidArgumentError(
+                f"date {text[:40]!r} is not a day; write 2013-10-08"
+            ) from None
+    return to_ns(day, tz), to_ns(day + timedelta(days=1), tz) - 1

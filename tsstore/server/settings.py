@@ -1,0 +1,70 @@
+"""What an administrator sets about the server."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from tsstore.errors import ConfigError
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Where the server listens, who may speak to it, and how much one request may ask for.
+
+    Attributes:
+        host: address to listen on; beyond loopback it takes a token, or `insecure`.
+        port: TCP port; 0 takes a free one.
+        token: what clients send as `Authorization: Bearer`, or as the password of HTTP basic.
+        insecure: serve other machines without a token.
+        allowed_hosts: names in the Host header that are served besides localhost and addresses.
+        allowed_origins: web pages whose requests are served, such as `http://quant.lan:8080`.
+        tls_certificate: PEM file; with `tls_key` the server speaks HTTPS.
+        tls_key: PEM file.
+        body_bytes_max: largest request.
+        reply_bytes_max: most column bytes that one request may read.
+        requests_max: most requests inside one call.
+        read_timeout_s: longest silence within a request.
+        connections_max: connections at one time; further ones get 503.
+        threads: calls that are carried out at one time; further ones wait.
+        stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 5993
+    token: str | None = field(default=None, repr=False)
+    insecure: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    body_bytes_max: int = 256 * MIB
+    reply_bytes_max: int = 1024 * MIB
+    requests_max: int = 1000
+    read_timeout_s: float = 30.0
+    connections_max: int = 1024
+    threads: int = 8
+    stream_queue_bytes: int = 8 * MIB
+
+    def __post_init__(self) -> None:
+        if self.token == "":
+            raise ConfigError("the server's token is empty; set one, or leave the setting out")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigError("TLS needs both a certificate and a key; set both, or neither")
+        if not (self.token or self.insecure or is_loopback(self.host)):
+            raise ConfigError(
+                f"listening on {self.host!r} would let any machine read and write; set a token, "
+                "or `insecure: true` if the network is closed, or listen on 127.0.0.1"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,162 @@
+"""Bodies of requests and answers: msgpack and JSON.
+
+Requests come from anyone, so lengths and nesting are limited before anything is allocated. Answers
+are written the way MarketStore writes them: integers that it declares as int64 take nine bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgpack
+import msgspec
+import numpy as np
+
+from tsstore.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ITEMS_MAX = 1_000_000
+_INT64 = b"\xd3"
+_NUMPY_TAGS = {
+    "i1": b"\xd0", "i2": b"\xd1", "i4": b"\xd2", "i8": b"\xd3",
+    "u1": b"\xcc", "u2": b"\xcd", "u4": b"\xce", "u8": b"\xcf",
+    "f4": b"\xca", "f8": b"\xcb",
+}  # fmt: skip
+
+
+class MalformedBodyError(InvalidArgumentError):
+    """A body that is not what its content type says, or that is beyond the limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Int64:
+    """An integer that msgpack writes as int64, whatever its value."""
+
+    value: int
+
+
+class Codec(Protocol):
+    """How the bodies of one content type are read and written."""
+
+    content_type: str
+
+    def decode(self, body: bytes) -> Any:
+        """Values of a body; raises MalformedBodyError."""
+        ...
+
+    def encode(self, value: Any) -> bytes:
+        """The body of a value."""
+        ...
+
+
+class MsgpackCodec:
+    """`application/x-msgpack`."""
+
+    content_type = "application/x-msgpack"
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_to_msgpack)
+
+    def decode(self, body: bytes) -> Any:
+        """Values of a body.
+
+        msgspec would be faster, but it refuses maps whose keys are bytes, which old clients send.
+
+        Raises:
+            MalformedBodyError: not msgpack, cut short, bytes left over, too deep or too long.
+        """
+        try:
+            return msgpack.unpackb(
+                body,
+                strict_map_key=False,
+                max_array_len=ITEMS_MAX,
+                max_map_len=ITEMS_MAX,
+                max_ext_len=0,
+            )
+        except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
+            raise MalformedBodyError(f"the body is not msgpack: {_reason(error)}") from None
+
+    def encode(self, value: Any) -> bytes:
+        """The body of a value; arrays are given as memoryviews."""
+        return self._encoder.encode(value)
+
+
+class JsonCodec:
+    """`application/json`; bytes are base64 text."""
+
+    content_type = "application/json; charset=utf-8"
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder(enc_hook=_to_json)
+
+    def decode(self, body: bytes) -> Any:
+        """Values of a body.
+
+        Raises:
+            MalformedBodyError: not JSON, cut short, or too deep.
+        """
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise MalformedBodyError(f"the body is not JSON: {_reason(error)}") from None
+
+    def encode(self, value: Any) -> bytes:
+        """The body of a value."""
+        return self._encoder.encode(value)
+
+
+def _reason(error: Exception) -> str:
+    return str(error)[:200] or type(error).__name__
+
+
+def _to_msgpack(value: object) -> msgspec.Raw:
+    if isinstance(value, Int64):
+        return msgspec.Raw(_INT64 + value.value.to_bytes(8, "big", signed=True))
+    if isinstance(value, np.bool_):
+        return msgspec.Raw(b"\xc3" if value else b"\xc2")
+    if isinstance(value, np.generic):
+        tag = _NUMPY_TAGS.get(value.dtype.str[1:])
+        if tag is not None:
+            return msgspec.Raw(tag + value.byteswap().tobytes())
+    raise TypeError(f"{type(value)} has no form on the wire")
+
+
+def _to_json(value: object) -> Any:
+    if isinstance(value, Int64):
+        return value.value
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value)} has no form on the wire")
+
+
+MSGPACK = MsgpackCodec()
+JSON = JsonCodec()
+
+
+def plain_name(key: object) -> str:
+    """A field's name as both codecs understand it: no case, no underscores (`EpochStart`)."""
+    text = key.decode("utf-8", "replace") if isinstance(key, bytes) else str(key)
+    return text.lower().replace("_", "")
+
+
+def fields(raw: object, names: Mapping[str, str]) -> dict[str, Any]:
+    """The known fields of a map, under their own names; unknown ones are left out.
+
+    Args:
+        raw: a decoded map with str or bytes keys, in any of the spellings of a field.
+        names: plain name to field name.
+
+    Raises:
+        MalformedBodyError: not a map.
+    """
+    if not isinstance(raw, dict):
+        raise MalformedBodyError(f"expected a map of parameters, got {type(raw).__name__}")
+    found = {}
+    for key, value in raw.items():
+        name = names.get(plain_name(key))
+        if name is not None:
+            found[name] = value
+    return found

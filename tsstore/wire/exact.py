@@ -1,0 +1,285 @@
+"""tsstore's own messages, which lose nothing: nanoseconds, schemas, atomic commits, exceptions.
+
+MarketStore's datasets cannot carry these (time is split, one schema per answer, errors are text),
+so `tsstore.connect` speaks the `TsStore.*` methods, whose parameters and results are defined here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+
+from tsstore import errors
+from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
+from tsstore.columns import Columns
+from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore.schema import Schema, type_name
+from tsstore.tables import Table
+from tsstore.wire.dataset import packed, unpack_column, unpack_columns
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAT = np.iinfo(np.int64).min
+
+
+class Rows(msgspec.Struct, omit_defaults=True):
+    """Rows of one bucket, or with `symbols` of many.
+
+    Attributes:
+        ts: int64 nanoseconds since 1970 UTC, little-endian.
+        names: data columns.
+        types: their types.
+        data: their values, little-endian.
+        variable: whether they come from a variable-length bucket.
+        symbols: the symbol of each row of a cross-section.
+        had_nanoseconds: see `tsstore.tables.Table`.
+    """
+
+    ts: memoryview
+    names: list[str]
+    types: list[str]
+    data: list[memoryview]
+    variable: bool = False
+    symbols: list[str] | None = None
+    had_nanoseconds: bool = False
+
+
+class SchemaMessage(msgspec.Struct, omit_defaults=True):
+    """A schema; see `tsstore.schema.Schema`."""
+
+    names: list[str]
+    types: list[str]
+    variable: bool = False
+    identity: list[str] = []
+
+
+class OperationMessage(msgspec.Struct, omit_defaults=True):
+    """One operation of a commit; `target` is a bucket key, or the group of a table."""
+
+    kind: Literal["write", "replace", "table"]
+    target: str
+    rows: Rows
+    schema: SchemaMessage | None = None
+    variable: bool = False
+    start_ns: int = 0
+    end_ns: int = 0
+
+
+class ReadParams(msgspec.Struct, omit_defaults=True):
+    """Parameters of `TsStore.Read`."""
+
+    key: str | list[str]
+    group: str | None = None
+    start_ns: int | None = None
+    end_ns: int | None = None
+    limit: int | None = None
+    from_start: bool = False
+    columns: list[str] | None = None
+
+
+class ReadResult(msgspec.Struct):
+    """Result of `TsStore.Read`: keys and their rows; a single key when one bucket was asked for."""
+
+    keys: list[str]
+    rows: list[Rows]
+
+
+class CommitParams(msgspec.Struct):
+    """Parameters of `TsStore.Commit`."""
+
+    operations: list[OperationMessage]
+
+
+class CommitResult(msgspec.Struct):
+    """Result of `TsStore.Commit`: rows given."""
+
+    rows: int
+
+
+class CreateParams(msgspec.Struct):
+    """Parameters of `TsStore.Create`."""
+
+    key: str
+    schema: SchemaMessage
+
+
+class KeyParams(msgspec.Struct):
+    """Parameters of `TsStore.Destroy` and `TsStore.Info`."""
+
+    key: str
+
+
+class ListParams(msgspec.Struct):
+    """Parameters of `TsStore.List`."""
+
+    pattern: str = "*/*/*"
+
+
+class ListResult(msgspec.Struct):
+    """Result of `TsStore.List`."""
+
+    keys: list[str]
+
+
+class InfoResult(msgspec.Struct):
+    """Result of `TsStore.Info`; see `tsstore.api.BucketInfo`."""
+
+    key: str
+    schema: SchemaMessage
+    first_ns: int | None
+    last_ns: int | None
+    rows: int
+
+
+class PingResult(msgspec.Struct):
+    """Result of `TsStore.Ping`."""
+
+    version: str
+    timezone: str
+
+
+class Nothing(msgspec.Struct):
+    """No parameters, or no result."""
+
+
+def rows_of(columns: Columns) -> Rows:
+    """Rows that were read, on their way to the client."""
+    return Rows(
+        packed(columns.ts),
+        list(columns.names),
+        [type_name(array.dtype) for _, array in columns.items()],
+        [packed(array) for _, array in columns.items()],
+        columns.variable,
+    )
+
+
+def columns_of(rows: Rows, tz: str) -> Columns:
+    """Rows that were read, at the client; arrays are read-only."""
+    arrays = {
+        name: _aligned(unpack_column(name, text, buffer))
+        for name, text, buffer in zip(rows.names, rows.types, rows.data, strict=True)
+    }
+    ts = _aligned(np.frombuffer(rows.ts, "<i8"))
+    return Columns(ts, arrays, variable=rows.variable, tz=tz)
+
+
+def _aligned(view: NDArray[Any]) -> NDArray[Any]:
+    """A copy if the bytes begin at an odd place of the body, where arithmetic is slow."""
+    if view.flags.aligned:
+        return view
+    copy = view.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def rows_of_table(table: Table) -> Rows:
+    """Rows to write, on their way to the server.
+
+    Raises:
+        InvalidArgumentError: a column of a type that no bucket has.
+    """
+    schema = Schema.of(((name, array.dtype) for name, array in table.arrays.items()))
+    return Rows(
+        packed(table.ts.astype("<i8", copy=False)),
+        list(schema.names),
+        [type_name(dtype) for _, dtype in schema.columns],
+        [packed(table.arrays[name].astype(dtype, copy=False)) for name, dtype in schema.columns],
+        symbols=table.symbols,
+        had_nanoseconds=table.had_nanoseconds,
+    )
+
+
+def table_of(rows: Rows) -> Table:
+    """Rows to write, at the server, checked.
+
+    Raises:
+        InvalidArgumentError: columns that do not fit together, or a time that is none.
+    """
+    ts = unpack_column("Epoch", "i8", rows.ts)
+    if len(ts) and ts.min() == _NAT:
+        raise InvalidArgumentError(f"Epoch in row {int(np.argmin(ts))} is NaT")
+    arrays = unpack_columns(rows.names, rows.types, rows.data)
+    sizes = {len(ts), *(len(array) for array in arrays.values())}
+    if rows.symbols is not None:
+        sizes.add(len(rows.symbols))
+    if len(sizes) > 1:
+        raise InvalidArgumentError(
+            f"{len(ts)} times, but columns or symbols of other lengths {sorted(sizes)}"
+        )
+    return Table(ts, arrays, rows.symbols, rows.had_nanoseconds)
+
+
+def schema_message(schema: Schema) -> SchemaMessage:
+    """A schema on its way."""
+    types = [type_name(dtype) for _, dtype in schema.columns]
+    return SchemaMessage(list(schema.names), types, schema.is_variable, list(schema.identity))
+
+
+def schema_of(message: SchemaMessage) -> Schema:
+    """A schema, checked.
+
+    Raises:
+        InvalidArgumentError: names and types that no bucket can have.
+    """
+    if len(message.names) != len(message.types):
+        raise InvalidArgumentError(
+            f"a schema with {len(message.names)} names and {len(message.types)} types"
+        )
+    pairs = zip(message.names, message.types, strict=True)
+    return Schema.of(pairs, variable=message.variable, identity=message.identity)
+
+
+def operation_of(message: OperationMessage) -> Operation:
+    """An operation, its rows checked."""
+    schema = None if message.schema is None else schema_of(message.schema)
+    table = table_of(message.rows)
+    if message.kind == "write":
+        return Write(message.target, table, schema, message.variable)
+    if message.kind == "table":
+        return WriteTable(message.target, table, schema, message.variable)
+    start = np.datetime64(message.start_ns, "ns")
+    end = np.datetime64(message.end_ns, "ns")
+    return Replace(message.target, start, end, table, schema, message.variable)
+
+
+def info_message(info: BucketInfo) -> InfoResult:
+    """What is known of a bucket, on its way."""
+    schema = schema_message(info.schema)
+    return InfoResult(info.key, schema, info.first_ns, info.last_ns, info.rows)
+
+
+def info_of(message: InfoResult) -> BucketInfo:
+    """What is known of a bucket."""
+    schema = schema_of(message.schema)
+    return BucketInfo(message.key, schema, message.first_ns, message.last_ns, message.rows)
+
+
+def error_message(error: TsStoreError) -> dict[str, Any]:
+    """An exception as `error.data`, so that the client raises the same one."""
+    public = next(
+        kind for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind
+    )
+    state = {name: value for name, value in vars(error).items() if _is_plain(value)}
+    args = [value if _is_plain(value) else str(value) for value in error.args]
+    return {"type": public.__name__, "args": args, "state": state}
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def error_from_wire(message: str, data: object) -> TsStoreError:
+    """The exception that the server raised; a TsStoreError when it did not say which."""
+    if not isinstance(data, dict):
+        return TsStoreError(message)
+    kind = getattr(errors, str(data.get("type")), None)
+    if not (isinstance(kind, type) and issubclass(kind, TsStoreError)):
+        return TsStoreError(message)
+    # Not through __init__: what it takes differs from class to class.
+    error = kind.__new__(kind)
+    error.args = tuple(data.get("args") or ())
+    error.__dict__.update(data.get("state") or {})
+    return error
