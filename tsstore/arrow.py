@@ -6,6 +6,7 @@ and, for the time, timestamps and dates.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from tsstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ _NUMBERS = {
     "DATE32": "M8[D]", "DATE64": "M8[ms]",
 }  # fmt: skip
 _STORAGE = {"M8[D]": "i4"}
-_TEXTS = frozenset({"STRING", "LARGE_STRING", "STRING_VIEW"})
+_TEXT_VIEW = np.dtype([("length", "<u4"), ("short", "V4"), ("run", "<u4"), ("begin", "<u4")])
 
 
 def is_table(value: object) -> bool:
@@ -134,9 +135,7 @@ def _decode(name: str, schema: Any, chunk: Any) -> NDArray[Any]:
         return np.take(values, codes)
     if dtype.kind == "O":
         _refuse_missing(name, valid)
-        out = np.empty(view.length, object)
-        out[:] = list(na.Array(array).iter_py())
-        return out
+        return np.fromiter(_TEXTS[schema.type.name](view), object, view.length)
     if dtype.kind == "b":
         _refuse_missing(name, valid)
         return _bits(view, 1)
@@ -153,6 +152,31 @@ def _buffer(view: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     if view.length == 0:
         return np.empty(0, dtype)
     return np.frombuffer(view.buffer(1), dtype)[view.offset : view.offset + view.length]
+
+
+def _texts_between(view: Any, offset_dtype: type[np.int32 | np.int64]) -> Iterator[str]:
+    """Values of the types that keep offsets into one run of bytes."""
+    if view.length == 0:
+        return
+    offsets = np.frombuffer(view.buffer(1), offset_dtype)
+    offsets = offsets[view.offset : view.offset + view.length + 1]
+    octets = bytes(view.buffer(2))
+    for begin, end in pairwise(offsets.tolist()):
+        yield octets[begin:end].decode()
+
+
+def _texts_viewed(view: Any) -> Iterator[str]:
+    """Values of the type that keeps up to 12 bytes in place and refers to longer ones."""
+    entries = _buffer(view, _TEXT_VIEW)
+    runs: dict[int, bytes] = {}
+    for length, short, run, begin in entries.tolist():
+        if length <= 12:
+            entry = short + run.to_bytes(4, "little") + begin.to_bytes(4, "little")
+            yield entry[:length].decode()
+            continue
+        if run not in runs:
+            runs[run] = bytes(view.buffer(2 + run))
+        yield runs[run][begin : begin + length].decode()
 
 
 def _bits(view: Any, index: int) -> NDArray[np.bool_]:
@@ -175,6 +199,13 @@ def _refuse_missing(name: str, valid: NDArray[np.bool_] | None) -> None:
         )
 
 
+_TEXTS: dict[str, Callable[[Any], Iterator[str]]] = {
+    "STRING": lambda view: _texts_between(view, np.int32),
+    "LARGE_STRING": lambda view: _texts_between(view, np.int64),
+    "STRING_VIEW": _texts_viewed,
+}
+
+
 def write_stream(times: NDArray[np.int64], tz: str, columns: Mapping[str, NDArray[Any]]) -> object:
     """The rows as the PyCapsule of an Arrow C stream: `Epoch` first, then the columns.
 
@@ -188,7 +219,8 @@ def write_stream(times: NDArray[np.int64], tz: str, columns: Mapping[str, NDArra
     import nanoarrow as na
 
     schemas = {"Epoch": na.timestamp("ns", tz)}
-    children = [na.c_array_from_buffers(schemas["Epoch"], len(times), [None, times])]
+    buffers = [None, np.ascontiguousarray(times)]
+    children = [na.c_array_from_buffers(schemas["Epoch"], len(times), buffers)]
     for name, array in columns.items():
         schemas[name], buffers = _encode(array)
         children.append(na.c_array_from_buffers(schemas[name], len(array), buffers))
