@@ -1,1 +1,108 @@
-"""tsstore: an embedded, columnar time-series store for market data."""
+"""tsstore: an embedded, columnar time-series store for market data.
+
+import tsstore
+
+with tsstore.open("data") as store:                 # or tsstore.connect("http://127.0.0.1:5993")
+    store.write("AAPL/1Min/OHLCV", frame)
+    bars = store.read("AAPL/1Min/OHLCV", start="2024-01-02 09:30", tz="America/New_York")
+    bars.to_pandas()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsstore.api import BucketInfo, Replace, StoreApi, Write, WriteTable
+from tsstore.columns import Columns
+from tsstore.errors import (
+    AlreadyExistsError,
+    ClosedError,
+    ConfigError,
+    ConnectionFailedError,
+    CorruptionError,
+    FormatVersionError,
+    InvalidArgumentError,
+    InvalidKeyError,
+    LimitExceededError,
+    LockedError,
+    NotFoundError,
+    ReadOnlyError,
+    SchemaMismatchError,
+    StorageError,
+    TsStoreError,
+)
+from tsstore.schema import Schema
+from tsstore.storage.settings import Settings
+from tsstore.store import Store
+
+if TYPE_CHECKING:
+    import os
+
+    from tsstore.client import RemoteStore
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlreadyExistsError",
+    "BucketInfo",
+    "ClosedError",
+    "Columns",
+    "ConfigError",
+    "ConnectionFailedError",
+    "CorruptionError",
+    "FormatVersionError",
+    "InvalidArgumentError",
+    "InvalidKeyError",
+    "LimitExceededError",
+    "LockedError",
+    "NotFoundError",
+    "ReadOnlyError",
+    "Replace",
+    "Schema",
+    "SchemaMismatchError",
+    "Settings",
+    "StorageError",
+    "Store",
+    "StoreApi",
+    "TsStoreError",
+    "Write",
+    "WriteTable",
+    "connect",
+    "open",
+    "open_shared",
+]
+
+#: Opens a data directory in this process; see `Store`.
+open = Store  # noqa: A001  the name every user expects
+
+
+def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> RemoteStore:
+    """Reach a running server, with the same methods, results and exceptions as `open`.
+
+    Args:
+        url: such as `http://127.0.0.1:5993`.
+        token: bearer token, when the server asks for one.
+        timeout_s: longest wait for an answer.
+
+    Raises:
+        ConnectionFailedError: nobody answers there, or no tsstore server does.
+    """
+    from tsstore.client import connect as connect_to
+
+    return connect_to(url, token=token, timeout_s=timeout_s)
+
+
+def open_shared(path: str | os.PathLike[str], *, timezone: str = "UTC") -> StoreApi:
+    """Write to a directory whether or not a server runs on it.
+
+    Opens the directory; or, where a running server holds it, connects to that server.
+
+    Raises:
+        LockedError: a process that is not a server holds it.
+    """
+    try:
+        return Store(path, timezone=timezone)
+    except LockedError as error:
+        if error.endpoint is None:
+            raise
+        return connect(error.endpoint)

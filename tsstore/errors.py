@@ -106,9 +106,16 @@ class FormatVersionError(TsStoreError):
 
 
 class LockedError(TsStoreError):
-    """Another process writes to the directory; the text names it."""
+    """Another process writes to the directory; the text names it.
+
+    Attributes:
+        pid: the process, when it is known.
+        endpoint: URL of the server that it runs, through which one can write as well; or None.
+    """
 
     exit_code = 6
+    pid: int | None = None
+    endpoint: str | None = None
 
 
 class ReadOnlyError(TsStoreError):
@@ -122,9 +129,14 @@ class ClosedError(TsStoreError):
 
 
 class StorageError(TsStoreError):
-    """The operating system refused an operation on a file."""
+    """The operating system refused an operation on a file.
+
+    Attributes:
+        errno: its number for the refusal (`errno.ENOSPC` ...), when there is one.
+    """
 
     exit_code = 7
+    errno: int | None = None
 
 
 class ConnectionFailedError(TsStoreError):

@@ -1,0 +1,102 @@
+"""Commits: what one write call changes, as the body of one WAL record.
+
+The steps of a commit are carried out in this order: buckets are created, ranges deleted, rows
+written, buckets destroyed. Rows come as one section per schema, whatever the number of buckets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.format.record import Body, Record
+from tsstore.format.segment import schema_from_meta, schema_to_meta
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsstore.schema import Schema
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows of buckets that share a schema, sorted by bucket, then time, no row twice.
+
+    Attributes:
+        schema_id: which schema.
+        ids: uint32 bucket ids, ascending, each once.
+        starts: int64, first row of each bucket, and the number of rows at the end.
+        ts: int64 nanoseconds, shape (rows,).
+        arrays: the columns in the order of the schema, each of shape (rows,).
+    """
+
+    schema_id: int
+    ids: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    ts: NDArray[np.int64]
+    arrays: list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one write call changes.
+
+    Attributes:
+        schemas: new schemas by id.
+        created: (bucket id, key, schema id) of new buckets.
+        deletes: (bucket id, first ns, last ns), both ends included.
+        sections: rows.
+        destroyed: bucket ids.
+    """
+
+    schemas: dict[int, Schema] = field(default_factory=dict)
+    created: list[tuple[int, str, int]] = field(default_factory=list)
+    deletes: list[tuple[int, int, int]] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    destroyed: list[int] = field(default_factory=list)
+
+
+def encode_commit(commit: Commit) -> Body:
+    """The body of a COMMIT record."""
+    meta: dict[str, Any] = {}
+    if commit.schemas:
+        meta["schemas"] = [[number, schema_to_meta(s)] for number, s in commit.schemas.items()]
+    if commit.created:
+        meta["created"] = [list(bucket) for bucket in commit.created]
+    if commit.deletes:
+        meta["deletes"] = [list(delete) for delete in commit.deletes]
+    if commit.destroyed:
+        meta["destroyed"] = commit.destroyed
+    arrays: list[NDArray[Any]] = []
+    if commit.sections:
+        meta["sections"] = [[s.schema_id, len(s.arrays)] for s in commit.sections]
+        for section in commit.sections:
+            arrays += [section.ids, section.starts, section.ts, *section.arrays]
+    return Body(meta, arrays)
+
+
+def decode_commit(record: Record) -> Commit:
+    """The commit of a COMMIT record; its arrays are views into the record."""
+    meta = record.meta
+    sections = []
+    position = 0
+    for schema_id, columns in meta.get("sections", ()):
+        ids, starts, ts = record.arrays[position : position + 3]
+        arrays = record.arrays[position + 3 : position + 3 + columns]
+        sections.append(Section(schema_id, ids, starts, ts, arrays))
+        position += 3 + columns
+    return Commit(
+        schemas={number: schema_from_meta(s) for number, s in meta.get("schemas", ())},
+        created=[(number, key, schema) for number, key, schema in meta.get("created", ())],
+        deletes=[(bucket, first, last) for bucket, first, last in meta.get("deletes", ())],
+        sections=sections,
+        destroyed=list(meta.get("destroyed", ())),
+    )
+
+
+def single_run(schema_id: int, bucket_id: int, ts: NDArray[np.int64], arrays: list[Any]) -> Section:
+    """The section of rows that all belong to one bucket."""
+    starts = np.array([0, len(ts)], np.int64)
+    return Section(schema_id, np.array([bucket_id], np.uint32), starts, ts, arrays)

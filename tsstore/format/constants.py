@@ -1,0 +1,32 @@
+"""Every number that stands on disk. FORMAT.md lists them; a test compares the two.
+
+Never reuse a number: a file written yesterday must mean the same tomorrow.
+"""
+
+from __future__ import annotations
+
+#: Version of the whole format. A reader refuses a larger one.
+FORMAT_VERSION = 1
+
+#: First bytes of every record ("TSR1").
+RECORD_MAGIC = 0x31525354
+#: Last bytes of a segment file ("TSSEGEND").
+SEGMENT_END_MAGIC = 0x444E454745535354
+
+#: Kinds of records.
+KIND_WAL_HEADER = 1
+KIND_COMMIT = 2
+KIND_SEAL = 3
+KIND_CHECKPOINT = 4
+KIND_SEGMENT_HEADER = 16
+KIND_SEGMENT_FOOTER = 17
+KIND_MANIFEST = 32
+
+#: Encodings of a column block.
+ENCODING_RAW = 0
+ENCODING_CONSTANT = 1
+
+#: Rows of a column block; the last one of a segment may hold fewer.
+BLOCK_ROWS = 4096
+#: Largest body of a record in bytes; a larger length field is damage.
+RECORD_BODY_MAX = 1 << 31

@@ -1,0 +1,146 @@
+"""The manifest: which buckets there are and which segments hold their rows, as one record.
+
+Tables are kept as columns, so that a store of ten thousand buckets is read with a few array views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.format.constants import KIND_MANIFEST
+from tsstore.format.record import Body, Record, RecordError
+from tsstore.format.segment import schema_from_meta, schema_to_meta
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsstore.schema import Schema
+
+#: `bucket` of a segment that holds several buckets.
+SHARED = -1
+
+#: One row per live segment. `checksum` is that of the footer's body.
+SEGMENT_DTYPE = np.dtype(
+    [
+        ("bucket", "<i8"),
+        ("number", "<u8"),
+        ("schema", "<u4"),
+        ("generation", "<u4"),
+        ("bytes", "<u8"),
+        ("checksum", "<u8"),
+        ("rows", "<u8"),
+        ("first_ts", "<i8"),
+        ("last_ts", "<i8"),
+        ("first_sequence", "<u8"),
+        ("last_sequence", "<u8"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One state of the store.
+
+    Attributes:
+        number: of this manifest; the largest one is the valid one.
+        store_id: random number of the store, 63 bits.
+        checkpoint: every commit up to this sequence number is in the segments.
+        catalog_sequence: the newest commit whose creations and removals of buckets are included;
+            not below `checkpoint`.
+        first_wal: the oldest WAL file whose commits may be needed.
+        last_wal: the newest WAL file known to exist; 0 when there is none.
+        sealed: (number, bytes) of WAL files that a clean close left complete.
+        next_bucket: id of the next bucket; ids are never used twice.
+        next_schema: id of the next schema.
+        next_segment: number of the next segment.
+        schemas: by id.
+        keys: bucket keys.
+        bucket_ids: uint32, one per key.
+        bucket_schemas: uint32 schema ids, one per key.
+        segments: rows of SEGMENT_DTYPE, sorted by bucket, then first_sequence, then number.
+        segment_names: file names, one per segment.
+    """
+
+    number: int
+    store_id: int
+    checkpoint: int = 0
+    catalog_sequence: int = 0
+    first_wal: int = 1
+    last_wal: int = 0
+    sealed: tuple[tuple[int, int], ...] = ()
+    next_bucket: int = 1
+    next_schema: int = 1
+    next_segment: int = 1
+    schemas: dict[int, Schema] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    bucket_ids: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    bucket_schemas: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    segments: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SEGMENT_DTYPE))
+    segment_names: list[str] = field(default_factory=list)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The whole file."""
+    meta = {
+        "store": manifest.store_id,
+        "checkpoint": [manifest.checkpoint, manifest.catalog_sequence],
+        "wal": [manifest.first_wal, manifest.last_wal],
+        "sealed": [list(pair) for pair in manifest.sealed],
+        "next": [manifest.next_bucket, manifest.next_schema, manifest.next_segment],
+        "schemas": [[number, schema_to_meta(s)] for number, s in manifest.schemas.items()],
+    }
+    segments = manifest.segments
+    arrays: list[NDArray[Any]] = [
+        _text(manifest.keys),
+        manifest.bucket_ids,
+        manifest.bucket_schemas,
+        _text(manifest.segment_names),
+        *(np.ascontiguousarray(segments[name]) for name in SEGMENT_DTYPE.names or ()),
+    ]
+    return Body(meta, arrays).record(KIND_MANIFEST, manifest.number, manifest.store_id)
+
+
+def decode_manifest(record: Record) -> Manifest:
+    """The manifest of a record.
+
+    Raises:
+        RecordError: another kind of record.
+    """
+    if record.kind != KIND_MANIFEST:
+        raise RecordError("this is not a manifest")
+    meta = record.meta
+    keys, bucket_ids, bucket_schemas, names = record.arrays[:4]
+    columns = record.arrays[4:]
+    segments = np.empty(len(columns[0]), SEGMENT_DTYPE)
+    for name, column in zip(SEGMENT_DTYPE.names or (), columns, strict=True):
+        segments[name] = column
+    next_bucket, next_schema, next_segment = meta["next"]
+    return Manifest(
+        number=record.sequence,
+        store_id=meta["store"],
+        checkpoint=meta["checkpoint"][0],
+        catalog_sequence=meta["checkpoint"][1],
+        first_wal=meta["wal"][0],
+        last_wal=meta["wal"][1],
+        sealed=tuple((number, length) for number, length in meta["sealed"]),
+        next_bucket=next_bucket,
+        next_schema=next_schema,
+        next_segment=next_segment,
+        schemas={number: schema_from_meta(schema) for number, schema in meta["schemas"]},
+        keys=_lines(keys),
+        bucket_ids=bucket_ids,
+        bucket_schemas=bucket_schemas,
+        segments=segments,
+        segment_names=_lines(names),
+    )
+
+
+def _text(lines: list[str]) -> NDArray[np.uint8]:
+    return np.frombuffer("\n".join(lines).encode(), np.uint8)
+
+
+def _lines(text: NDArray[np.uint8]) -> list[str]:
+    return bytes(text).decode().split("\n") if len(text) else []

@@ -1,0 +1,1 @@
+"""Files and their life: log, memory, segments, recovery. Nothing here knows queries or servers."""

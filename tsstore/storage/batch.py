@@ -1,0 +1,236 @@
+"""From the operations of one call to one commit: keys resolved, rows fitted, sorted, deduplicated.
+
+`Batch.add` finds or reserves buckets, so it runs under the lock of the catalog; `Batch.commit` does
+the heavy part and needs none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.api import Operation, Replace, Write, WriteTable
+from tsstore.errors import InvalidArgumentError
+from tsstore.format.commit import Commit, Section, single_run
+from tsstore.key import BucketKey, check_part
+from tsstore.storage.chunk import deleted, split_ids
+from tsstore.storage.rows import arrange, identity_columns
+from tsstore.tables import Table, fit, read_table, schema_of
+from tsstore.timeframe import Timeframe
+from tsstore.times import to_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from tsstore.schema import Schema
+    from tsstore.storage.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows for buckets of one schema, in the order given."""
+
+    schema_id: int
+    schema: Schema
+    where: str
+    timeframe: Timeframe
+    row_ids: NDArray[np.uint32] | int  # one id when all rows are of one bucket
+    table: Table
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """An operation whose data were read, which needs no lock."""
+
+    operation: Operation
+    table: Table
+
+
+def parse(operations: Iterable[Operation]) -> list[Parsed]:
+    """Read the data of operations.
+
+    Raises:
+        InvalidArgumentError: an operation of an unknown kind, or data that cannot be read.
+    """
+    parsed = []
+    for operation in operations:
+        if not isinstance(operation, Write | Replace | WriteTable):
+            raise InvalidArgumentError(
+                f"{operation!r} is not an operation; pass Write, Replace or WriteTable"
+            )
+        with_symbol = isinstance(operation, WriteTable)
+        parsed.append(Parsed(operation, read_table(operation.data, with_symbol=with_symbol)))
+    return parsed
+
+
+class Batch:
+    """One commit in the making.
+
+    Attributes:
+        rows: how many rows were given.
+        creates: whether buckets were reserved.
+    """
+
+    def __init__(self, catalog: Catalog, timezone: str) -> None:
+        self.rows = 0
+        self._catalog = catalog
+        self._timezone = timezone
+        self._parts: list[_Part] = []
+        self._deletes: list[tuple[int, int, int]] = []
+        self._schemas: dict[int, Schema] = {}
+        self._created: list[tuple[int, str, int]] = []
+
+    @property
+    def creates(self) -> bool:
+        """Whether buckets were reserved."""
+        return bool(self._created)
+
+    def add(self, parsed: Parsed) -> None:
+        """Resolve an operation; call under the catalog's lock."""
+        self.rows += len(parsed.table)
+        operation = parsed.operation
+        if isinstance(operation, WriteTable):
+            self._add_table(operation, parsed.table)
+        else:
+            self._add_bucket(operation, parsed.table)
+
+    def _add_bucket(self, operation: Write | Replace, table: Table) -> None:
+        key = str(BucketKey.parse(operation.key))
+        bucket = self._catalog.find(key)
+        if bucket is None:
+            if len(table) == 0:
+                return  # nothing to delete and nothing to learn a schema from
+            schema = operation.schema or schema_of(table, variable=operation.variable)
+            bucket = self._catalog.reserve(key, self._schema_number(schema))
+            self._created.append((bucket.id, key, bucket.schema_id))
+        if isinstance(operation, Replace):
+            first, last = to_ns(operation.start), to_ns(operation.end)
+            if not bucket.schema.is_variable:
+                floors = bucket.timeframe.floor(np.array([first, last], np.int64), self._timezone)
+                first, last = int(floors[0]), int(floors[1])
+            self._delete(bucket.id, first, last)
+        part = _Part(bucket.schema_id, bucket.schema, key, bucket.timeframe, bucket.id, table)
+        if len(table):
+            self._parts.append(part)
+
+    def _delete(self, bucket_id: int, first: int, last: int) -> None:
+        """Delete a range from everything written before, also earlier in this call."""
+        if first > last:
+            return
+        self._deletes.append((bucket_id, first, last))
+        for place, part in enumerate(self._parts):
+            mine = part.row_ids == bucket_id
+            gone = deleted(part.table.ts, [(first, last)]) & mine
+            if gone.any():
+                self._parts[place] = _without(part, gone)
+
+    def _add_table(self, operation: WriteTable, table: Table) -> None:
+        group = operation.group
+        timeframe = Timeframe.parse(BucketKey.parse(f"X/{group}").timeframe)
+        if len(table) == 0:
+            return
+        symbols = table.symbols or []
+        members = self._catalog.group(group)
+        found = list(map(members.get, symbols))
+        if None in found:
+            self._create_members(operation, table, [s for s in symbols if s not in members])
+            found = list(map(members.get, symbols))
+        ids = np.array(found, np.uint32)
+        schema_ids = self._catalog.schema_ids(ids)
+        alike = bool((schema_ids == schema_ids[0]).all())
+        for schema_id in [int(schema_ids[0])] if alike else np.unique(schema_ids).tolist():
+            mine = schema_ids == schema_id
+            part = table if alike else _rows_of(table, mine)
+            part_ids = ids if alike else ids[mine]
+            schema = self._catalog.schemas[schema_id]
+            where = f"*/{group}"
+            self._parts.append(_Part(schema_id, schema, where, timeframe, part_ids, part))
+
+    def _create_members(self, operation: WriteTable, table: Table, symbols: list[str]) -> None:
+        schema = operation.schema or schema_of(table, variable=operation.variable)
+        number = self._schema_number(schema)
+        for symbol in dict.fromkeys(symbols):
+            check_part("symbol", symbol)
+            key = f"{symbol}/{operation.group}"
+            bucket = self._catalog.reserve(key, number)
+            self._created.append((bucket.id, key, number))
+
+    def create(self, key: str, schema: Schema) -> None:
+        """Create an empty bucket; call under the catalog's lock."""
+        bucket = self._catalog.reserve(key, self._schema_number(schema))
+        self._created.append((bucket.id, key, bucket.schema_id))
+
+    def _schema_number(self, schema: Schema) -> int:
+        number, new = self._catalog.schema_id(schema)
+        if new:
+            self._schemas[number] = schema
+        return number
+
+    def abandon(self) -> None:
+        """Give back what was reserved; call under the catalog's lock."""
+        self._catalog.forget(self._schemas, self._created)
+
+    def commit(self) -> Commit:
+        """The commit.
+
+        Raises:
+            SchemaMismatchError: columns that do not fit their bucket.
+        """
+        by_schema: dict[int, list[_Part]] = {}
+        for part in self._parts:
+            by_schema.setdefault(part.schema_id, []).append(part)
+        sections = [self._section(parts) for parts in by_schema.values()]
+        return Commit(self._schemas, self._created, self._deletes, sections)
+
+    def _section(self, parts: list[_Part]) -> Section:
+        fitted = [self._fitted(part) for part in parts]
+        schema = parts[0].schema
+        if len(parts) == 1:
+            ts, arrays = fitted[0]
+            row_ids = parts[0].row_ids
+        else:
+            ts = np.concatenate([rows[0] for rows in fitted])
+            arrays = [np.concatenate(c) for c in zip(*(r[1] for r in fitted), strict=True)]
+            row_ids = np.concatenate([_spread(part) for part in parts])
+        identity = identity_columns(schema, arrays)
+        if isinstance(row_ids, int):
+            order = arrange(schema, None, ts, identity)
+        else:
+            order = arrange(schema, row_ids, ts, identity)
+            row_ids = row_ids if order is None else row_ids[order]
+        # Fancy indexing copies; without it the rows would stay the caller's memory.
+        ts = ts.copy() if order is None else ts[order]
+        arrays = [array.copy() if order is None else array[order] for array in arrays]
+        if isinstance(row_ids, int):
+            return single_run(parts[0].schema_id, row_ids, ts, arrays)
+        ids, starts = split_ids(row_ids)
+        return Section(parts[0].schema_id, ids, starts, ts, arrays)
+
+    def _fitted(self, part: _Part) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
+        table = fit(part.table, part.schema, where=part.where)
+        ts = table.ts
+        if not part.schema.is_variable:
+            ts = part.timeframe.floor(ts, self._timezone)
+        return ts, list(table.arrays.values())
+
+
+def _spread(part: _Part) -> NDArray[np.uint32]:
+    if isinstance(part.row_ids, int):
+        return np.full(len(part.table), part.row_ids, np.uint32)
+    return part.row_ids
+
+
+def _rows_of(table: Table, rows: NDArray[np.bool_]) -> Table:
+    arrays = {name: array[rows] for name, array in table.arrays.items()}
+    return Table(table.ts[rows], arrays, None, table.had_nanoseconds)
+
+
+def _without(part: _Part, gone: NDArray[np.bool_]) -> _Part:
+    stays = ~gone
+    row_ids = part.row_ids if isinstance(part.row_ids, int) else part.row_ids[stays]
+    table = _rows_of(part.table, stays)
+    return _Part(part.schema_id, part.schema, part.where, part.timeframe, row_ids, table)

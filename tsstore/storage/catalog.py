@@ -1,0 +1,185 @@
+"""The catalog: which buckets there are, under which id and with which schema.
+
+Ids are never used twice, so rows of a destroyed bucket can never turn up in a new one of its name.
+A bucket that a commit is about to create is *reserved*: later commits may write to it, readers do
+not see it until the commit is on disk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tsstore.key import BucketKey
+from tsstore.timeframe import Timeframe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from tsstore.format.manifest import Manifest
+    from tsstore.schema import Schema
+
+
+class Bucket(NamedTuple):
+    """One bucket.
+
+    Attributes:
+        id: its number in this store.
+        key: its name.
+        schema_id: number of its schema.
+        schema: its columns.
+        timeframe: the slot length.
+    """
+
+    id: int
+    key: str
+    schema_id: int
+    schema: Schema
+    timeframe: Timeframe
+
+
+class Catalog:
+    """All buckets of a store. The caller serialises changes; reading needs no lock."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.next_bucket = manifest.next_bucket
+        self.next_schema = manifest.next_schema
+        self.schemas: dict[int, Schema] = dict(manifest.schemas)
+        # Bucket objects are made when they are asked for: ten thousand of them take longer than
+        # all the rest of opening a store.
+        ids = manifest.bucket_ids.tolist()
+        self._ids: dict[str, int] = dict(zip(manifest.keys, ids, strict=True))
+        self._keys: dict[int, str] | None = None
+        self._schema_of = np.zeros(max(64, 2 * self.next_bucket), np.uint32)
+        self._schema_of[manifest.bucket_ids] = manifest.bucket_schemas
+        self._buckets: dict[str, Bucket] = {}
+        self._reserved: dict[str, Bucket] = {}
+        self._groups: dict[str, dict[str, int]] = {}
+        self._sorted: list[str] | None = None
+
+    def get(self, key: str) -> Bucket | None:
+        """The bucket of that name that readers see."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket_id = self._ids.get(key)
+            if bucket_id is None:
+                return None
+            schema_id = int(self._schema_of[bucket_id])
+            bucket = self._bucket(bucket_id, key, schema_id)
+            self._buckets[key] = bucket
+        return bucket
+
+    def find(self, key: str) -> Bucket | None:
+        """The bucket of that name that writers see: reserved ones too."""
+        return self._reserved.get(key) or self.get(key)
+
+    def _bucket(self, bucket_id: int, key: str, schema_id: int) -> Bucket:
+        timeframe = Timeframe.parse(BucketKey.parse(key).timeframe)
+        return Bucket(bucket_id, key, schema_id, self.schemas[schema_id], timeframe)
+
+    def keys(self) -> list[str]:
+        """Names of all buckets, sorted. The list is shared: do not change it."""
+        if self._sorted is None:
+            self._sorted = sorted(self._ids)
+        return self._sorted
+
+    def key_of(self, bucket_id: int) -> str | None:
+        """The name of a bucket; None when it was destroyed."""
+        return self.keys_by_id().get(bucket_id)
+
+    def keys_by_id(self) -> dict[int, str]:
+        """Names by id. Shared: do not change it."""
+        if self._keys is None:
+            self._keys = {bucket_id: key for key, bucket_id in self._ids.items()}
+        return self._keys
+
+    def schema_ids(self, bucket_ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """The schema id of each bucket."""
+        return self._schema_of[bucket_ids]
+
+    def group(self, group: str) -> dict[str, int]:
+        """Symbol to bucket id of `timeframe/attribute group`, reserved ones too. Shared."""
+        members = self._groups.get(group)
+        if members is None:
+            suffix = "/" + group
+            cut = len(suffix)
+            members = {key[:-cut]: i for key, i in self._ids.items() if key.endswith(suffix)}
+            members |= {
+                key[:-cut]: bucket.id
+                for key, bucket in self._reserved.items()
+                if key.endswith(suffix)
+            }
+            self._groups[group] = members
+        return members
+
+    def schema_id(self, schema: Schema) -> tuple[int, bool]:
+        """The number of a schema, and whether it is new."""
+        for number, known in self.schemas.items():
+            if known == schema:
+                return number, False
+        number = self.next_schema
+        self.next_schema += 1
+        self.schemas[number] = schema
+        return number, True
+
+    def reserve(self, key: str, schema_id: int, bucket_id: int | None = None) -> Bucket:
+        """A new bucket for writers; `settle` or `forget` ends the reservation.
+
+        The id is the next one, but for a bucket of a replayed commit, which has its own already.
+        """
+        bucket_id = self.next_bucket if bucket_id is None else bucket_id
+        self.next_bucket = max(self.next_bucket, bucket_id + 1)
+        if bucket_id >= len(self._schema_of):
+            grown = np.zeros(2 * bucket_id, np.uint32)
+            grown[: len(self._schema_of)] = self._schema_of
+            self._schema_of = grown
+        self._schema_of[bucket_id] = schema_id
+        bucket = self._bucket(bucket_id, key, schema_id)
+        self._reserved[key] = bucket
+        symbol, _, group = key.partition("/")
+        if group in self._groups:
+            self._groups[group][symbol] = bucket_id
+        return bucket
+
+    def settle(self, schemas: dict[int, Schema], created: Iterable[tuple[int, str, int]]) -> None:
+        """Show buckets to readers: the commit that creates them is on disk, or was replayed."""
+        self.schemas |= schemas
+        self.next_schema = max([self.next_schema, *(number + 1 for number in schemas)])
+        for bucket_id, key, schema_id in created:
+            if key not in self._reserved:
+                self.reserve(key, schema_id, bucket_id)
+            bucket = self._reserved.pop(key)
+            self._ids[key] = bucket.id
+            self._buckets[key] = bucket
+            if self._keys is not None:
+                self._keys[bucket.id] = key
+            self._sorted = None
+
+    def forget(self, schemas: Iterable[int], created: Iterable[tuple[int, str, int]]) -> None:
+        """Drop the reservations of a commit that was refused."""
+        for number in schemas:
+            self.schemas.pop(number, None)
+        for _, key, _ in created:
+            self._reserved.pop(key, None)
+            symbol, _, group = key.partition("/")
+            self._groups.get(group, {}).pop(symbol, None)
+
+    def remove(self, bucket_ids: Iterable[int]) -> None:
+        """Forget destroyed buckets."""
+        for bucket_id in bucket_ids:
+            key = self.keys_by_id().pop(bucket_id, None)
+            if key is None:
+                continue
+            del self._ids[key]
+            self._buckets.pop(key, None)
+            symbol, _, group = key.partition("/")
+            self._groups.get(group, {}).pop(symbol, None)
+            self._sorted = None
+
+    def tables(self) -> tuple[list[str], NDArray[np.uint32], NDArray[np.uint32]]:
+        """Keys, ids and schema ids of all buckets, for the manifest."""
+        ids = np.fromiter(self._ids.values(), np.uint32, len(self._ids))
+        return list(self._ids), ids, self._schema_of[ids]

@@ -1,0 +1,84 @@
+"""Reading every byte of a data directory and reporting what is wrong with it.
+
+Works on a directory that nobody has opened and beside a running writer: it opens the store
+read-only, so what the log and the manifest promise is checked by the same code that relies on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tsstore.errors import TsStoreError
+from tsstore.storage.filenames import segment_number
+from tsstore.storage.follower import Follower
+from tsstore.storage.settings import Settings
+
+if TYPE_CHECKING:
+    from tsstore.vfs import FileSystem
+
+
+@dataclass
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        buckets: how many there are.
+        segments: how many segment files were read.
+        rows: rows in segments.
+        bytes: of segment files.
+        problems: one line each, what is wrong, where and what to do.
+        leftovers: segment files that no manifest names; the writer removes them when it opens the
+            store after a crash.
+    """
+
+    buckets: int = 0
+    segments: int = 0
+    rows: int = 0
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def check_directory(fs: FileSystem) -> CheckReport:
+    """Check a data directory.
+
+    Raises:
+        NotFoundError: there is no store.
+    """
+    report = CheckReport()
+    try:
+        follower = Follower(fs, Settings())
+    except TsStoreError as error:
+        if error.exit_code == 3:
+            raise
+        report.problems.append(str(error))
+        return report
+    try:
+        _check_segments(fs, follower, report)
+    finally:
+        follower.close()
+    return report
+
+
+def _check_segments(fs: FileSystem, follower: Follower, report: CheckReport) -> None:
+    state = follower.current()
+    segments = state.view.segments
+    report.buckets = len(state.catalog.keys())
+    report.segments = len(segments.names)
+    report.rows = int(segments.table["rows"].sum())
+    report.bytes = int(segments.table["bytes"].sum())
+    for opened in segments.try_readers():
+        if isinstance(opened, TsStoreError):
+            report.problems.append(str(opened))
+        else:
+            report.problems += [str(problem) for problem in opened.verify()]
+    live = set(segments.names)
+    for name in fs.walk(""):
+        if segment_number(name) is not None and name not in live:
+            report.leftovers.append(name)

@@ -1,0 +1,157 @@
+"""Chunks: rows in memory that are in the log and not yet in a segment.
+
+A chunk is what one commit, or several neighbouring ones, did to the buckets of one schema: rows
+sorted by bucket and time, and ranges it deleted from everything older. Chunks never change; merging
+two neighbours gives a third that stands for both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.storage.rows import arrange, identity_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tsstore.format.commit import Section
+    from tsstore.schema import Schema
+
+Deletes = dict[int, tuple[tuple[int, int], ...]]
+
+# Neighbouring chunks of one level are merged when there are so many, which bounds how many a reader
+# looks at; beyond the last level a merge would hold up commits for too long and saves little.
+FAN_IN = 8
+LEVEL_MAX = 2
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of buckets that share a schema.
+
+    Attributes:
+        ids: uint32 bucket ids, ascending, each once.
+        starts: int64, first row of each bucket, and the number of rows at the end.
+        ts: int64 nanoseconds, shape (rows,).
+        arrays: the columns in the order of the schema, each of shape (rows,).
+        deletes: bucket id to (first ns, last ns) deleted from everything older than the chunk.
+        first_sequence: of the oldest commit in it.
+        last_sequence: of the newest one.
+        level: how often it was merged.
+    """
+
+    ids: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    ts: NDArray[np.int64]
+    arrays: list[NDArray[Any]]
+    deletes: Deletes
+    first_sequence: int
+    last_sequence: int
+    level: int = 0
+
+    @staticmethod
+    def of(section: Section, deletes: Deletes, sequence: int) -> Chunk:
+        """The chunk of one section of one commit."""
+        columns = (section.ids, section.starts, section.ts, section.arrays)
+        return Chunk(*columns, deletes, sequence, sequence)
+
+    @staticmethod
+    def of_deletes(schema: Schema, deletes: Deletes, sequence: int) -> Chunk:
+        """A chunk that only deletes."""
+        arrays = [np.empty(0, dtype) for _, dtype in schema.columns]
+        empty = (np.empty(0, np.uint32), np.zeros(1, np.int64), np.empty(0, np.int64), arrays)
+        return Chunk(*empty, deletes, sequence, sequence)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the rows."""
+        return self.ts.nbytes + sum(array.nbytes for array in self.arrays)
+
+    def run(self, bucket_id: int) -> tuple[int, int]:
+        """First and end row of a bucket; equal when it has none."""
+        place = int(self.ids.searchsorted(bucket_id))
+        if place == len(self.ids) or self.ids[place] != bucket_id:
+            return 0, 0
+        return int(self.starts[place]), int(self.starts[place + 1])
+
+    def row_ids(self) -> NDArray[np.uint32]:
+        """The bucket id of each row."""
+        return np.repeat(self.ids, np.diff(self.starts))
+
+
+def split_ids(row_ids: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Bucket ids and starts of rows that are sorted by bucket."""
+    if len(row_ids) == 0:
+        return row_ids, np.zeros(1, np.int64)
+    cuts = np.flatnonzero(row_ids[1:] != row_ids[:-1]) + 1
+    first = np.concatenate(([0], cuts))
+    return row_ids[first], np.append(first, len(row_ids))
+
+
+def merge(schema: Schema, chunks: Sequence[Chunk]) -> Chunk:
+    """One chunk that stands for several neighbouring ones, oldest first."""
+    if len(chunks) == 1:
+        return chunks[0]
+    deletes: dict[int, tuple[tuple[int, int], ...]] = {}
+    kept = []
+    for chunk in reversed(chunks):
+        kept.append(_without(chunk, deletes) if deletes else _all_rows(chunk))
+        for bucket_id, ranges in chunk.deletes.items():
+            deletes[bucket_id] = deletes.get(bucket_id, ()) + ranges
+    kept.reverse()
+    row_ids = np.concatenate([rows[0] for rows in kept])
+    ts = np.concatenate([rows[1] for rows in kept])
+    arrays = [np.concatenate(list(columns)) for columns in zip(*(r[2] for r in kept), strict=True)]
+    order = arrange(schema, row_ids, ts, identity_columns(schema, arrays))
+    if order is not None:
+        row_ids, ts, arrays = row_ids[order], ts[order], [array[order] for array in arrays]
+    ids, starts = split_ids(row_ids)
+    first, last = chunks[0].first_sequence, chunks[-1].last_sequence
+    level = max(chunk.level for chunk in chunks) + 1
+    return Chunk(ids, starts, ts, arrays, deletes, first, last, level)
+
+
+_Rows = tuple["NDArray[np.uint32]", "NDArray[np.int64]", "list[NDArray[Any]]"]
+
+
+def _all_rows(chunk: Chunk) -> _Rows:
+    return chunk.row_ids(), chunk.ts, chunk.arrays
+
+
+def _without(chunk: Chunk, deletes: Deletes) -> _Rows:
+    """The rows of a chunk that newer chunks did not delete."""
+    stays = np.ones(len(chunk.ts), np.bool_)
+    for bucket_id, ranges in deletes.items():
+        first, end = chunk.run(bucket_id)
+        if first < end:
+            stays[first:end] &= ~deleted(chunk.ts[first:end], ranges)
+    if stays.all():
+        return _all_rows(chunk)
+    return chunk.row_ids()[stays], chunk.ts[stays], [array[stays] for array in chunk.arrays]
+
+
+def deleted(ts: NDArray[np.int64], ranges: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Which instants lie in one of the ranges, both ends included."""
+    gone = np.zeros(len(ts), np.bool_)
+    for first, last in ranges:
+        gone |= (ts >= first) & (ts <= last)
+    return gone
+
+
+def mergeable(chunks: Sequence[Chunk]) -> slice | None:
+    """Which neighbouring chunks to merge next; None when there are few enough."""
+    end = len(chunks)
+    while end:
+        level = chunks[end - 1].level
+        first = end
+        while first and chunks[first - 1].level == level:
+            first -= 1
+        if end - first >= FAN_IN and level < LEVEL_MAX:
+            return slice(first, end)
+        end = first
+    return None

@@ -1,0 +1,141 @@
+"""The storage engine: one directory, opened for writing or for reading only.
+
+`Engine` is what both openings share: reading from a state. `writer.Writer` holds the lock, takes
+commits and flushes; `follower.Follower` reads along with a writer in another process.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from tsstore.api import BucketInfo
+from tsstore.columns import Columns
+from tsstore.errors import ClosedError, NotFoundError
+from tsstore.times import MAX_NS, MIN_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tsstore.schema import Schema
+    from tsstore.storage.catalog import Bucket
+    from tsstore.storage.state import State
+
+
+class Engine(ABC):
+    """Reading of an open store."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self._pid = os.getpid()
+
+    @abstractmethod
+    def current(self) -> State:
+        """The state to read from, up to date.
+
+        Raises:
+            ClosedError: the store was closed, or belongs to another process.
+        """
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ClosedError("the store was closed; open it again")
+        if self._pid != os.getpid():
+            raise ClosedError(
+                "the store was opened before a fork; open it again in the child process"
+            )
+
+    def keys(self) -> list[str]:
+        """Names of all buckets, sorted. The list is shared: do not change it."""
+        return self.current().catalog.keys()
+
+    def schema(self, key: str) -> Schema:
+        """The columns of a bucket.
+
+        Raises:
+            NotFoundError: no such bucket.
+        """
+        return self._bucket(self.current(), key).schema
+
+    def scan(
+        self,
+        key: str,
+        start: int = MIN_NS,
+        end: int = MAX_NS,
+        *,
+        limit: int = 0,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns:
+        """Rows of one bucket between two instants, both included, ascending.
+
+        Args:
+            key: name of the bucket.
+            start: nanoseconds since 1970 UTC.
+            end: nanoseconds since 1970 UTC.
+            limit: at most so many rows, the last ones; 0 for all.
+            from_start: whether the limit keeps the first rows instead.
+            columns: names of the columns that are wanted, all of them by default; names that the
+                bucket does not have are left out.
+
+        Raises:
+            NotFoundError: no such bucket.
+            CorruptionError: rows cannot be read as they were written.
+        """
+        state = self.current()
+        bucket = self._bucket(state, key)
+        names = bucket.schema.names
+        if columns is None:
+            places: Sequence[int] = range(len(names))
+        else:
+            names = tuple(name for name in dict.fromkeys(columns) if name in bucket.schema.dtypes)
+            places = [bucket.schema.names.index(name) for name in names]
+        ts, arrays = state.view.read(
+            bucket, start, end, limit=limit, from_start=from_start, columns=places
+        )
+        shown = dict(zip(names, arrays, strict=True))
+        return Columns(ts, shown, variable=bucket.schema.is_variable)
+
+    def info(self, key: str) -> BucketInfo:
+        """What is known of a bucket without reading its rows."""
+        state = self.current()
+        bucket = self._bucket(state, key)
+        sources = [s for s in state.view.sources(bucket) if s.first < s.end]
+        rows = sum(source.end - source.first for source in sources)
+        if not sources:
+            return BucketInfo(key, bucket.schema)
+        first = min(source.first_ts for source in sources)
+        last = max(source.last_ts for source in sources)
+        if any(source.deletes for source in state.view.sources(bucket)):
+            first, last = self._ends(key)
+        return BucketInfo(key, bucket.schema, first, last, rows)
+
+    def _ends(self, key: str) -> tuple[int, int]:
+        """First and last instant where deleted ranges make the sources' own ends unreliable."""
+        head = self.scan(key, limit=1, from_start=True, columns=())
+        tail = self.scan(key, limit=1, columns=())
+        return int(head.ts[0]), int(tail.ts[0])
+
+    def _bucket(self, state: State, key: str) -> Bucket:
+        bucket = state.catalog.get(key)
+        if bucket is None:
+            raise NotFoundError(f"there is no bucket {key}; `tsstore ls` shows what there is")
+        return bucket
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers for operators: buckets, segments, bytes in files and in memory."""
+        state = self.current()
+        table = state.view.segments.table
+        return {
+            "buckets": len(state.catalog.keys()),
+            "segments": len(table),
+            "segment_bytes": int(table["bytes"].sum()),
+            "segment_rows": int(table["rows"].sum()),
+            "memory_bytes": state.view.chunk_bytes,
+            "sequence": state.view.sequence,
+        }
+
+    def close(self) -> None:
+        """Release everything."""
+        self._closed = True

@@ -1,0 +1,87 @@
+"""Every name that is ever created below the data directory, built and parsed in one place."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsstore.key import BucketKey, name_on_disk
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsstore.timeframe import Timeframe
+
+LOCK = "LOCK"
+WAL_DIR = "wal"
+#: Segments that hold many buckets; a symbol can never have this name on disk.
+SHARED_DIR = "%shared"
+
+_WAL = re.compile(r"(\d{6,})\.wal")
+_MANIFEST = re.compile(r"MANIFEST-(\d{6,})")
+_SEGMENT = re.compile(r"(?:.*/)?[^/]+\.(\d{6,})\.seg")
+
+
+def wal_name(number: int) -> str:
+    """`wal/000012.wal`."""
+    return f"{WAL_DIR}/{number:06d}.wal"
+
+
+def wal_number(entry: str) -> int | None:
+    """The number of a file of the WAL directory; None if it is not a WAL file."""
+    match = _WAL.fullmatch(entry)
+    return int(match[1]) if match else None
+
+
+def manifest_name(number: int) -> str:
+    """`MANIFEST-000003`."""
+    return f"MANIFEST-{number:06d}"
+
+
+def manifest_number(entry: str) -> int | None:
+    """The number of an entry of the root; None if it is not a manifest."""
+    match = _MANIFEST.fullmatch(entry)
+    return int(match[1]) if match else None
+
+
+def shared_segment_name(number: int) -> str:
+    """`%shared/rows.000031.seg`."""
+    return f"{SHARED_DIR}/rows.{number:06d}.seg"
+
+
+def bucket_dir(key: str) -> str:
+    """`AAPL/1Min/OHLCV`, each part encoded so that different keys never share a name."""
+    parsed = BucketKey.parse(key)
+    parts = (name_on_disk(parsed.symbol), parsed.timeframe, name_on_disk(parsed.attribute_group))
+    return "/".join(parts)
+
+
+def segment_name(key: str, period: str, number: int) -> str:
+    """`AAPL/1Min/OHLCV/2024.000031.seg`."""
+    return f"{bucket_dir(key)}/{period}.{number:06d}.seg"
+
+
+def segment_number(name: str) -> int | None:
+    """The number of a segment file; None if it is not one."""
+    match = _SEGMENT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def split_periods(
+    ts: NDArray[np.int64], timeframe: Timeframe, *, variable: bool
+) -> list[tuple[str, int, int]]:
+    """Where rows are cut into files: (period, first row, end row), for ascending times.
+
+    Ticks get a file per day, seconds a file per month, longer bars a file per year, all in UTC:
+    how many rows a file holds is the only thing the period decides.
+    """
+    if len(ts) == 0:
+        return []
+    unit = "D" if variable else "M" if timeframe.duration_ns < 60_000_000_000 else "Y"
+    periods = ts.astype("M8[ns]").astype(f"M8[{unit}]")
+    cuts = np.flatnonzero(periods[1:] != periods[:-1]) + 1
+    bounds = [0, *cuts.tolist(), len(ts)]
+    return [(str(periods[first]), first, end) for first, end in itertools.pairwise(bounds)]

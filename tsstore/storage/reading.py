@@ -1,0 +1,264 @@
+"""Reading one bucket: runs of segments and of chunks, brought together in order.
+
+The ordinary case is cheap on purpose: runs that do not overlap in time are put one after the other,
+and a single run is handed out as it lies in memory. Only runs that overlap are merged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from tsstore.storage.chunk import Chunk, deleted
+from tsstore.storage.rows import MILLISECOND_NS, arrange
+from tsstore.times import MAX_NS, MIN_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tsstore.schema import Schema
+    from tsstore.storage.segments import Ranges
+
+    Rows = tuple[NDArray[np.int64], list[NDArray[Any]]]
+
+
+class Source(Protocol):
+    """The rows of one bucket in one place; see `segments.Run` for the attributes."""
+
+    first: int
+    end: int
+    first_ts: int
+    last_ts: int
+    first_sequence: int
+    last_sequence: int
+    deletes: Ranges
+
+    def search(self, instant: int, side: Literal["left", "right"]) -> int:
+        """The row where an instant belongs."""
+        ...
+
+    def column(self, column: int, first: int, end: int) -> NDArray[Any]:
+        """Rows of a column; column 0 is the time."""
+        ...
+
+
+class ChunkRun:
+    """The rows of one bucket in one chunk."""
+
+    __slots__ = (
+        "_chunk",
+        "deletes",
+        "end",
+        "first",
+        "first_sequence",
+        "first_ts",
+        "last_sequence",
+        "last_ts",
+    )
+
+    def __init__(self, chunk: Chunk, first: int, end: int, deletes: Ranges) -> None:
+        self._chunk = chunk
+        self.first = first
+        self.end = end
+        self.first_ts = int(chunk.ts[first]) if first < end else 0
+        self.last_ts = int(chunk.ts[end - 1]) if first < end else -1
+        self.first_sequence = chunk.first_sequence
+        self.last_sequence = chunk.last_sequence
+        self.deletes = deletes
+
+    def search(self, instant: int, side: Literal["left", "right"]) -> int:
+        """The row where an instant belongs."""
+        rows = self._chunk.ts[self.first : self.end]
+        return self.first + int(rows.searchsorted(instant, side))
+
+    def column(self, column: int, first: int, end: int) -> NDArray[Any]:
+        """Rows of a column; column 0 is the time."""
+        chunk = self._chunk
+        return (chunk.ts if column == 0 else chunk.arrays[column - 1])[first:end]
+
+
+def chunk_runs(chunks: Sequence[Chunk], bucket_id: int) -> list[ChunkRun]:
+    """The runs of a bucket in chunks, oldest first; those without rows only delete."""
+    runs = []
+    for chunk in chunks:
+        first, end = chunk.run(bucket_id)
+        deletes = chunk.deletes.get(bucket_id, ()) if chunk.deletes else ()
+        if first < end or deletes:
+            runs.append(ChunkRun(chunk, first, end, deletes))
+    return runs
+
+
+class Reading:
+    """One read of one bucket.
+
+    Args:
+        schema: of the bucket.
+        start: first instant, included.
+        end: last instant, included.
+        limit: at most so many rows; 0 for all.
+        from_start: whether the limit keeps the first rows and not the last ones.
+        columns: positions in the schema of the columns that are wanted.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        start: int,
+        end: int,
+        limit: int,
+        *,
+        from_start: bool,
+        columns: Sequence[int],
+    ) -> None:
+        self._schema = schema
+        self._start = start
+        self._end = end
+        # Which of two equal events wins is decided per millisecond, so whole ones are looked at.
+        self._unit = MILLISECOND_NS if schema.identity else 1
+        self._wide_start = max(start - start % self._unit, MIN_NS)
+        self._wide_end = min(end - end % self._unit + self._unit - 1, MAX_NS)
+        self._limit = limit
+        self._from_start = from_start
+        self._columns = columns
+
+    def rows(self, sources: Sequence[Source]) -> Rows:
+        """Times and wanted columns, from sources given oldest first."""
+        deletes = [(s.first_sequence, s.deletes) for s in sources if s.deletes]
+        # A deleted row may stand before one that counts, so then the limit waits to the end.
+        limit = 0 if deletes else self._limit
+        pieces = self._clip(self._near_the_limit(sources, limit), limit)
+        if not pieces:
+            return self._nothing()
+        if len(pieces) == 1 and not deletes:
+            return self._cut(self._fetch(*pieces[0]))
+        loaded = [(piece, self._fetch_all(*piece)) for piece in pieces]
+        if deletes:
+            loaded = [(piece, _without_deleted(piece[0], rows, deletes)) for piece, rows in loaded]
+        loaded = [(piece, rows) for piece, rows in loaded if len(rows[0])]
+        if not loaded:
+            return self._nothing()
+        return self._cut(self._bring_together([rows for _, rows in loaded]))
+
+    def _near_the_limit(self, sources: Sequence[Source], limit: int) -> list[Source]:
+        """Sources with rows in the range, without those a limit cannot reach."""
+        start, end = self._wide_start, self._wide_end
+        useful = [
+            s for s in sources if s.first < s.end and s.last_ts >= start and s.first_ts <= end
+        ]
+        if not limit or len(useful) < 2:
+            return useful
+        start, end = self._start, self._end
+        # One source that has `limit` rows of the range bounds how far the others matter.
+        if self._from_start:
+            reach = min((s.last_ts for s in useful if _holds(s, limit, start, end)), default=end)
+            return [s for s in useful if s.first_ts < reach + self._unit]
+        reach = max((s.first_ts for s in useful if _holds(s, limit, start, end)), default=start)
+        return [s for s in useful if s.last_ts >= reach]
+
+    def _clip(self, sources: list[Source], limit: int) -> list[tuple[Source, int, int]]:
+        """The rows of each source that lie in the range, no more than the limit of them."""
+        pieces = []
+        for source in sources:
+            first = _search(source, self._wide_start, "left")
+            end = _search(source, self._wide_end, "right")
+            if limit and end - first > limit:
+                if self._from_start:
+                    end = min(end, _search(source, self._start, "left") + limit)
+                else:
+                    first = max(first, _search(source, self._end, "right") - limit)
+            if first < end:
+                pieces.append((source, first, end))
+        return pieces
+
+    def _fetch(self, source: Source, first: int, end: int) -> Rows:
+        arrays = [source.column(column + 1, first, end) for column in self._columns]
+        return source.column(0, first, end), arrays
+
+    def _fetch_all(self, source: Source, first: int, end: int) -> Rows:
+        """Wanted columns, then the identity columns that decide which row wins."""
+        ts, arrays = self._fetch(source, first, end)
+        for name in self._schema.identity:
+            arrays.append(source.column(self._schema.names.index(name) + 1, first, end))
+        return ts, arrays
+
+    def _bring_together(self, parts: list[Rows]) -> Rows:
+        """All rows in order, from parts given oldest first."""
+        merged = [self._merge(cluster) for cluster in self._clusters(parts)]
+        wanted = len(self._columns)
+        if len(merged) == 1:
+            ts, arrays = merged[0]
+            return ts, arrays[:wanted]
+        ts = np.concatenate([rows[0] for rows in merged])
+        arrays = [np.concatenate([rows[1][i] for rows in merged]) for i in range(wanted)]
+        return ts, arrays
+
+    def _clusters(self, parts: list[Rows]) -> list[list[Rows]]:
+        """Parts that overlap in time, together; clusters ascend in time."""
+        spans = [(int(ts[0]) // self._unit, int(ts[-1]) // self._unit) for ts, _ in parts]
+        clusters: list[list[int]] = []
+        reach = 0
+        for place in sorted(range(len(parts)), key=lambda place: spans[place]):
+            first, last = spans[place]
+            if clusters and first <= reach:
+                clusters[-1].append(place)
+                reach = max(reach, last)
+            else:
+                clusters.append([place])
+                reach = last
+        return [[parts[place] for place in sorted(cluster)] for cluster in clusters]
+
+    def _merge(self, cluster: list[Rows]) -> Rows:
+        if len(cluster) == 1:
+            return cluster[0]
+        ts = np.concatenate([rows[0] for rows in cluster])
+        columns = zip(*(rows[1] for rows in cluster), strict=True)
+        arrays = [np.concatenate(column) for column in columns]
+        order = arrange(self._schema, None, ts, arrays[len(self._columns) :])
+        if order is None:
+            return ts, arrays
+        return ts[order], [array[order] for array in arrays]
+
+    def _cut(self, rows: Rows) -> Rows:
+        """Rows of the exact range, no more than the limit."""
+        ts, arrays = rows
+        first, end = 0, len(ts)
+        if self._unit > 1 and end:
+            first = int(ts.searchsorted(self._start, "left"))
+            end = int(ts.searchsorted(self._end, "right"))
+        if self._limit and end - first > self._limit:
+            if self._from_start:
+                end = first + self._limit
+            else:
+                first = end - self._limit
+        if end - first == len(ts):
+            return ts, arrays
+        return ts[first:end], [array[first:end] for array in arrays]
+
+    def _nothing(self) -> Rows:
+        dtypes = [self._schema.columns[column][1] for column in self._columns]
+        return np.empty(0, np.int64), [np.empty(0, dtype) for dtype in dtypes]
+
+
+def _search(source: Source, instant: int, side: Literal["left", "right"]) -> int:
+    """The row where an instant belongs, without looking at rows where the ends tell."""
+    if instant < source.first_ts or (side == "left" and instant == source.first_ts):
+        return source.first
+    if instant > source.last_ts or (side == "right" and instant == source.last_ts):
+        return source.end
+    return source.search(instant, side)
+
+
+def _holds(source: Source, rows: int, start: int, end: int) -> bool:
+    """Whether a source surely has so many rows of the range."""
+    return source.first_ts >= start and source.last_ts <= end and source.end - source.first >= rows
+
+
+def _without_deleted(source: Source, rows: Rows, deletes: list[tuple[int, Ranges]]) -> Rows:
+    ranges = [r for sequence, r in deletes if sequence > source.last_sequence]
+    gone = deleted(rows[0], [one for several in ranges for one in several])
+    if not gone.any():
+        return rows
+    return rows[0][~gone], [array[~gone] for array in rows[1]]

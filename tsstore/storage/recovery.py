@@ -1,0 +1,168 @@
+"""Opening a directory: find the valid manifest, replay the log behind it, judge how it ended."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from tsstore.errors import CorruptionError, InvalidArgumentError
+from tsstore.format.commit import decode_commit
+from tsstore.format.constants import KIND_COMMIT, KIND_WAL_HEADER
+from tsstore.format.manifest import Manifest
+from tsstore.storage.filenames import (
+    LOCK,
+    SHARED_DIR,
+    WAL_DIR,
+    manifest_name,
+    manifest_number,
+    segment_number,
+    wal_name,
+)
+from tsstore.storage.manifest import load_manifest, manifest_numbers, publish_manifest
+from tsstore.storage.wal import Position, WalReader, check_torn_tail, wal_numbers
+
+if TYPE_CHECKING:
+    from tsstore.format.record import Record
+    from tsstore.storage.state import State
+    from tsstore.vfs import FileSystem
+
+
+def load_or_create(fs: FileSystem) -> Manifest:
+    """The valid manifest; in an empty directory, the first one. For the writer only.
+
+    Raises:
+        InvalidArgumentError: the directory holds other things.
+        CorruptionError: it held a store and the manifest is gone.
+    """
+    manifest = load_manifest(fs)
+    if manifest is not None:
+        return manifest
+    if wal_numbers(fs) or fs.names(SHARED_DIR):
+        raise CorruptionError(fs.describe("MANIFEST"), 0, "the manifest of this store is missing")
+    foreign = [
+        name
+        for name in fs.names("")
+        if name not in (LOCK, WAL_DIR) and manifest_number(name.removesuffix(".tmp")) is None
+    ]
+    if foreign:
+        raise InvalidArgumentError(
+            f"{fs.describe('')} is not a store and holds {foreign[0]!r}; use an empty directory"
+        )
+    fs.make_dir(WAL_DIR)
+    manifest = Manifest(number=1, store_id=secrets.randbits(63))
+    publish_manifest(fs, manifest)
+    return manifest
+
+
+class Replay:
+    """Applies the log to a state, from the manifest's checkpoint on.
+
+    Attributes:
+        sequence: of the newest commit that was applied, or that the manifest covers.
+        clean: whether the log ends where a clean close left it.
+    """
+
+    def __init__(self, fs: FileSystem, manifest: Manifest, state: State) -> None:
+        self._fs = fs
+        self._manifest = manifest
+        self._state = state
+        self.reader = WalReader(fs, manifest.store_id, Position(manifest.first_wal))
+        self.sequence = manifest.checkpoint
+        self.clean = True
+
+    def run(self) -> None:
+        """Apply everything there is.
+
+        Raises:
+            CorruptionError: a commit is missing or unreadable in the middle of the log.
+        """
+        self._check_sealed_sizes()
+        numbers = [n for n in wal_numbers(self._fs) if n >= self._manifest.first_wal]
+        expected = range(self._manifest.first_wal, self._manifest.last_wal + 1)
+        for number in numbers or expected:
+            if self.reader.position.number != number:
+                raise self._damage(self.reader.position.number, 0, "it is needed and it is gone")
+            if number not in numbers:
+                raise self._damage(number, 0, "it is needed and it is gone")
+            self._run_file(number, last=number == numbers[-1])
+        following = self.reader.following
+        if (numbers and numbers[-1] < self._manifest.last_wal) or (
+            following == self.reader.position.number and following not in wal_numbers(self._fs)
+        ):
+            raise self._damage(self.reader.position.number, 0, "it is needed and it is gone")
+
+    def _run_file(self, number: int, *, last: bool) -> None:
+        for record in self.reader.records():
+            self.follow(record)
+        if self.reader.position.number != number:
+            self._state.barrier()
+            return
+        if number in dict(self._manifest.sealed):
+            offset = self.reader.position.offset
+            raise self._damage(number, offset, "it was closed whole and is not any more")
+        tail = self.reader.unread()
+        if tail:
+            check_torn_tail(self._fs, self._manifest.store_id, self.reader.position, tail)
+            if not last:
+                offset = self.reader.position.offset
+                raise self._damage(number, offset, "a commit is unreadable and a later file exists")
+        if last:
+            self.clean = False
+        else:  # the process died between beginning the next file and ending this one
+            self.reader.skip_file()
+
+    def follow(self, record: Record) -> None:
+        """Apply one record of the log if it is news."""
+        if record.kind == KIND_WAL_HEADER:
+            first = record.meta["first_sequence"]
+            if first > self.sequence + 1:
+                what = f"it begins with commit {first} and commit {self.sequence + 1} is missing"
+                raise self._damage(record.sequence, 0, what)
+        elif record.kind == KIND_COMMIT and record.sequence > self.sequence:
+            if record.sequence != self.sequence + 1:
+                offset = self.reader.position.offset
+                what = f"commit {self.sequence + 1} is missing before commit {record.sequence}"
+                raise self._damage(self.reader.position.number, offset, what)
+            self._state.apply(decode_commit(record), record.sequence)
+            self.sequence = record.sequence
+            while self._state.tidy():
+                pass
+
+    def _check_sealed_sizes(self) -> None:
+        numbers = set(wal_numbers(self._fs))
+        for number, length in self._manifest.sealed:
+            if number not in numbers:
+                raise self._damage(number, 0, "it is needed and it is gone")
+            file = self._fs.open(wal_name(number))
+            try:
+                found = file.size()
+            finally:
+                file.close()
+            if found != length:
+                what = f"it has {found} bytes and the manifest says {length}"
+                raise self._damage(number, min(found, length), what)
+
+    def _damage(self, number: int, offset: int, what: str) -> CorruptionError:
+        return CorruptionError(self._fs.describe(wal_name(number)), offset, what)
+
+
+def sweep(fs: FileSystem, manifest: Manifest) -> None:
+    """Remove what a crash left behind and the manifest does not name. For the writer only."""
+    for name in fs.names(""):
+        if name.endswith(".tmp") and manifest_number(name.removesuffix(".tmp")) is not None:
+            fs.remove(name)
+    for number in manifest_numbers(fs):
+        if number < manifest.number:
+            fs.remove(manifest_name(number))
+    for number in wal_numbers(fs):
+        if number < manifest.first_wal:
+            fs.remove(wal_name(number))
+
+
+def sweep_segments(fs: FileSystem, manifest: Manifest) -> None:
+    """Remove segments that a flush wrote and did not live to publish. Walks every directory."""
+    live = set(manifest.segment_names)
+    for name in list(fs.walk("")):
+        if segment_number(name) is not None and name not in live:
+            fs.remove(name)
+            fs.prune_dirs(name.rpartition("/")[0])

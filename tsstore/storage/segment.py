@@ -1,0 +1,335 @@
+"""Reading segment files: checked, block by block, each block at most once.
+
+A reader keeps one array per column for the whole segment and fills in the blocks that were asked
+for. A read returns views into these arrays, so asking again costs no copy and no checksum. Memory
+is taken back by dropping a reader's arrays; views that were handed out stay good.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xxhash
+
+from tsstore.errors import CorruptionError, FormatVersionError, StorageError
+from tsstore.format.constants import ENCODING_RAW, FORMAT_VERSION
+from tsstore.format.encoding import UnknownEncodingError, decode_block
+from tsstore.format.record import (
+    HEADER_BYTES,
+    RecordError,
+    VersionError,
+    array_bytes,
+    decode_header,
+    decode_record,
+    record_bytes,
+)
+from tsstore.format.segment import TRAILER_BYTES, Footer, decode_footer, decode_trailer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from tsstore.vfs import File, FileSystem
+
+# One read of the end of a file brings the trailer and, nearly always, the whole footer.
+_TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of a segment in memory, as far as it was read.
+
+    One object, replaced as a whole when memory is taken back: whoever holds it sees rows that are
+    ready stay ready.
+    """
+
+    rows: NDArray[Any]
+    shown: NDArray[Any]  # the same memory, read-only
+    ready: NDArray[np.bool_]  # per block
+
+    @staticmethod
+    def empty(rows: int, blocks: int, dtype: np.dtype[Any]) -> _Column:
+        array = np.empty(rows, dtype)
+        shown = array.view()
+        shown.flags.writeable = False
+        return _Column(array, shown, np.zeros(blocks, np.bool_))
+
+
+class SegmentReader:
+    """One segment file.
+
+    Attributes:
+        name: of the file, relative to the root.
+        footer: what is where.
+        cached_bytes: memory of the blocks that were read.
+    """
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        name: str,
+        file_bytes: int,
+        owner: int,
+        *,
+        checksum: int | None = None,
+        loaded: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.cached_bytes = 0
+        self._fs = fs
+        self._owner = owner
+        self._checksum = checksum
+        self._loaded = loaded
+        self._lock = threading.Lock()
+        self._file: File | None = _open_segment(fs, name)
+        try:
+            self.footer = self._read_footer(self._file, file_bytes)
+        except BaseException:
+            self._file.close()
+            raise
+        self._dtypes = [np.dtype("<i8"), *(dtype for _, dtype in self.footer.schema.columns)]
+        self._columns: list[_Column | None] = [None] * len(self._dtypes)
+
+    def _read_footer(self, file: File, file_bytes: int) -> Footer:
+        found = file.size()
+        if found != file_bytes:
+            what = f"it has {found} bytes and the manifest says {file_bytes}"
+            raise CorruptionError(self._fs.describe(self.name), min(found, file_bytes), what)
+        tail_start = max(0, file_bytes - _TAIL_BYTES)
+        tail = file.pread(tail_start, file_bytes - tail_start)
+        try:
+            offset, length = decode_trailer(tail[-TRAILER_BYTES:], file_bytes)
+            if offset < tail_start:
+                tail_start = offset
+                tail = file.pread(offset, length)
+            start = offset - tail_start
+            record = decode_record(memoryview(tail)[start : start + length], owner=self._owner)
+            if self._checksum not in (None, record.checksum):
+                raise RecordError("it is not the segment that the manifest lists")
+            return decode_footer(record)
+        except VersionError as error:
+            path = self._fs.describe(self.name)
+            raise FormatVersionError(path, error.found, FORMAT_VERSION) from None
+        except RecordError as error:
+            raise CorruptionError(self._fs.describe(self.name), tail_start, str(error)) from None
+
+    def run(self, bucket_id: int) -> tuple[int, int, int, int] | None:
+        """First row, end row, first and last instant of a bucket; None when it is not here."""
+        footer = self.footer
+        place = int(footer.ids.searchsorted(bucket_id))
+        if place == len(footer.ids) or footer.ids[place] != bucket_id:
+            return None
+        first, end = int(footer.starts[place]), int(footer.starts[place + 1])
+        return first, end, int(footer.first_ts[place]), int(footer.last_ts[place])
+
+    def search(self, first: int, end: int, instant: int, side: Literal["left", "right"]) -> int:
+        """Where in rows `first` to `end`, which are of one bucket, an instant belongs."""
+        block_rows = self.footer.block_rows
+        starts = self.footer.block_first_ts[first // block_rows + 1 : (end - 1) // block_rows + 1]
+        block = first // block_rows + int(starts.searchsorted(instant, side))
+        low = max(first, block * block_rows)
+        high = min(end, (block + 1) * block_rows)
+        return low + int(self.column(0, low, high).searchsorted(instant, side))
+
+    def column(self, column: int, first: int, end: int) -> NDArray[Any]:
+        """Rows `first` to `end` of a column; column 0 is the time.
+
+        Raises:
+            CorruptionError: a block is not what was written.
+        """
+        block_rows = self.footer.block_rows
+        blocks = slice(first // block_rows, (end - 1) // block_rows + 1)
+        memory = self._columns[column]
+        if memory is None or not memory.ready[blocks].all():
+            with self._lock:
+                memory = self._load(column, blocks)
+            self._loaded()
+        return memory.shown[first:end]
+
+    def _load(self, column: int, blocks: slice) -> _Column:
+        memory = self._columns[column]
+        if memory is None:
+            blocks_in_all = self.footer.block_offsets.shape[1]
+            memory = _Column.empty(self.footer.rows, blocks_in_all, self._dtypes[column])
+            self._columns[column] = memory
+        block_rows = self.footer.block_rows
+        for first, stop in self._missing_stretches(column, memory.ready, blocks):
+            rows = memory.rows[first * block_rows : stop * block_rows]
+            self._read_blocks(column, first, stop, rows)
+            memory.ready[first:stop] = True
+            self.cached_bytes += rows.nbytes
+        return memory
+
+    def _missing_stretches(
+        self, column: int, ready: NDArray[np.bool_], blocks: slice
+    ) -> Iterator[tuple[int, int]]:
+        """Neighbouring blocks that are missing and lie in the file just as they do in memory."""
+        missing = ~ready
+        raw = missing & (self.footer.encodings[column] == ENCODING_RAW)
+        block = blocks.start
+        while block < blocks.stop:
+            first = block
+            block += 1
+            if not missing[first]:
+                continue
+            while block < blocks.stop and raw[first] and raw[block]:
+                block += 1
+            yield first, block
+
+    def _read_blocks(self, column: int, first: int, stop: int, rows: NDArray[Any]) -> None:
+        footer = self.footer
+        offset = int(footer.block_offsets[column, first])
+        lengths = footer.block_lengths[column, first:stop]
+        if footer.encodings[column, first] == ENCODING_RAW and int(lengths.sum()) == rows.nbytes:
+            data = array_bytes(rows)
+            count = self._open_file().pread_into(data, offset)
+            if count < len(data):
+                raise self._damage(offset + count, "a column block is cut short")
+            self._check_blocks(column, first, lengths, data)
+            return
+        stored = int(lengths[0])
+        data = memoryview(self._open_file().pread(offset, stored))
+        if len(data) < stored:
+            raise self._damage(offset + len(data), "a column block is cut short")
+        self._check_blocks(column, first, lengths, data)
+        try:
+            decode_block(int(footer.encodings[column, first]), data, rows)
+        except UnknownEncodingError as error:
+            raise self._damage(offset, str(error)) from None
+
+    def _check_blocks(
+        self, column: int, first: int, lengths: NDArray[np.int64], data: memoryview
+    ) -> None:
+        position = 0
+        checksums = self.footer.checksums[column, first : first + len(lengths)].tolist()
+        for block, (length, checksum) in enumerate(zip(lengths.tolist(), checksums, strict=True)):
+            if xxhash.xxh3_64_intdigest(data[position : position + length]) != checksum:
+                offset = int(self.footer.block_offsets[column, first + block])
+                name = "the time" if column == 0 else self.footer.schema.names[column - 1]
+                raise self._damage(offset, f"the checksum of a block of column {name} is wrong")
+            position += length
+
+    def _open_file(self) -> File:
+        if self._file is None:
+            self._file = _open_segment(self._fs, self.name)
+        return self._file
+
+    def _damage(self, offset: int, what: str) -> CorruptionError:
+        return CorruptionError(self._fs.describe(self.name), offset, what)
+
+    def verify(self) -> Iterator[CorruptionError]:
+        """Read everything once, the rows in memory left aside; yield what is wrong."""
+        file = self._fs.open(self.name)
+        try:
+            yield from self._verify_blocks(file)
+        finally:
+            file.close()
+
+    def _verify_blocks(self, file: File) -> Iterator[CorruptionError]:
+        try:
+            decode_record(file.pread(0, _header_record_bytes(file)), owner=self._owner)
+        except (RecordError, VersionError) as error:
+            yield self._damage(0, str(error))
+        footer = self.footer
+        for column in range(footer.block_offsets.shape[0]):
+            for block in range(footer.block_offsets.shape[1]):
+                offset = int(footer.block_offsets[column, block])
+                data = file.pread(offset, int(footer.block_lengths[column, block]))
+                if xxhash.xxh3_64_intdigest(data) != footer.checksums[column, block]:
+                    yield self._damage(offset, "the checksum of a column block is wrong")
+
+    def drop_rows(self) -> int:
+        """Give back the memory of the decoded blocks; returns how many bytes it was."""
+        with self._lock:
+            freed = self.cached_bytes
+            self._columns = [None] * len(self._columns)
+            self.cached_bytes = 0
+        return freed
+
+    def close_file(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+def _open_segment(fs: FileSystem, name: str) -> File:
+    try:
+        return fs.open(name)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        raise CorruptionError(
+            fs.describe(name), 0, "the manifest lists it and it is gone"
+        ) from None
+
+
+def _header_record_bytes(file: File) -> int:
+    return record_bytes(decode_header(file.pread(0, HEADER_BYTES)))
+
+
+class SegmentCache:
+    """Open segments, bounded in memory and in open files; the ones used longest ago go first."""
+
+    def __init__(self, fs: FileSystem, store_id: int, *, bytes_max: int, files_max: int) -> None:
+        self._fs = fs
+        self._store_id = store_id
+        self._bytes_max = bytes_max
+        self._files_max = files_max
+        self._readers: OrderedDict[int, SegmentReader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def reader(self, number: int, name: str, file_bytes: int, checksum: int) -> SegmentReader:
+        """The reader of a segment."""
+        with self._lock:
+            reader = self._readers.get(number)
+            if reader is not None:
+                self._readers.move_to_end(number)
+                return reader
+        opened = SegmentReader(
+            self._fs,
+            name,
+            file_bytes,
+            self._store_id ^ number,
+            checksum=checksum,
+            loaded=self._bound,
+        )
+        with self._lock:
+            reader = self._readers.setdefault(number, opened)
+        if reader is not opened:
+            opened.close_file()
+        self._bound()
+        return reader
+
+    def _bound(self) -> None:
+        with self._lock:
+            total = sum(reader.cached_bytes for reader in self._readers.values())
+            if total <= self._bytes_max and len(self._readers) <= self._files_max:
+                return
+            for place, reader in enumerate(list(self._readers.values())[:-1]):
+                if total > self._bytes_max:
+                    total -= reader.drop_rows()
+                if len(self._readers) - place > self._files_max:
+                    reader.close_file()
+
+    def forget(self, number: int) -> None:
+        """Drop a segment that is no longer live."""
+        with self._lock:
+            reader = self._readers.pop(number, None)
+        if reader is not None:
+            reader.close_file()
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            readers = list(self._readers.values())
+            self._readers.clear()
+        for reader in readers:
+            reader.close_file()

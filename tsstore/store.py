@@ -1,0 +1,203 @@
+"""The embedded store: a data directory behind the interface of `tsstore.api`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from tsstore import query
+from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
+from tsstore.errors import ReadOnlyError
+from tsstore.key import BucketKey, KeyPattern
+from tsstore.storage.check import check_directory
+from tsstore.storage.follower import Follower
+from tsstore.storage.settings import Settings
+from tsstore.storage.writer import Writer
+from tsstore.vfs import FileSystem, OsFileSystem
+from tsstore.zones import zone
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from tsstore.api import TableLike
+    from tsstore.columns import Columns
+    from tsstore.schema import Schema
+    from tsstore.storage.check import CheckReport
+    from tsstore.storage.committed import Committed
+    from tsstore.storage.engine import Engine
+    from tsstore.times import TimeLike
+
+
+class Store:
+    """A directory of buckets, opened in this process. Thread-safe.
+
+    One process at a time may open a directory for writing; any number may open it read-only, and
+    they see rows as soon as the writer's call has returned. Open a store again after a fork.
+
+    Args:
+        path: the data directory; created when it is not there, unless `read_only`.
+        read_only: follow another process's writes instead of writing.
+        timezone: zone whose midnights begin the slots of days, weeks, months and years.
+        settings: durability and memory.
+        fs: where the files are; the operating system's by default.
+
+    Raises:
+        LockedError: another process writes to the directory; the text names it.
+        CorruptionError: the directory is damaged; the text says where.
+        StorageError: the directory cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        timezone: str = "UTC",
+        settings: Settings | None = None,
+        fs: FileSystem | None = None,
+    ) -> None:
+        zone(timezone)
+        self.path = str(path)
+        self.timezone = timezone
+        self.read_only = read_only
+        self._fs = fs or OsFileSystem(path)
+        chosen = settings or Settings()
+        self._writer: Writer | None = None
+        if read_only:
+            self._engine: Engine = Follower(self._fs, chosen)
+        else:
+            self._writer = Writer(self._fs, chosen, timezone=timezone)
+            self._engine = self._writer
+
+    @property
+    def engine(self) -> Engine:
+        """What `tsstore.query` reads from."""
+        return self._engine
+
+    @overload
+    def read(
+        self,
+        key: str,
+        group: None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns: ...
+
+    @overload
+    def read(
+        self,
+        key: Sequence[str] | str,
+        group: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> dict[str, Columns]: ...
+
+    def read(
+        self, key: str | Sequence[str], group: str | None = None, **options: Any
+    ) -> Columns | dict[str, Columns]:
+        """Rows of one or several buckets; see `StoreApi.read`."""
+        return query.read(self._engine, key, group, store_tz=self.timezone, **options)
+
+    def write(
+        self, key: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write rows to one bucket; see `StoreApi.write`."""
+        return self.commit([Write(key, data, schema, variable)])
+
+    def write_many(self, batches: Mapping[str, TableLike]) -> int:
+        """Write several buckets as one atomic unit; see `StoreApi.write_many`."""
+        return self.commit([Write(key, data) for key, data in batches.items()])
+
+    def write_table(
+        self, group: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write a cross-section; see `StoreApi.write_table`."""
+        return self.commit([WriteTable(group, data, schema, variable)])
+
+    def replace(
+        self,
+        key: str,
+        start: TimeLike,
+        end: TimeLike,
+        data: TableLike,
+        *,
+        schema: Schema | None = None,
+    ) -> int:
+        """Delete a range and write these rows; see `StoreApi.replace`."""
+        return self.commit([Replace(key, start, end, data, schema)])
+
+    def commit(self, operations: Iterable[Operation]) -> int:
+        """Carry out operations as one atomic unit; see `StoreApi.commit`."""
+        return self._writable().commit(operations)
+
+    def create(self, key: str, schema: Schema) -> None:
+        """Create an empty bucket; see `StoreApi.create`."""
+        self._writable().create(str(BucketKey.parse(key)), schema)
+
+    def destroy(self, key: str) -> None:
+        """Remove a bucket and its rows; see `StoreApi.destroy`."""
+        self._writable().destroy(str(BucketKey.parse(key)))
+
+    def list(self, pattern: str = "*/*/*") -> list[str]:
+        """Keys of the buckets that match, sorted; see `StoreApi.list`."""
+        return KeyPattern(pattern).filter(self._engine.keys())
+
+    def info(self, key: str) -> BucketInfo:
+        """What is known of a bucket; see `StoreApi.info`."""
+        return self._engine.info(str(BucketKey.parse(key)))
+
+    def check(self) -> CheckReport:
+        """Read every byte of the directory and report what is wrong with it."""
+        self.stats()  # raises when the store is closed
+        return check_directory(self._fs)
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers for operators; see `Engine.stats`."""
+        return self._engine.stats()
+
+    def flush(self) -> None:
+        """Write rows that are in the log alone to segments; nothing needs this to be safe."""
+        self._writable().flush()
+
+    def announce(self, endpoint: str) -> None:
+        """Let processes that find the directory locked know a server that takes their writes."""
+        self._writable().announce(endpoint)
+
+    def add_listener(self, listener: Callable[[Committed], None]) -> None:
+        """Call it after each commit, in commit order, on the committing thread."""
+        self._writable().add_listener(listener)
+
+    def close(self) -> None:
+        """Release the directory; written rows are on disk already."""
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        mode = ", read-only" if self.read_only else ""
+        return f"<tsstore.Store {self.path}{mode}>"
+
+    def _writable(self) -> Writer:
+        if self._writer is None:
+            raise ReadOnlyError(f"{self.path} was opened read-only; open it without read_only")
+        return self._writer
