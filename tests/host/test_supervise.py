@@ -142,14 +142,32 @@ def test_the_status_of_the_run_before_is_forgotten() -> None:
 
     def run(context: WorkerContext) -> None:
         seen.append(dict(context.status))
-        context.status["state"] = "streaming"
+        context.status["rows"] = len(seen)
         if len(seen) == 1:
             raise RuntimeError
         context.stop.set()
 
     status = run_to_end(supervise(run, Pauses()))
     assert seen == [{}, {}]
-    assert status["status"] == {"state": "streaming"}
+    assert status["rows"] == 2
+
+
+def test_a_running_worker_names_its_own_state() -> None:
+    told, seen = threading.Event(), threading.Event()
+
+    def run(context: WorkerContext) -> None:
+        context.status.update(state="streaming", rows=5)
+        told.set()
+        seen.wait(10)
+
+    worker = supervise(run)
+    worker.start()
+    assert told.wait(10)
+    status = worker.status()
+    seen.set()
+    assert (status["state"], status["rows"]) == ("streaming", 5)
+    assert worker.join(10)
+    assert worker.status()["state"] == "finished"
 
 
 def test_a_pause_ends_at_once_when_the_server_stops() -> None:

@@ -116,17 +116,6 @@ class PluginHost:
         )
         return result
 
-    def worker_numbers(self) -> dict[str, dict[str, Any]]:
-        """What /metrics shows of each worker: the numbers of its status, flat."""
-        return {
-            name: {"restarts": status["restarts"], **status["status"]}
-            for name, status in self.status()["workers"].items()
-        }
-
-    def trigger_numbers(self) -> dict[str, dict[str, Any]]:
-        """What /metrics shows of each trigger."""
-        return dict(self.status()["triggers"])
-
     def _left(self, deadline: float) -> float:
         return max(0.0, deadline - self._clock.monotonic())
 

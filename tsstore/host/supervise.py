@@ -57,13 +57,18 @@ class WorkerSupervisor:
         return not self._thread.is_alive()
 
     def status(self) -> dict[str, Any]:
-        """What /heartbeat shows: the supervisor's view, and under `status` the worker's own."""
+        """What /heartbeat shows: the worker's own status, and how it fares.
+
+        A running worker may call its `state` something more telling, such as `streaming`.
+        """
+        own = dict(self._context.status)
+        running = self._state == "running"
         return {
-            "state": self._state,
+            **own,
+            "state": own.get("state", self._state) if running else self._state,
             "since": format_ns(self._since_ns),
             "restarts": self._restarts,
-            "error": self._error,
-            "status": self._context.status,
+            "error": self._error or own.get("error"),
         }
 
     def _live(self) -> None:
