@@ -62,12 +62,13 @@ def local_to_utc(local: NDArray[np.int64], name: str) -> NDArray[np.int64]:
     """
     if name == "UTC" or len(local) == 0:
         return local
-    # Two steps settle it: the offset at the guess is right unless a change lies in between, and
-    # then the offset at the corrected guess is.
+    # The offset is the one of the day before or of the day after; which, its own instant tells.
     before = local - utc_offsets(local - NS_PER_DAY, name)
     after = local - utc_offsets(local + NS_PER_DAY, name)
     before_fits = before + utc_offsets(before, name) == local
-    return np.where(before_fits, before, np.maximum(before, after))
+    after_fits = after + utc_offsets(after, name) == local
+    skipped = np.maximum(before, after)
+    return np.where(before_fits, before, np.where(after_fits, after, skipped))
 
 
 @lru_cache(maxsize=4096)
