@@ -381,6 +381,21 @@ def test_what_is_no_table_is_refused(data, text):
         read_table(data)
 
 
+@pytest.mark.parametrize("text", ["", "twelve bytes", "more than twelve bytes", "漢字" * 9])
+def test_text_of_any_length_is_read(text):
+    for column in (
+        pl.Series([text, "x"]),
+        pl.Series(["cut", text, "x"]).slice(1),
+        pa.array([text, "x"], pa.string_view()),
+        pa.array([text, "x"], pa.large_string()),
+        pa.chunked_array([[text], ["x"]]),
+    ):
+        table = read_table({"Epoch": [T0, T0], "Name": column})
+        assert table.arrays["Name"].tolist() == [text, "x"]
+    frame = pl.DataFrame({"Epoch": [T0, T0], "Name": [text, "x"]})
+    assert read_table(frame).arrays["Name"].tolist() == [text, "x"]
+
+
 def test_float_nulls_become_nan():
     for column in (pl.Series([1.0, None]), pa.array([1.0, None]), pd.array([1.0, None], "Float64")):
         array = read_table({"Epoch": [T0, T0], "P": column}).arrays["P"]

@@ -1,7 +1,8 @@
 """Arrow's C stream to numpy and back, by nanoarrow, so that no Arrow library is needed.
 
 Only what a column of a bucket can be is read: numbers, booleans, text (plain, view or dictionary)
-and, for the time, timestamps and dates.
+and, for the time, timestamps and dates. Values are taken from the buffers here, because nanoarrow
+0.9 copies string views of more than 12 bytes wrongly and brings the process down.
 """
 
 from __future__ import annotations
@@ -49,12 +50,7 @@ def read_stream(source: object) -> tuple[dict[str, NDArray[Any]], set[str]]:
         InvalidArgumentError: two columns of one name, a missing value outside a float column, or a
             type no column has.
     """
-    import nanoarrow as na
-    from nanoarrow.c_array_stream import c_array_stream
-
-    with c_array_stream(source) as stream:
-        schema = na.Schema(stream.get_schema())
-        chunks = list(stream)
+    schema, chunks = _chunks(source)
     if schema.type.name != "STRUCT":
         raise InvalidArgumentError(
             f"an Arrow stream of {schema.type.name} is one column; pass a table with an Epoch"
@@ -78,17 +74,20 @@ def read_stream(source: object) -> tuple[dict[str, NDArray[Any]], set[str]]:
 
 def read_column(name: str, source: object) -> tuple[NDArray[Any], bool]:
     """One Arrow column as an array, and whether it holds instants rather than wall times."""
-    import nanoarrow as na
-
-    column = na.Array(source) if hasattr(source, "__arrow_c_array__") else None
-    chunks = column if column is not None else na.ArrayStream(source).read_all()
-    schema = chunks.schema
-    pieces = [_decode(name, schema, chunk) for chunk in _chunks_of(chunks)]
+    schema, chunks = _chunks(source)
+    pieces = [_decode(name, schema, chunk) for chunk in chunks]
     return _join(name, schema, pieces), _is_aware(schema)
 
 
-def _chunks_of(array: Any) -> list[Any]:
-    return list(array.iter_chunks()) if hasattr(array, "iter_chunks") else [array]
+def _chunks(source: Any) -> tuple[Any, list[Any]]:
+    import nanoarrow as na
+    from nanoarrow.c_array_stream import c_array_stream
+
+    if hasattr(source, "__arrow_c_array__"):
+        array = na.c_array(source)
+        return na.Schema(array.schema), [array]
+    with c_array_stream(source) as stream:
+        return na.Schema(stream.get_schema()), list(stream)
 
 
 def _join(name: str, schema: Any, pieces: list[NDArray[Any]]) -> NDArray[Any]:

@@ -94,8 +94,9 @@ def _split(text: str, arguments: str) -> Iterable[re.Match[str]]:
 
 
 def _unparsable(text: object) -> InvalidArgumentError:
+    shown = " ".join(str(text).split())[:100]
     return InvalidArgumentError(
-        f"unable to parse function call {text}; write name('setting', Column, Input::Column)"
+        f"unable to parse function call {shown}; write name('setting', Column, Input::Column)"
     )
 
 

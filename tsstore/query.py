@@ -89,8 +89,9 @@ class Query:
 
     @property
     def target(self) -> str:
-        """What is asked for, as people write it: `AAPL,MSFT/1Min/OHLCV`."""
-        return f"{','.join(self.symbols)}/{self.timeframe}/{self.attribute_group}"
+        """What is asked for, as people write it: `AAPL,MSFT/1Min/OHLCV`; long lists are cut."""
+        more = f",… {len(self.symbols) - 10} more" if len(self.symbols) > 10 else ""
+        return f"{','.join(self.symbols[:10])}{more}/{self.timeframe}/{self.attribute_group}"
 
 
 def read(
