@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MINUTE_S = 60.0
 #: Longest uninterrupted wait, so that a pause which another thread asked for is noticed.
 _STEP_S = 1.0
+#: What no clock waits for; a rest this short counts as over.
+_RESOLUTION_S = 1e-6
 
 
 class RateLimiter:
@@ -62,7 +64,7 @@ class RateLimiter:
             free_at = self._paused_until
             if len(self._taken) == self._taken.maxlen:
                 free_at = max(free_at, self._taken[0] + self._period_s)
-            if free_at > now:
+            if free_at > now + _RESOLUTION_S:
                 return free_at - now
             self._taken.append(now)
             return 0.0
