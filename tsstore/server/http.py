@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -17,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from tsstore import __version__
 from tsstore.clock import SystemClock
 from tsstore.server.exact import ExactService
 from tsstore.server.guard import Guard
@@ -59,23 +59,22 @@ def create_app(
     """
     clock = clock or SystemClock()
     began = clock.monotonic()
-    version = installed_version("tsstore")
     metrics = Metrics()
     metrics.watch("tsstore_store", store.stats)
     metrics.watch("tsstore_stream", hub.stats)
     metrics.watch("tsstore_worker", lambda: heartbeat().get("workers", {}), label="worker")
     methods = {
-        **DataService(store, settings, version=version).methods(),
-        **ExactService(store, settings, version=version).methods(),
+        **DataService(store, settings, version=__version__).methods(),
+        **ExactService(store, settings, version=__version__).methods(),
     }
     pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="tsstore-rpc")
-    rpc = RpcEndpoint(RpcDispatcher(methods, metrics), settings, metrics, pool, version=version)
+    rpc = RpcEndpoint(RpcDispatcher(methods, metrics), settings, metrics, pool, version=__version__)
 
     def show_heartbeat(_: Request) -> Response:
         body = {
             "status": "queryable",
-            "version": version,
-            "git_hash": version,
+            "version": __version__,
+            "git_hash": __version__,
             "uptime": f"{clock.monotonic() - began:.3f}s",
             **heartbeat(),
         }

@@ -6,7 +6,6 @@ are written the way MarketStore writes them: integers that it declares as int64 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgpack
@@ -31,11 +30,16 @@ class MalformedBodyError(InvalidArgumentError):
     """A body that is not what its content type says, or that is beyond the limits."""
 
 
-@dataclass(frozen=True, slots=True)
 class Int64:
-    """An integer that msgpack writes as int64, whatever its value."""
+    """An integer that msgpack writes as int64, whatever its value.
 
-    value: int
+    Not a dataclass: msgspec would write one as a map.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: int) -> None:
+        self.value = value
 
 
 class Codec(Protocol):

@@ -1,0 +1,75 @@
+"""Which row is sent when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import numpy as np
+
+from tsstore.key import BucketKey
+from tsstore.timeframe import Timeframe
+from tsstore_stream.closes import MarketCloses
+from tsstore_stream.rows import Row, message_arrays
+from tsstore_stream.shelf import Shelf
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsstore.columns import Columns
+    from tsstore.plugin import TriggerContext, TriggerEvent
+
+_MINUTE_NS = Timeframe(1, "Min").duration_ns
+_DAY = Timeframe(1, "D")
+
+
+class StreamConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """Options of the trigger.
+
+    Attributes:
+        filter: `nasdaq` sends daily bars when the US market closes instead of at midnight.
+    """
+
+    filter: Literal["", "nasdaq"] = ""
+
+
+class Trigger:
+    """Publishes committed rows: at once up to one minute, at the end of the window above."""
+
+    Config = StreamConfig
+
+    def __init__(self, context: TriggerContext, config: StreamConfig) -> None:
+        self._publish = context.publish
+        self._timezone = context.timezone
+        self._shelf = Shelf(context.clock, context.publish)
+        self._closes = MarketCloses() if config.filter == "nasdaq" else None
+
+    def fire(self, event: TriggerEvent) -> None:
+        """Send or shelve the rows of a commit."""
+        for key, rows in event.batches.items():
+            timeframe = Timeframe.parse(BucketKey.parse(key).timeframe)
+            if timeframe.duration_ns <= _MINUTE_NS:
+                self._send(key, rows)
+            elif len(rows):
+                self._shelve(key, rows, timeframe)
+
+    def close(self) -> None:
+        """Forget what waits for the end of its window."""
+        self._shelf.close()
+
+    def _send(self, key: str, rows: Columns) -> None:
+        arrays = message_arrays(rows)
+        for index in range(len(rows)):
+            self._publish(key, Row(arrays, index))
+
+    def _shelve(self, key: str, rows: Columns, timeframe: Timeframe) -> None:
+        deadlines = self._deadlines(rows.ts, timeframe)
+        arrays = message_arrays(rows)
+        is_last = np.append(deadlines[1:] != deadlines[:-1], True)
+        for index in np.flatnonzero(is_last).tolist():
+            self._shelf.put(key, int(deadlines[index]), Row(arrays, index))
+
+    def _deadlines(self, ts: NDArray[np.int64], timeframe: Timeframe) -> NDArray[np.int64]:
+        if self._closes is not None and timeframe == _DAY:
+            return self._closes.of_days(ts)
+        return timeframe.next(ts, self._timezone)
