@@ -1,0 +1,7 @@
+"""Massive.com (formerly Polygon.io): streaming worker, REST client, backfiller."""
+
+from __future__ import annotations
+
+from tsstore_massive.worker import Worker
+
+__all__ = ["Worker"]

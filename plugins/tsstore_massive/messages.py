@@ -209,6 +209,12 @@ class Events:
             for event in _take_apart(frame, self.faults):
                 append[type(event)](event)
 
+    def take_statuses(self) -> list[Status]:
+        """The statuses so far, which are then forgotten."""
+        statuses = self.statuses.copy()
+        self.statuses.clear()
+        return statuses
+
     def of(self, kind: Kind) -> list[Any]:
         """The events of one kind."""
         events: list[Any] = getattr(self, kind)

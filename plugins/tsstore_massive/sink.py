@@ -1,0 +1,159 @@
+"""Streamed events into the store: one commit per call, and what a person wants to know of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.api import WriteTable
+from tsstore.errors import NotFoundError, SchemaMismatchError
+from tsstore_massive.schemas import KINDS, SCHEMAS, STREAM_GROUPS
+
+if TYPE_CHECKING:
+    import logging
+
+    from numpy.typing import NDArray
+
+    from tsstore.api import StoreApi
+    from tsstore.clock import Clock
+    from tsstore_massive.messages import Events
+    from tsstore_massive.schemas import Kind
+
+_PRICE_COLUMNS: dict[Kind, str] = {"bars": "Close", "trades": "Price", "quotes": "BidPrice"}
+#: Symbols whose last price is kept for display.
+_PRICES_MAX = 20_000
+_NS_PER_MS = 1_000_000
+
+
+class Sink:
+    """Writes decoded events; thread-safe.
+
+    Args:
+        store: where they go.
+        clock: tells how old an event is.
+        logger: for the operator.
+
+    Attributes:
+        events: bars, trades and quotes received.
+        rows: rows stored.
+        commits: how many commits it took.
+        lag_ms: age of the newest event of the last commit.
+        prices: last price by symbol.
+        watermarks: time of the newest event by kind, ns since 1970 UTC.
+        misfits: buckets that hold other columns, so that nothing can be written to them.
+    """
+
+    def __init__(self, store: StoreApi, clock: Clock, logger: logging.Logger) -> None:
+        self.events = 0
+        self.rows = 0
+        self.commits = 0
+        self.lag_ms = 0
+        self.prices: dict[str, float] = {}
+        self.watermarks: dict[Kind, int] = {}
+        self.misfits: set[str] = set()
+        self._store = store
+        self._clock = clock
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._kept_bars: list[dict[str, Any]] | None = None
+
+    def write(self, events: Events) -> None:
+        """Store everything in one commit.
+
+        Raises:
+            TsStoreError: the store does not take it; nothing was stored.
+        """
+        tables = {kind: table for kind in KINDS if (table := events.table(kind)) is not None}
+        with self._lock:
+            self.rows += self._commit(tables)
+            if self._kept_bars is not None and "bars" in tables:
+                self._kept_bars.append(tables["bars"])
+        self.events += len(events)
+        self.commits += 1
+        for kind, table in tables.items():
+            self._note(kind, table)
+
+    def keep_bars(self) -> None:
+        """From now on remember the bars that come, until `repeat_bars`."""
+        with self._lock:
+            if self._kept_bars is None:
+                self._kept_bars = []
+
+    def repeat_bars(self) -> None:
+        """Write the remembered bars once more.
+
+        A bar that was fetched just before it was corrected on the socket, and stored just after,
+        would undo the correction. So when a fill is over, what came meanwhile has the last word.
+        """
+        with self._lock:
+            kept, self._kept_bars = self._kept_bars or [], None
+            for table in kept:
+                self._commit({"bars": table})
+
+    def _commit(self, tables: dict[Kind, dict[str, Any]]) -> int:
+        if self.misfits:
+            tables = {kind: self._without_misfits(kind, table) for kind, table in tables.items()}
+        operations = [
+            WriteTable(STREAM_GROUPS[kind], table, SCHEMAS[kind])
+            for kind, table in tables.items()
+            if table["Symbol"]
+        ]
+        if not operations:
+            return 0
+        try:
+            return self._store.commit(operations)
+        except SchemaMismatchError:
+            if not self._find_misfits(tables):
+                raise
+        return self._commit(tables)
+
+    def _without_misfits(self, kind: Kind, table: dict[str, Any]) -> dict[str, Any]:
+        group = STREAM_GROUPS[kind]
+        symbols = table["Symbol"]
+        keep = np.array([f"{symbol}/{group}" not in self.misfits for symbol in symbols], np.bool_)
+        if keep.all():
+            return table
+        arrays = {name: array[keep] for name, array in table.items() if name != "Symbol"}
+        return {"Symbol": [symbols[row] for row in np.flatnonzero(keep)], **arrays}
+
+    def _find_misfits(self, tables: dict[Kind, dict[str, Any]]) -> bool:
+        """Look for buckets with other columns; one of them must not cost the rows of all others."""
+        found = {
+            key
+            for kind, table in tables.items()
+            for symbol in set(table["Symbol"])
+            if not self._fits(key := f"{symbol}/{STREAM_GROUPS[kind]}", kind)
+        }
+        for key in sorted(found):
+            self._logger.error(
+                "%s holds other columns than the feed writes, so its rows are not stored; "
+                "copy what you need of it to another attribute group, destroy it and restart",
+                key,
+            )
+        self.misfits |= found
+        return bool(found)
+
+    def _fits(self, key: str, kind: Kind) -> bool:
+        try:
+            schema = self._store.info(key).schema
+        except NotFoundError:
+            return True
+        wanted = SCHEMAS[kind]
+        return schema.dtypes == wanted.dtypes and schema.kind is wanted.kind
+
+    def _note(self, kind: Kind, table: dict[str, Any]) -> None:
+        now_ns = self._clock.now_ns()
+        newest_ns = int(table["Epoch"].astype(np.int64).max())
+        # A time from the future would hide the next gap.
+        newest_ns = min(newest_ns, now_ns)
+        self.watermarks[kind] = max(self.watermarks.get(kind, 0), newest_ns)
+        self.lag_ms = (now_ns - newest_ns) // _NS_PER_MS
+        if kind != "quotes" or self.watermarks.keys() == {"quotes"}:
+            self._note_prices(table["Symbol"], table[_PRICE_COLUMNS[kind]])
+
+    def _note_prices(self, symbols: list[str], prices: NDArray[np.float64]) -> None:
+        if len(self.prices) > _PRICES_MAX:
+            self.prices.clear()
+        self.prices.update(zip(symbols, prices.tolist(), strict=True))
