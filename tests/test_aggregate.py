@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsstore.aggregate import input_names, is_bars, output_names, resample
+from tsstore.aggregate import input_names, is_bars, output_names, resample, windows
 from tsstore.columns import Columns
 from tsstore.schema import Schema
 from tsstore.timeframe import Timeframe
@@ -81,6 +81,24 @@ def test_bars_are_those_of_pandas(history, rule):
         np.testing.assert_array_equal(ours[name], series[there].to_numpy())
 
 
+@given(
+    start=st.integers(0, 2 * 10**18),
+    step=st.sampled_from([MINUTE, 7 * MINUTE, 24 * 60 * MINUTE + 13]),
+    rows=st.integers(1, 2000),
+    zone=st.sampled_from(sorted(EDGES)),
+    rule=st.sampled_from(sorted(PANDAS_RULES)),
+)
+def test_windows_found_by_searching_are_those_found_by_flooring(start, step, rows, zone, rule):
+    ts = start + step * np.arange(rows)
+    timeframe = Timeframe.parse(rule)
+
+    starts, first = windows(ts, timeframe, zone)
+
+    wanted, wanted_first = np.unique(timeframe.floor(ts, zone), return_index=True)
+    np.testing.assert_array_equal(starts, wanted)
+    np.testing.assert_array_equal(first, wanted_first)
+
+
 def test_nan_is_passed_over_at_either_end():
     columns = bars(
         [0, MINUTE, 2 * MINUTE],
@@ -100,10 +118,10 @@ def test_a_window_of_nan_is_nan_and_borrows_nothing():
         [0, MINUTE, 5 * MINUTE], Open=[NAN, NAN, 3.0], Close=[NAN, NAN, 4.0], Volume=[NAN, NAN, 1.0]
     )
 
-    windows = resample(columns, Timeframe.parse("5Min"))
+    found = resample(columns, Timeframe.parse("5Min"))
 
     for name, last in (("Open", 3.0), ("Close", 4.0), ("Volume", 1.0)):
-        np.testing.assert_array_equal(windows[name], [NAN, last])
+        np.testing.assert_array_equal(found[name], [NAN, last])
 
 
 @pytest.mark.parametrize(
@@ -155,9 +173,9 @@ def test_vwap_without_volume_is_left_out():
 def test_counts_are_summed_and_unknown_ones_passed_over():
     columns = bars([0, MINUTE, 5 * MINUTE], TradeCount=[NAN, 7.0, NAN])
 
-    windows = resample(columns, Timeframe.parse("5Min"))
+    found = resample(columns, Timeframe.parse("5Min"))
 
-    np.testing.assert_array_equal(windows["TradeCount"], [7.0, NAN])
+    np.testing.assert_array_equal(found["TradeCount"], [7.0, NAN])
 
 
 def test_columns_come_in_the_order_of_bars_and_others_are_left_out():

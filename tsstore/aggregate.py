@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PRICES = ("Open", "High", "Low", "Close")
 _SUMMED = ("Volume", "TradeCount", "Count", "Transactions")
+# Finding a window's first row among sorted ones costs about as much as flooring so many rows.
+_ROWS_PER_SEARCH = 16
 _OUTPUTS = (*PRICES, "Volume", "VWAP", *_SUMMED[1:])
 
 
@@ -62,8 +64,7 @@ def resample(columns: Columns, timeframe: Timeframe, tz: str = "UTC") -> Columns
     Returns:
         Rows of a fixed bucket. Prices keep their dtype.
     """
-    starts = timeframe.floor(columns.ts, tz)
-    first = window_starts(starts)
+    starts, first = windows(columns.ts, timeframe, tz)
     arrays: dict[str, NDArray[Any]] = {}
     for name in output_names(columns.schema):
         array = columns[name]
@@ -73,14 +74,34 @@ def resample(columns: Columns, timeframe: Timeframe, tz: str = "UTC") -> Columns
             arrays[name] = _weighted_means(array, columns["Volume"], first)
         else:
             arrays[name] = _PRICE_RULES[name](array, first)
-    return Columns(starts[first], arrays, tz=columns.tz)
+    return Columns(starts, arrays, tz=columns.tz)
 
 
-def window_starts(keys: NDArray[Any]) -> NDArray[np.intp]:
-    """Positions at which a value differs from the one before it; 0 is the first of them."""
-    if len(keys) == 0:
-        return np.empty(0, np.intp)
-    return np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+def windows(
+    ts: NDArray[np.int64], timeframe: Timeframe, tz: str
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The windows that hold rows.
+
+    Args:
+        ts: instants of the rows, ascending, shape (rows,).
+        timeframe: the windows.
+        tz: zone whose midnights bound days, weeks, months and years.
+
+    Returns:
+        The instant at which each window starts, and the position of its first row, both of shape
+        (windows,).
+    """
+    if len(ts) == 0:
+        return np.empty(0, np.int64), np.empty(0, np.intp)
+    low, high = int(ts[0]), int(ts[-1])
+    if (high - low) // timeframe.duration_ns * _ROWS_PER_SEARCH < len(ts):
+        starts = timeframe.starts(low, high, tz)
+        first = np.searchsorted(ts, starts)
+        holds_rows = np.append(first[1:], len(ts)) > first
+        return starts[holds_rows], first[holds_rows]
+    starts = timeframe.floor(ts, tz)
+    first = np.flatnonzero(np.concatenate(([True], starts[1:] != starts[:-1])))
+    return starts[first], first
 
 
 def firsts(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
@@ -130,7 +151,8 @@ def lows(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
 
 def sums(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
     """The sum of each window as i8, u8 or f8; NaN rows count nothing unless all are NaN."""
-    wide = array.astype({"f": np.float64, "u": np.uint64}.get(array.dtype.kind, np.int64))
+    dtype = {"f": np.float64, "u": np.uint64}.get(array.dtype.kind, np.int64)
+    wide = array.astype(dtype, copy=False)
     missing = _is_nan(wide)
     if not missing.any():
         return _reduce(np.add, wide, first)
@@ -142,12 +164,16 @@ def sums(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
 def _weighted_means(
     values: NDArray[Any], weights: NDArray[Any], first: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    values, weights = values.astype(np.float64), weights.astype(np.float64)
-    usable = ~(np.isnan(values) | np.isnan(weights))
+    values = values.astype(np.float64, copy=False)
+    weights = weights.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
-        total = _reduce(np.add, np.where(usable, values * weights, 0.0), first)
-        weight = _reduce(np.add, np.where(usable, weights, 0.0), first)
-        return np.where(weight > 0, total / weight, np.nan)
+        products = values * weights
+        unusable = np.isnan(products)
+        if unusable.any():
+            products = np.where(unusable, 0.0, products)
+            weights = np.where(unusable, 0.0, weights)
+        weight = _reduce(np.add, weights, first)
+        return np.where(weight > 0, _reduce(np.add, products, first) / weight, np.nan)
 
 
 def _reduce(function: np.ufunc, array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:

@@ -279,8 +279,7 @@ def _candles(
     closes: NDArray[Any],
 ) -> Columns:
     rows = arguments.rows
-    starts = arguments.timeframe().floor(rows.ts, arguments.tz)
-    first = aggregate.window_starts(starts)
+    starts, first = aggregate.windows(rows.ts, arguments.timeframe(), arguments.tz)
     arrays = {
         "Open": aggregate.firsts(opens, first),
         "High": aggregate.highs(highs, first),
@@ -292,7 +291,7 @@ def _candles(
         arrays[f"{column}_SUM"] = sums.astype(np.float64)
     for column in arguments.inputs.get("Avg", []):
         arrays[f"{column}_AVG"] = _averages(arguments.numbers(column), first)
-    return Columns(starts[first], arrays, tz=rows.tz)
+    return Columns(starts, arrays, tz=rows.tz)
 
 
 def _averages(values: NDArray[Any], first: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -106,6 +106,17 @@ class Timeframe:
         months = self._months(local) + self.count * (12 if self.unit == "Y" else 1)
         return local_to_utc(months.astype("M8[M]").astype("M8[ns]").astype(np.int64), tz)
 
+    def starts(self, first_ns: int, last_ns: int, tz: str = "UTC") -> NDArray[np.int64]:
+        """The starts of all slots from the one that holds `first_ns` to that of `last_ns`."""
+        if not self.is_calendar:
+            return _steps(first_ns - first_ns % self.duration_ns, last_ns, self.duration_ns)
+        ends = np.array([first_ns, last_ns], np.int64)
+        ends += utc_offsets(ends, tz)
+        if self.unit in "DW":
+            return local_to_utc(_steps(*self._floor_local(ends), self.duration_ns), tz)
+        months = _steps(*self._months(ends), self.count * (12 if self.unit == "Y" else 1))
+        return local_to_utc(months.astype("M8[M]").astype("M8[ns]").astype(np.int64), tz)
+
     def divides(self, other: Timeframe) -> bool:
         """Whether slots of `other` are made of whole slots of this timeframe."""
         if self.unit == "W":
@@ -133,3 +144,8 @@ class Timeframe:
         months = local.astype("M8[ns]").astype("M8[M]").astype(np.int64)
         step = self.count * (12 if self.unit == "Y" else 1)
         return months - (months + 1970 * 12) % step
+
+
+def _steps(low: int, high: int, step: int) -> NDArray[np.int64]:
+    """From `low` to `high` at the most; np.arange counts in floats, which are too short for ns."""
+    return low + step * np.arange((high - low) // step + 1, dtype=np.int64)
