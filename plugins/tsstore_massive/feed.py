@@ -219,9 +219,9 @@ class Feed:
     def _store(self, frames: list[tuple[_Connection, bytes]]) -> None:
         events = Events(self._faults)
         for connection, frame in frames:
-            events.add(frame)
-            if events.statuses:
-                self._judge(connection, events.take_statuses())
+            statuses = events.add(frame)
+            if statuses:
+                self._judge(connection, statuses)
         if len(events):
             self._mutes = 0
             self._sink.write(events)
@@ -356,8 +356,7 @@ class Feed:
         while session.state in (State.CONNECTING, State.AUTHENTICATING):
             frame = await socket.recv(decode=False)
             events = Events(self._faults)
-            events.add(frame)
-            self._judge(connection, events.take_statuses())
+            self._judge(connection, events.add(frame))
             for text in session.to_send():
                 await socket.send(text)
             if len(events):

@@ -21,11 +21,13 @@ from msgspec import Meta, Struct
 from tsstore.columns import Columns
 from tsstore_massive.faults import Faults
 from tsstore_massive.rows import count_cut_conditions, rows_of
-from tsstore_massive.schemas import SCHEMAS, bucket_symbol
+from tsstore_massive.schemas import KINDS, SCHEMAS, bucket_symbol
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from tsstore_massive.schemas import Kind
 
@@ -166,6 +168,8 @@ _Event: TypeAlias = StreamedBar | StreamedTrade | StreamedQuote | Status
 _FRAME = msgspec.json.Decoder(list[_Event], strict=False)
 _EVENT = msgspec.json.Decoder(_Event, strict=False)
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+#: Structs kept until they become columns; some 400 bytes each, so they fit a processor's cache.
+_STRUCTS_MAX = 2_000
 #: What looks like one object, holding at most one more level of objects.
 _OBJECT = re.compile(rb"\{(?:[^{}]|\{[^{}]*\})*+\}")
 _FLAT_OBJECT = re.compile(rb"\{[^{}]*\}")
@@ -174,11 +178,13 @@ _FLAT_OBJECT = re.compile(rb"\{[^{}]*\}")
 class Events:
     """Decoded events by kind, gathered from any number of frames.
 
+    Some thousand at a time become columns and their structs are let go: the next ones are made in
+    memory that is still in the processor's cache, which is twice as fast for long batches.
+
     Attributes:
-        bars: minute bars in the order received.
-        trades: trades in the order received.
-        quotes: quotes in the order received.
-        statuses: what the server said of the connection, for the session to judge.
+        bars: minute bars in the order received, not yet columns.
+        trades: trades likewise.
+        quotes: quotes likewise.
         faults: what was wrong.
     """
 
@@ -186,21 +192,27 @@ class Events:
         self.bars: list[StreamedBar] = []
         self.trades: list[StreamedTrade] = []
         self.quotes: list[StreamedQuote] = []
-        self.statuses: list[Status] = []
         self.faults = faults
+        self._statuses: list[Status] = []
         self._append = {
             StreamedBar: self.bars.append,
             StreamedTrade: self.trades.append,
             StreamedQuote: self.quotes.append,
-            Status: self.statuses.append,
+            Status: self._statuses.append,
         }
+        self._parts: dict[Kind, list[_Part]] = {kind: [] for kind in KINDS}
+        self._rows = 0
 
     def __len__(self) -> int:
         """How many bars, trades and quotes."""
-        return len(self.bars) + len(self.trades) + len(self.quotes)
+        return self._rows + len(self.bars) + len(self.trades) + len(self.quotes)
 
-    def add(self, frame: bytes) -> None:
-        """Decode one frame. Never raises; what cannot be used is counted."""
+    def add(self, frame: bytes) -> list[Status]:
+        """Decode one frame; what cannot be used is counted. Never raises.
+
+        Returns:
+            The statuses in it, for the session to judge.
+        """
         append: Any = self._append
         try:
             for event in _FRAME.decode(frame):
@@ -208,17 +220,13 @@ class Events:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             for event in _take_apart(frame, self.faults):
                 append[type(event)](event)
-
-    def take_statuses(self) -> list[Status]:
-        """The statuses so far, which are then forgotten."""
-        statuses = self.statuses.copy()
-        self.statuses.clear()
+        if len(self.trades) + len(self.quotes) + len(self.bars) >= _STRUCTS_MAX:
+            self._make_columns()
+        if not self._statuses:
+            return []
+        statuses = self._statuses.copy()
+        self._statuses.clear()
         return statuses
-
-    def of(self, kind: Kind) -> list[Any]:
-        """The events of one kind."""
-        events: list[Any] = getattr(self, kind)
-        return events
 
     def table(self, kind: Kind) -> dict[str, Any] | None:
         """The events of one kind as a cross-section to write, in the order received.
@@ -227,25 +235,53 @@ class Events:
             `Symbol` (list of str), `Epoch` (datetime64[ns]) and the columns of the kind's schema;
             None when there are none.
         """
-        events = self._with_bucket(self.of(kind))
-        if not events:
+        self._make_columns()
+        parts = self._parts[kind]
+        if not parts:
             return None
-        if kind == "trades":
-            cut = count_cut_conditions(events)
-            if cut:
-                self.faults.add("trade with more than four conditions", times=cut)
-        ts, arrays = rows_of(kind, events)
-        symbols = [bucket_symbol(event.symbol) for event in events]
-        return {"Symbol": symbols, "Epoch": ts.view("M8[ns]"), **arrays}
+        table: dict[str, Any] = {"Symbol": [symbol for part in parts for symbol in part.symbols]}
+        table["Epoch"] = np.concatenate([part.ts for part in parts]).view("M8[ns]")
+        for name in SCHEMAS[kind].names:
+            table[name] = np.concatenate([part.arrays[name] for part in parts])
+        return table
 
-    def _with_bucket(self, events: list[Any]) -> list[Any]:
-        """Without the symbols that no bucket can be named after."""
-        bad = {s for s in {event.symbol for event in events} if bucket_symbol(s) is None}
-        if not bad:
-            return events
-        for symbol in bad:
-            self.faults.add("symbol that cannot be a bucket", symbol.encode(errors="replace"))
-        return [event for event in events if event.symbol not in bad]
+    def _make_columns(self) -> None:
+        by_kind: tuple[tuple[Kind, list[Any]], ...] = (
+            ("bars", self.bars),
+            ("trades", self.trades),
+            ("quotes", self.quotes),
+        )
+        for kind, events in by_kind:
+            if events:
+                part = _part(kind, events, self.faults)
+                events.clear()
+                if part.symbols:
+                    self._parts[kind].append(part)
+                    self._rows += len(part.symbols)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some events of one kind as columns."""
+
+    symbols: list[str]
+    ts: NDArray[np.int64]
+    arrays: dict[str, NDArray[Any]]
+
+
+def _part(kind: Kind, events: list[Any], faults: Faults) -> _Part:
+    symbols = [event.symbol for event in events]
+    renamed = {s: name for s in set(symbols) if (name := bucket_symbol(s)) != s}
+    if None in renamed.values():
+        for symbol in (s for s, name in renamed.items() if name is None):
+            faults.add("symbol that cannot be a bucket", symbol.encode(errors="replace"))
+        events = [event for event in events if renamed.get(event.symbol, "") is not None]
+        symbols = [event.symbol for event in events]
+    if renamed:
+        symbols = [renamed.get(symbol) or symbol for symbol in symbols]
+    if kind == "trades" and (cut := count_cut_conditions(events)):
+        faults.add("trade with more than four conditions", times=cut)
+    return _Part(symbols, *rows_of(kind, events))
 
 
 @dataclass(frozen=True)

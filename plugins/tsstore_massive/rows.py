@@ -154,4 +154,4 @@ def _spread_conditions(trades: Sequence[Any]) -> dict[str, NDArray[np.uint8]]:
 def _first(events: Sequence[Any], attribute: str, dtype: np.dtype[Any]) -> NDArray[Any]:
     """The first code of a list, 0 when it is empty."""
     lists = map(attrgetter(attribute), events)
-    return np.fromiter((codes[0] if codes else 0 for codes in lists), dtype, count=len(events))
+    return np.fromiter([codes[0] if codes else 0 for codes in lists], dtype, count=len(events))
