@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsstore.errors import InvalidArgumentError
-from tsstore_massive.coverage import read_coverage
+from tsstore_massive.coverage import Coverage, read_coverage
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.errors import (
     ApiKeyError,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
     from tsstore_massive.config import Config
-    from tsstore_massive.coverage import Coverage
     from tsstore_massive.fetch import Work
     from tsstore_massive.rest import RestClient
 
@@ -244,10 +243,11 @@ class Backfiller:
             ends = dataset.ends(days)
             adjusted = self._adjusted and dataset.kind == "bars"
             for symbol, coverage in read_coverage(self._store, dataset, symbols, adjusted=adjusted):
-                done = coverage.done(days, ends) & (not refetch)
+                known = Coverage(None, adjusted=adjusted) if refetch else coverage
+                done = known.done(days, ends)
                 covered += int(done.sum())
                 if not done.all():
-                    jobs.append(Job(dataset, symbol, days, np.flatnonzero(~done), coverage))
+                    jobs.append(Job(dataset, symbol, days, np.flatnonzero(~done), known))
         return Plan(jobs, covered)
 
     def run(self, plan: Plan, *, progress: Callable[[Progress], None] | None = None) -> Report:

@@ -1,0 +1,190 @@
+"""`massive_backfiller`: history of bars, trades and quotes into a store, by REST."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import tsstore
+from tsstore.clock import SystemClock
+from tsstore.errors import TsStoreError
+from tsstore_massive.backfill import Backfiller
+from tsstore_massive.config import API_KEY_VARIABLE
+from tsstore_massive.display import make_display
+from tsstore_massive.flags import GoFlagsCommand
+from tsstore_massive.options import DEFAULT_CONFIG, read_options, resolve_symbols
+from tsstore_massive.rate import MINUTE_S, RateLimiter
+from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.sessions import day_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tsstore.clock import Clock
+    from tsstore_massive.backfill import Plan, Report
+    from tsstore_massive.options import Options
+
+_EXIT_INCOMPLETE = 1
+_GAPS_SHOWN = 20
+
+
+@click.command(cls=GoFlagsCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--api-key",
+    "api_key",
+    metavar="KEY",
+    help=f"The key; others can see it in the list of processes, so rather set "
+    f"{API_KEY_VARIABLE} or use --api-key-file.",
+)
+@click.option("--api-key-file", type=click.Path(path_type=Path), help="File with the key.")
+@click.option("--base-url", metavar="URL", help="REST service [https://api.massive.com].")
+@click.option("--bars/--no-bars", help="Fetch bars.")
+@click.option("--bar-frequencies", metavar="LIST", help="Bar lengths, such as 1Min,1D [1Min].")
+@click.option("--trades/--no-trades", help="Fetch trades.")
+@click.option("--quotes/--no-quotes", help="Fetch quotes.")
+@click.option(
+    "--from",
+    "starts",
+    metavar="FREQ=DATE",
+    multiple=True,
+    help="First day of a bar length, of trades or of quotes; repeat it for more. "
+    "A date alone is for all [query_start of the config].",
+)
+@click.option("--to", "end", metavar="DATE", help="Up to this day, not included [up to now].")
+@click.option(
+    "--symbols",
+    metavar="GLOB",
+    help="Symbols and patterns, such as 'AAPL,BRK.*' [those of the config, else *].",
+)
+@click.option("--parallelism", type=click.IntRange(1, 64), help="Requests under way at a time.")
+@click.option("--batch-size", type=click.IntRange(1, 50_000), help="Rows per request [50000].")
+@click.option(
+    "--requests-per-minute",
+    type=click.IntRange(1),
+    help="Requests that may start within a minute; 5 on the free plan [6000].",
+)
+@click.option("--adjusted/--no-adjusted", default=None, help="Bars adjusted to splits [yes].")
+@click.option("--refetch", is_flag=True, help="Fetch days again that were fetched before.")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
+)
+@click.option(
+    "--dir",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Directory of the store [root_directory of the config].",
+)
+@click.version_option(version("tsstore"), prog_name="massive_backfiller")
+def command(**flags: Any) -> None:
+    r"""Fetch history from Massive.com into a store.
+
+    The store may be in use by a running server; rows then go through it. Days that were fetched
+    before are left out, so the same command goes on where it was stopped, and does nothing once it
+    is complete. Every option can also be written in Go's way: -apiKey, -barFrequencies=1Min.
+
+    \b
+    massive_backfiller -dir data -symbols AAPL,MSFT -bars -from 1Min=2024-01-01
+    massive_backfiller -config mkts.yml -trades -from trades=2024-06-03 -to 2024-06-08
+    """
+    clock = SystemClock()
+    options = read_options(flags, day_of(clock.now_ns()))
+    with _stop_on_signal() as (stop, received):
+        report = _backfill(options, clock, stop)
+    if received:
+        click.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(128 + received[0])
+    if report.gaps:
+        sys.exit(_EXIT_INCOMPLETE)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except TsStoreError as error:
+        click.echo(f"massive_backfiller: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
+    config = options.config
+    limiter = RateLimiter(config.requests_per_minute, MINUTE_S, clock)
+    limits = Limits(page_rows=config.backfill_batch_size)
+    with (
+        RestClient(
+            config.base_url, config.resolve_key(),
+            clock=clock, limiter=limiter, stop=stop, limits=limits,
+        ) as rest,
+        tsstore.open_shared(options.directory, timezone=options.timezone) as store,
+    ):  # fmt: skip
+        backfiller = Backfiller(
+            store,
+            rest,
+            clock=clock,
+            stop=stop,
+            adjusted=config.backfill_adjusted,
+            parallelism=config.backfill_parallelism,
+            timezone=options.timezone,
+        )
+        symbols = resolve_symbols(options.symbols, rest)
+        plan = backfiller.plan(options.targets, symbols, refetch=options.refetch)
+        started = clock.monotonic()
+        with make_display(sys.stderr, clock, plan.total_days) as display:
+            report = backfiller.run(plan, progress=display.show)
+        _summarise(report, plan, clock.monotonic() - started, options)
+    return report
+
+
+def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:
+    done = report.progress
+    click.echo(
+        f"stored {done.rows:,} rows of {done.days - done.failed_days:,} symbol-days in "
+        f"{seconds:.1f} s ({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {options.directory}"
+    )
+    if plan.covered_days:
+        click.echo(f"{plan.covered_days:,} symbol-days were fetched before and left out")
+    if not report.gaps:
+        return
+    click.echo(f"{done.failed_days:,} symbol-days are missing:", err=True)
+    for gap in report.gaps[:_GAPS_SHOWN]:
+        click.echo(f"  {gap}", err=True)
+    if len(report.gaps) > _GAPS_SHOWN:
+        click.echo(f"  and {len(report.gaps) - _GAPS_SHOWN:,} more", err=True)
+    if any(not gap.entitled for gap in report.gaps):
+        click.echo("the plan of this key does not include some of these ranges", err=True)
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[tuple[threading.Event, list[int]]]:
+    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    stop = threading.Event()
+    received: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        received.append(number)
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop, received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
