@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tsstore.config import IGNORED, Config, find_root_directory, load_config, read_secret
+from tsstore.config import IGNORED, Config, StoreKeys, find_store, load_config, read_secret
 from tsstore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -128,16 +128,16 @@ def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
         load_config(tmp_path / "mkts.yml")
 
 
-def test_the_root_directory_is_found_though_other_keys_are_wrong(tmp_path: Path) -> None:
+def test_the_store_is_found_though_other_keys_are_wrong(tmp_path: Path) -> None:
     path = tmp_path / "mkts.yml"
-    path.write_text("nonsense: ${UNSET}\nroot_directory: data\n")
-    assert find_root_directory(path) == "data"
+    path.write_text("nonsense: ${UNSET}\nroot_directory: data\ntimezone: America/New_York\n")
+    assert find_store(path) == StoreKeys("data", "America/New_York")
 
 
-def test_no_root_directory_is_none(tmp_path: Path) -> None:
+def test_a_file_without_a_root_directory_names_no_store(tmp_path: Path) -> None:
     path = tmp_path / "mkts.yml"
     path.write_text("listen_port: 1\n")
-    assert find_root_directory(path) is None
+    assert find_store(path) == StoreKeys(None, "UTC")
 
 
 def test_a_secret_is_read_from_its_file(tmp_path: Path, caplog) -> None:

@@ -209,10 +209,28 @@ def _check_values(source: Value, keys: Keys) -> None:
         raise ConfigError(where.problem("is empty; name a directory"))
 
 
-def find_root_directory(path: Path | str) -> str | None:
-    """`root_directory` of mkts.yml alone; the rest of the file may be wrong. None when absent."""
-    value = _read(Path(path)).get("root_directory")
-    return None if value is None else convert(value, str)
+class StoreKeys(msgspec.Struct, frozen=True):
+    """The keys of mkts.yml that say which store it is about.
+
+    Attributes:
+        root_directory: the data directory; None when absent.
+        timezone: zone whose midnights bound days.
+    """
+
+    root_directory: str | None = None
+    timezone: str = "UTC"
+
+
+def find_store(path: Path | str) -> StoreKeys:
+    """The store that mkts.yml is about; the rest of the file may be wrong or not for us.
+
+    Raises:
+        ConfigError: the file cannot be read, or one of these keys is wrong.
+    """
+    source = _read(Path(path))
+    found = {key: source.get(key) for key in StoreKeys.__struct_fields__}
+    mine = {key: value for key, value in found.items() if value is not None}
+    return convert(Value(source.file, source.line, "", mine), StoreKeys)
 
 
 def read_secret(path: Path | str, what: str) -> str:

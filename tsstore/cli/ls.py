@@ -1,0 +1,48 @@
+"""`tsstore ls`: the buckets of a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tsstore.cli.locate import locate, location_options
+from tsstore.cli.output import print_table
+from tsstore.times import format_ns
+
+if TYPE_CHECKING:
+    from tsstore.api import BucketInfo
+
+_NAMES = ("Key", "Kind", "Rows", "First", "Last", "Columns")
+
+
+@click.command("ls")
+@click.argument("pattern", default="*/*/*")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["plain", "table", "csv", "json"]),
+    default="plain",
+    show_default=True,
+    help="plain prints names alone; the others rows, time span and columns as well.",
+)
+@location_options
+def command(pattern: str, style: str, **where: Any) -> None:
+    """List the buckets that match PATTERN, such as 'A*/1Min/*'. Rows are an upper bound."""
+    with locate(**where).open_to_read() as store:
+        keys = store.list(pattern)
+        if style == "plain":
+            click.echo("".join(key + "\n" for key in keys), nl=False)
+            return
+        print_table(_NAMES, iter([[_row(store.info(key)) for key in keys]]), style)
+
+
+def _row(info: BucketInfo) -> tuple[Any, ...]:
+    return (
+        info.key,
+        "variable" if info.schema.is_variable else "fixed",
+        info.rows,
+        None if info.first_ns is None else format_ns(info.first_ns),
+        None if info.last_ns is None else format_ns(info.last_ns),
+        " ".join(info.schema.names),
+    )

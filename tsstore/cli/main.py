@@ -1,0 +1,87 @@
+"""The group of commands, and how errors become one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 damaged data,
+5 no connection, 6 locked by another process, 7 the disk refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from tsstore.errors import TsStoreError
+
+#: Name of each command and the module that holds it, as an attribute `command`.
+_COMMANDS = {
+    "init": "Write a commented mkts.yml.",
+    "start": "Run the server with the plugins of mkts.yml.",
+    "query": "Print rows of a bucket, or of several.",
+    "ls": "List buckets.",
+    "load": "Write a CSV or Parquet file to a bucket.",
+    "check": "Read every byte of a data directory and report damage.",
+    "demo": "Run simulator and server, and watch live data arrive.",
+}
+
+
+class Commands(click.Group):
+    """Imports a command only when it is run: `tsstore --help` needs no numpy."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of use."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"tsstore.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in --help, without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what it raises becomes one line and an exit code."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except TsStoreError as error:
+            for line in str(error).splitlines():
+                click.echo(f"tsstore: {line}", err=True)
+            ctx.exit(error.exit_code)
+        except BrokenPipeError:
+            # The reader, such as `head`, has enough. Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        return result
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='Shell completion: eval "$(_TSSTORE_COMPLETE=bash_source tsstore)", or zsh_source, '
+    "fish_source.",
+)
+@click.version_option(version("tsstore"), "-v", "--version", message="%(prog)s %(version)s")
+def main() -> None:
+    """Time-series store for market data.
+
+    A command works on the server given by --url, else on the directory given by --dir, else on
+    root_directory of ./mkts.yml, else on ./data.
+    """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""`tsstore start`: the store, the server and the plugins of one mkts.yml in one process."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import tsstore
+from tsstore.cli.logs import set_up_logging
+from tsstore.clock import SystemClock
+from tsstore.config import FILE_NAME, Config, load_config, read_secret
+from tsstore.host import PluginHost, load_plugins
+from tsstore.redact import Redactor, secrets_in_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import msgspec
+
+    from tsstore.host import Plugins
+    from tsstore.server.settings import ServerSettings
+    from tsstore.store import Store
+
+_STORE_KEYS = ("wal_sync", "wal_sync_interval_s", "memtable_bytes", "cache_bytes", "files_max")
+_SERVER_KEYS = ("insecure", "allowed_hosts", "allowed_origins", "tls_certificate", "tls_key")
+# Of the two seconds in which everything stops; the server and the store have the rest.
+_PLUGINS_STOP_S = 1.5
+
+logger = logging.getLogger("tsstore")
+
+
+@click.command("start")
+@click.option(
+    "-c",
+    "--config",
+    "path",
+    default=FILE_NAME,
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The configuration; `tsstore init` writes one.",
+)
+def command(path: Path) -> None:
+    """Run the server with the plugins of mkts.yml, until SIGINT or SIGTERM."""
+    config = load_config(path)
+    redactor = Redactor(secrets_in_environment())
+    set_up_logging(config.log_level, redactor)
+    for notice in config.notices:
+        logger.warning("%s", notice)
+    plugins = load_plugins(config)
+    settings = server_settings(config)
+    redactor.add(plugins.secrets)
+    redactor.add([settings.token or ""])
+    stop = _stop_on_signals()
+    root = config.root_directory
+    with tsstore.open(root, timezone=config.timezone, settings=store_settings(config)) as store:
+        _run(config, plugins, settings, store, redactor, stop)
+    logger.info("stopped; everything written is in %s", root)
+
+
+def store_settings(config: Config) -> tsstore.Settings:
+    """The store's settings: its defaults, and what mkts.yml sets."""
+    return tsstore.Settings(**dict(_present(config, _STORE_KEYS)))
+
+
+def server_settings(config: Config) -> ServerSettings:
+    """The server's settings: its defaults, and what mkts.yml sets.
+
+    Raises:
+        ConfigError: the token cannot be read, or the server would be open to everybody.
+    """
+    from tsstore.server.settings import ServerSettings
+
+    values = dict(_present(config, _SERVER_KEYS))
+    values |= _present(config.limits, config.limits.__struct_fields__)
+    if config.listen_host:
+        values["host"] = config.listen_host
+    if config.listen_port is not None:
+        values["port"] = config.listen_port
+    if config.token_file is not None:
+        values["token"] = read_secret(config.token_file, "token_file")
+    return ServerSettings(**values)
+
+
+def _present(keys: msgspec.Struct, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    for name in names:
+        value = getattr(keys, name)
+        if value is not None:
+            yield name, value
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        logger.info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stop
+
+
+def _run(
+    config: Config,
+    plugins: Plugins,
+    settings: ServerSettings,
+    store: Store,
+    redactor: Redactor,
+    stop: threading.Event,
+) -> None:
+    from tsstore.server.http import create_app
+    from tsstore.server.serve import serve
+    from tsstore.server.stream import StreamHub
+
+    clock = SystemClock()
+    hub = StreamHub(queue_bytes_max=settings.stream_queue_bytes)
+    host = PluginHost(
+        plugins,
+        store,
+        clock=clock,
+        redactor=redactor,
+        publish=hub.publish,
+        timezone=config.timezone,
+    )
+
+    def heartbeat() -> Mapping[str, Any]:
+        status = {"status": "not queryable"} if stop.is_set() else {}
+        return {**status, **host.status()}
+
+    app = create_app(store, settings, heartbeat=heartbeat, hub=hub, clock=clock)
+    with ExitStack() as stack:
+        server = stack.enter_context(serve(app, settings))
+        store.announce(server.url)
+        logger.info("serving %s at %s", config.root_directory, server.url)
+        host.start()
+        stop.wait()
+        if config.stop_grace_period:
+            clock.wait(threading.Event(), config.stop_grace_period)
+        for name in host.stop(_PLUGINS_STOP_S):
+            logger.warning("%s did not stop within %s s and was left behind", name, _PLUGINS_STOP_S)
