@@ -46,8 +46,8 @@ class Replace:
 
     Attributes:
         key: the bucket, created like for `Write`.
-        start: first instant that is deleted.
-        end: last instant that is deleted.
+        start: first instant that is deleted; of a fixed bucket, the whole slot that holds it.
+        end: last instant that is deleted, or its slot.
         data: the rows to write; they may lie outside the deleted range.
         schema: see `Write`.
         variable: see `Write`.

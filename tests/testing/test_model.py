@@ -111,6 +111,22 @@ def test_replace_deletes_the_range_and_writes(store):
     assert prices(store) == [1, 9, 4, 5]
 
 
+def test_replace_deletes_every_slot_the_range_touches(store):
+    store.write(KEY, rows((0, 1), (60, 2), (120, 3)))
+
+    store.replace(KEY, T0 + 90, T0 + 90, rows((300, 9)))
+
+    assert prices(store) == [1, 3, 9]
+
+
+def test_replace_is_exact_in_a_variable_bucket(store):
+    store.write("A/1Min/T", rows((0, 1), (1, 2), (2, 3)), variable=True)
+
+    store.replace("A/1Min/T", T0 + 1, T0 + 1, rows((3, 4)))
+
+    assert prices(store, "A/1Min/T") == [1, 3, 4]
+
+
 def test_replace_makes_a_bucket_that_is_not_there(store):
     store.replace(KEY, T0, T0, rows((0, 1)))
 

@@ -50,9 +50,12 @@ class _Bucket:
         else:
             self.rows.append((ts, values))
 
-    def _upsert(self, ts: int, values: tuple[Any, ...]) -> None:
+    def _slot(self, ts: int) -> int:
         timeframe = Timeframe.parse(self.key.timeframe)
-        slot = int(timeframe.floor(np.array([ts], np.int64), self.tz)[0])
+        return int(timeframe.floor(np.array([ts], np.int64), self.tz)[0])
+
+    def _upsert(self, ts: int, values: tuple[Any, ...]) -> None:
+        slot = self._slot(ts)
         self.rows = [row for row in self.rows if row[0] != slot]
         self.rows.append((slot, values))
 
@@ -70,6 +73,8 @@ class _Bucket:
         self.rows.append((ts, values))
 
     def delete(self, start_ns: int, end_ns: int) -> None:
+        if not self.schema.is_variable:
+            start_ns = self._slot(start_ns)
         self.rows = [row for row in self.rows if not start_ns <= row[0] <= end_ns]
 
     def sorted_rows(self) -> list[_Row]:
