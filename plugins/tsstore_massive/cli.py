@@ -154,10 +154,13 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
 
 def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:
     done = report.progress
-    click.echo(
-        f"stored {done.rows:,} rows of {done.days - done.failed_days:,} symbol-days in "
-        f"{seconds:.1f} s ({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {options.directory}"
-    )
+    if plan.total_days:
+        click.echo(
+            f"stored {done.rows:,} rows of {done.days - done.failed_days:,} symbol-days in "
+            f"{seconds:.1f} s ({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {options.directory}"
+        )
+    else:
+        click.echo("nothing to fetch")
     if plan.covered_days:
         click.echo(f"{plan.covered_days:,} symbol-days were fetched before and left out")
     if not report.gaps:
@@ -167,8 +170,10 @@ def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> 
         click.echo(f"  {gap}", err=True)
     if len(report.gaps) > _GAPS_SHOWN:
         click.echo(f"  and {len(report.gaps) - _GAPS_SHOWN:,} more", err=True)
+    if any(gap.entitled for gap in report.gaps):
+        click.echo("run the same command again to fetch them", err=True)
     if any(not gap.entitled for gap in report.gaps):
-        click.echo("the plan of this key does not include some of these ranges", err=True)
+        click.echo("some of these ranges are not in the plan of this key", err=True)
 
 
 @contextmanager

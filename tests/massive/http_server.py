@@ -157,6 +157,7 @@ class Vendor:
     def __init__(self) -> None:
         self.trades: dict[str, list[dict]] = {}
         self.bars: dict[str, list[dict]] = {}
+        self.tickers: list[str] = []
         self.fault: Callable[[Request], Reply | None] = lambda _: None
         self._lock = threading.Lock()
 
@@ -166,12 +167,14 @@ class Vendor:
         if reply is not None:
             return reply
         if request.path.startswith("/v3/trades/"):
-            return self._page(request, self.trades, "sip_timestamp", 1)
+            return self._page(request, self.trades, "sip_timestamp")
         if request.path.startswith("/v2/aggs/"):
-            return self._page(request, self.bars, "t", 1)
+            return self._page(request, self.bars, "t")
+        if request.path == "/v3/reference/tickers":
+            return page({"ticker": ticker} for ticker in self.tickers)
         return Reply(b"404 page not found", 404, {"Content-Type": "text/plain"})
 
-    def _page(self, request: Request, table: dict, time: str, _: int) -> Reply:
+    def _page(self, request: Request, table: dict, time: str) -> Reply:
         parts = request.path.split("/")
         if "cursor" in request.query:
             low, high, limit, at = map(int, request.query["cursor"].split("_"))

@@ -1,0 +1,241 @@
+"""`massive_backfiller` as a process, against a vendor on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import tsstore
+from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
+from tsstore.times import to_ns
+from tsstore_massive import cli
+
+COMMAND = Path(sys.executable).with_name("massive_backfiller")
+START = to_ns("2024-06-03 09:30", "America/New_York")
+TRADES = ["-trades", "-from", "trades=2024-06-03", "-to", "2024-06-05", "-symbols", "AAPL"]
+
+
+@pytest.fixture
+def vendor():
+    vendor = Vendor()
+    vendor.trades["AAPL"] = [trade(START + n * 1_000_000_007, n + 1, 10 + n) for n in range(100)]
+    vendor.bars["AAPL"] = [bar(START + n * 60 * 10**9, 10 + n) for n in range(390)]
+    with Server(vendor) as server:
+        vendor.server = server
+        yield vendor
+
+
+@pytest.fixture
+def data(tmp_path):
+    return tmp_path / "data"
+
+
+def arguments(vendor: Vendor, data: Path, *more: str) -> list[str]:
+    return [str(COMMAND), "-baseURL", vendor.server.url, "-dir", str(data), *more]
+
+
+def run(vendor: Vendor, data: Path, *more: str, key: str | None = KEY):
+    return subprocess.run(
+        arguments(vendor, data, *more),
+        env=environment(key), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def environment(key: str | None = KEY) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "MASSIVE_API_KEY"}
+    return kept | ({} if key is None else {"MASSIVE_API_KEY": key})
+
+
+@contextmanager
+def started(vendor: Vendor, data: Path, *more: str):
+    process = subprocess.Popen(
+        arguments(vendor, data, *more),
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def counts(data: Path) -> dict[str, int]:
+    with tsstore.open(data) as store:
+        return {key: len(store.read(key)) for key in store.list() if "/24H/" not in key}
+
+
+class Gate:
+    """Lets some requests pass and holds the next until it is opened; tells when one waits."""
+
+    def __init__(self, passing: int) -> None:
+        self.left = passing
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def __call__(self, _) -> None:
+        self.left -= 1
+        if self.left < 0:
+            self.reached.set()
+            self.open.wait(30)
+
+
+def held(vendor: Vendor, passing: int) -> Gate:
+    gate = Gate(passing)
+    answer = vendor.server.answer
+    vendor.server.answer = lambda request: (gate(request), answer(request))[1]
+    return gate
+
+
+def test_a_command_line_of_the_reference_works_unchanged(vendor, data):
+    result = run(
+        vendor, data, "-apiKey", KEY, "-bars=true", "-barFrequencies", "1Min", "-trades",
+        "-from", "1Min=2024-06-03", "-from", "trades=2024-06-03", "-to", "2024-06-05",
+        "-symbols", "AAPL", "-parallelism", "2", "-batchSize", "50", "-adjusted=false",
+        key=None,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "stored 490 rows of 4 symbol-days" in result.stdout
+    assert counts(data) == {"AAPL/1Min/OHLCV": 390, "AAPL/1Sec/TRADE": 100}
+    assert {r.query.get("adjusted") for r in vendor.server.requests} == {"false", None}
+
+
+def test_a_command_line_in_gnu_spelling_does_the_same(vendor, data):
+    result = run(
+        vendor, data, "--bars", "--bar-frequencies=1Min", "--from=1Min=2024-06-03",
+        "--to=2024-06-05", "--symbols=AAPL", "--parallelism=1", "--batch-size=50000",
+        "--no-adjusted",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert counts(data) == {"AAPL/1Min/OHLCV": 390}
+
+
+def test_running_it_twice_changes_nothing(vendor, data):
+    run(vendor, data, *TRADES)
+    before = counts(data)
+    asked = len(vendor.server.requests)
+    result = run(vendor, data, *TRADES)
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        "nothing to fetch",
+        "2 symbol-days were fetched before and left out",
+    ]
+    assert counts(data) == before
+    assert len(vendor.server.requests) == asked
+
+
+def test_after_kill_it_goes_on_where_it_was(vendor, data):
+    gate = held(vendor, 6)
+    more = ["-trades", "-from", "2024-05-28", "-to", "2024-06-07", "-symbols", "AAPL",
+            "-parallelism", "1"]  # fmt: skip
+    with started(vendor, data, *more) as process:
+        assert gate.reached.wait(30)
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+    gate.open.set()
+    done = len(vendor.server.requests) - 1
+    assert counts(data) == {"AAPL/1Sec/TRADE": 100}
+    gate.left = 1000
+    vendor.server.requests.clear()
+    result = run(vendor, data, *more)
+    assert result.returncode == 0, result.stderr
+    assert counts(data) == {"AAPL/1Sec/TRADE": 100}
+    assert f"{done} symbol-days were fetched before" in result.stdout
+    assert len(vendor.server.requests) == 8 - done
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_soon_and_cleanly(vendor, data, number):
+    gate = held(vendor, 1)
+    with started(vendor, data, *TRADES, "-parallelism", "1") as process:
+        assert gate.reached.wait(30)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+    gate.open.set()
+    assert process.returncode == 128 + number
+    assert "stored 100 rows of 1 symbol-days" in out
+    assert err.strip() == "stopped; the same command goes on from here"
+    assert counts(data) == {"AAPL/1Sec/TRADE": 100}
+
+
+def test_what_failed_is_told_and_tried_again_by_the_next_run(vendor, data):
+    day = str(to_ns("2024-06-04", "America/New_York"))
+
+    def fault(request):
+        return Reply(b"{}", 404) if request.query.get("timestamp.gte") == day else None
+
+    vendor.fault = fault
+    result = run(vendor, data, *TRADES)
+    assert result.returncode == 1
+    assert "1 symbol-days are missing:\n  AAPL trades of 2024-06-04: 127.0.0.1" in result.stderr
+    assert "run the same command again" in result.stderr
+    vendor.fault = lambda _: None
+    assert run(vendor, data, *TRADES).returncode == 0
+
+
+def test_a_plan_without_the_data_is_told(vendor, data):
+    vendor.fault = lambda _: Reply(b'{"message":"You are not entitled to this data."}', 403)
+    result = run(vendor, data, *TRADES)
+    assert result.returncode == 1
+    assert "AAPL trades of 2024-06-03: /v3/trades/AAPL: You are not entitled" in result.stderr
+    assert "not in the plan of this key" in result.stderr
+
+
+def test_a_wrong_key_is_an_error_of_one_line(vendor, data):
+    vendor.fault = lambda _: Reply(b'{"error":"Unknown API Key"}', 401)
+    result = run(vendor, data, *TRADES)
+    assert result.returncode == 5
+    assert result.stderr.startswith("massive_backfiller: 127.0.0.1")
+    assert "Unknown API Key; set the right one in MASSIVE_API_KEY" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert KEY not in result.stderr + result.stdout
+
+
+def test_symbols_of_a_pattern_are_looked_up(vendor, data):
+    vendor.tickers = ["A", "AAPL", "MSFT"]
+    result = run(vendor, data, *TRADES[:-1], "A*")
+    assert result.returncode == 0, result.stderr
+    assert "of 4 symbol-days" in result.stdout
+
+
+# In this process
+
+
+def invoke(monkeypatch, *args: str) -> tuple[int, str]:
+    monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
+    monkeypatch.setattr(sys, "argv", ["massive_backfiller", *args])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ((), "where is the store"),
+        (("-dir", "d"), "what is to be fetched"),
+        (("-dir", "d", "-nonsense"), "No such option"),
+        (("-dir", "d", "-bars=perhaps"), "'perhaps' is not true or false"),
+        (("-dir", "d", "-bars", "-from", "1Min=2024-01-02"), "no Massive API key"),
+        (("-dir", "d", "-parallelism", "0"), "parallelism"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_why(monkeypatch, tmp_path, capsys, args, text):
+    monkeypatch.chdir(tmp_path)
+    assert invoke(monkeypatch, *args) == 2
+    assert text in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_every_option():
+    text = CliRunner().invoke(cli.command, ["-h"]).output
+    for name in ("api-key", "api-key-file", "base-url", "bars", "bar-frequencies", "trades",
+                 "quotes", "from", "to", "symbols", "parallelism", "batch-size", "adjusted",
+                 "config", "dir", "requests-per-minute", "refetch"):  # fmt: skip
+        assert f"--{name}" in text
