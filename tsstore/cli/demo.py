@@ -1,0 +1,233 @@
+"""`tsstore demo`: the vendor played on this machine, a server, and live data on the screen."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import httpx
+from rich.console import Console
+
+import tsstore
+from tsstore.cli.demo_setup import (
+    Process,
+    free_port,
+    start_server,
+    start_simulator,
+    with_values,
+)
+from tsstore.cli.demo_view import Snapshot, SymbolView, view_for
+from tsstore.cli.init import example
+from tsstore.clock import SystemClock
+from tsstore.errors import InvalidArgumentError, NotFoundError, TsStoreError
+from tsstore.times import format_ns
+
+if TYPE_CHECKING:
+    from tsstore.api import StoreApi
+    from tsstore.clock import Clock
+
+KEY = "demo-key"
+GROUPS = ("1Min/OHLCV", "1Sec/TRADE", "1Min/QUOTE")
+_WORKER = "massive"
+_SYMBOLS_SHOWN = 8
+_HISTORY_DAYS = 7
+_START_TIMEOUT_S = 30.0
+_HEADER = "# Written by `tsstore demo` each time it runs; the simulator listens elsewhere then.\n\n"
+
+
+@click.command("demo")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Play files in the vendor's flat-file layout instead of a generated market.",
+)
+@click.option(
+    "--dir",
+    "directory",
+    default="demo",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where configuration, data and logs go.",
+)
+@click.option("--symbols", help="Comma-separated; by default the first few there are.")
+@click.option("--speed", help="How many times faster than life, or max. [default: 1; files: 60]")
+@click.option("--seconds", type=float, help="End by itself after so many seconds.")
+def command(
+    data: Path | None,
+    directory: Path,
+    symbols: str | None,
+    speed: str | None,
+    seconds: float | None,
+) -> None:
+    """Run the Massive simulator and a server with the Massive worker, and watch.
+
+    The worker fetches some days of history by REST, then streams bars, trades and quotes. Ctrl-C
+    stops everything; the data stay, and a second run goes on where the first ended.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    clock = SystemClock()
+    stop = _stop_on_signals()
+    options = ["--key", KEY, "--speed", speed or ("60" if data else "1")]
+    if data is not None:
+        options += ["--data", str(data)]
+    simulator, vendor_url = start_simulator(options, directory / "simulator.log")
+    with simulator:
+        chosen = _symbols(vendor_url, symbols)
+        url = f"http://127.0.0.1:{free_port()}"
+        config = directory / "mkts.yml"
+        text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
+        config.write_text(_HEADER + text, encoding="utf-8")
+        with start_server(config, directory / "server.log") as server:
+            end_s = clock.monotonic() + seconds if seconds is not None else None
+            watcher = _Watcher(url, chosen, clock)
+            watcher.wait_until_up(server, stop)
+            click.echo(f"server {url}  vendor {vendor_url} (simulated)  data {directory / 'data'}")
+            _watch(watcher, [simulator, server], clock, stop, end_s)
+            server.request_stop()
+            simulator.request_stop()
+    click.echo(_what_next(directory, chosen))
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _symbols(vendor_url: str, wanted: str | None) -> list[str]:
+    """The symbols to stream: those asked for, or the first few the vendor has."""
+    if wanted:
+        return [name.strip() for name in wanted.split(",") if name.strip()]
+    answer = _get(
+        f"{vendor_url}/v3/reference/tickers",
+        params={"limit": str(_SYMBOLS_SHOWN), "market": "stocks", "active": "true"},
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    names = [str(row["ticker"]) for row in answer.get("results", [])][:_SYMBOLS_SHOWN]
+    if not names:
+        raise NotFoundError("the simulator has no symbols; is --data in the vendor's layout?")
+    return names
+
+
+def _get(url: str, **options: Any) -> dict[str, Any]:
+    # A proxy of the environment is for the world outside.
+    with httpx.Client(trust_env=False, timeout=10) as client:
+        answer: dict[str, Any] = client.get(url, **options).raise_for_status().json()
+    return answer
+
+
+def _values(
+    directory: Path, url: str, vendor_url: str, symbols: list[str], data: Path | None
+) -> dict[str, str]:
+    """What the demonstration sets in mkts.yml.example."""
+    return {
+        "root_directory": json.dumps(str(directory / "data")),
+        "listen_port": url.rpartition(":")[2],
+        "api_key": KEY,
+        "base_url": vendor_url,
+        "ws_server": vendor_url.replace("http", "ws", 1),
+        "symbols": json.dumps(symbols),
+        "query_start": json.dumps({"1Min": _first_day(data)}),
+    }
+
+
+def _first_day(data: Path | None) -> str:
+    """Where the history begins: with the files, or a week ago."""
+    if data is None:
+        today = date.fromisoformat(format_ns(SystemClock().now_ns())[:10])
+        return str(today - timedelta(days=_HISTORY_DAYS))
+    days = sorted(path.name[:10] for path in data.rglob("minute_aggs_v1/*/*/*.csv*"))
+    days = days or sorted(path.name[:10] for path in data.rglob("*.csv*"))
+    if not days:
+        raise InvalidArgumentError(f"{data} holds no .csv.gz files in the vendor's layout")
+    return days[0]
+
+
+class _Watcher:
+    """Looks at the server from outside, as any client could."""
+
+    def __init__(self, url: str, symbols: list[str], clock: Clock) -> None:
+        self._url = url
+        self._symbols = symbols
+        self._clock = clock
+        self._began = self._looked = clock.monotonic()
+        self._rows: dict[str, tuple[int, int, int]] = {}
+        self._store: StoreApi | None = None
+
+    def wait_until_up(self, server: Process, stop: threading.Event) -> None:
+        """Return once the server answers, or it is time to stop."""
+        deadline = self._clock.monotonic() + _START_TIMEOUT_S
+        while not stop.is_set():
+            server.check()
+            try:
+                self._store = tsstore.connect(self._url)
+                return
+            except TsStoreError:
+                if self._clock.monotonic() > deadline:
+                    raise server.failure("does not answer") from None
+                self._clock.wait(stop, 0.1)
+
+    def look(self) -> Snapshot:
+        """What there is to see now."""
+        now = self._clock.monotonic()
+        passed = max(now - self._looked, 1e-3)
+        status = _get(f"{self._url}/heartbeat")
+        worker = status.get("workers", {}).get(_WORKER, {})
+        prices = worker.get("last", {})
+        views = {}
+        for name in self._symbols:
+            rows = self._rows_of(name.replace("/", "."))
+            before = self._rows.get(name, rows)
+            views[name] = SymbolView(rows, (sum(rows) - sum(before)) / passed, prices.get(name))
+            self._rows[name] = rows
+        self._looked = now
+        return Snapshot(now - self._began, worker, views)
+
+    def _rows_of(self, symbol: str) -> tuple[int, int, int]:
+        bars, trades, quotes = (self._count(f"{symbol}/{group}") for group in GROUPS)
+        return bars, trades, quotes
+
+    def _count(self, key: str) -> int:
+        try:
+            return self._store.info(key).rows if self._store is not None else 0
+        except NotFoundError:
+            return 0
+
+
+def _watch(
+    watcher: _Watcher,
+    processes: list[Process],
+    clock: Clock,
+    stop: threading.Event,
+    end_s: float | None,
+) -> None:
+    """Show a snapshot each second until it is time to stop."""
+    view = view_for(Console())
+    try:
+        while not stop.is_set() and (end_s is None or clock.monotonic() < end_s):
+            for process in processes:
+                process.check()
+            view.show(watcher.look())
+            clock.wait(stop, 1.0)
+    finally:
+        view.close()
+
+
+def _what_next(directory: Path, symbols: list[str]) -> str:
+    key = f"{symbols[0]}/{GROUPS[0]}"
+    data = directory / "data"
+    return (
+        f"\nStopped. The data are in {data}, logs and mkts.yml in {directory}. What to type next:\n"
+        f"  tsstore ls --dir {data} --format table\n"
+        f"  tsstore query {key} --dir {data} --limit 5 --tz America/New_York\n"
+        f'  python -c \'import tsstore; print(tsstore.open("{data}", read_only=True)'
+        f'.read("{key}", limit=5).to_pandas())\'\n'
+        f"  MASSIVE_API_KEY=... massive_backfiller -bars -from 1Min=2024-01-02 -symbols AAPL "
+        f"-dir {data}"
+    )

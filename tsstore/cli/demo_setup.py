@@ -1,0 +1,160 @@
+"""The processes of the demonstration, and the configuration they run with."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tsstore.errors import ConfigError, ConnectionFailedError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+    from typing import Self
+
+#: Where the server listens, if nobody else does.
+USUAL_PORT = 5993
+_LOG_LINES_SHOWN = 5
+_STOP_TIMEOUT_S = 2.0
+_LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+class Process:
+    """A program of the demonstration, its output in a log file.
+
+    It has a process group of its own, so that Ctrl-C reaches the demonstration alone, which then
+    stops its programs in order.
+    """
+
+    def __init__(self, name: str, command: Sequence[str | Path], log: Path) -> None:
+        self.name = name
+        self._log = log
+        try:
+            with log.open("wb") as stderr:
+                self._process = subprocess.Popen(  # noqa: S603  (our own programs)
+                    [str(part) for part in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise StorageError(f"cannot run {command[0]}: {error.strerror}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def first_line(self, timeout_s: float) -> str:
+        """What the program prints first.
+
+        Raises:
+            ConnectionFailedError: it ended, or printed nothing in time.
+        """
+        stdout = self._process.stdout
+        if stdout is None:
+            return ""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            line = stdout.readline() if selector.select(timeout_s) else b""
+        if not line:
+            raise self.failure("did not start")
+        return line.decode(errors="replace")
+
+    def check(self) -> None:
+        """Raise if the program has ended."""
+        if self._process.poll() is not None:
+            raise self.failure(f"ended with exit code {self._process.returncode}")
+
+    def failure(self, what: str) -> ConnectionFailedError:
+        """An error that shows the end of the program's log."""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        shown = "\n".join(lines[-_LOG_LINES_SHOWN:])
+        return ConnectionFailedError(f"the {self.name} {what}; see {self._log}\n{shown}".rstrip())
+
+    def request_stop(self) -> None:
+        """Tell the program to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """End the program, by force if it takes longer than two seconds."""
+        self.request_stop()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def start_simulator(options: Sequence[str | Path], log: Path) -> tuple[Process, str]:
+    """The simulator of Massive, and its address.
+
+    Raises:
+        ConfigError: it is not installed.
+        ConnectionFailedError: it did not start.
+    """
+    beside = Path(sys.executable).parent / "massive_simulator"
+    program = str(beside) if beside.exists() else shutil.which("massive_simulator")
+    if program is None:
+        raise ConfigError("massive_simulator is not installed; `pip install tsstore[massive]`")
+    process = Process("simulator", [program, "--port", "0", *options], log)
+    try:
+        line = process.first_line(timeout_s=60)
+        found = _LISTENING.search(line)
+        if found is None:
+            raise process.failure(f"printed {line.strip()!r} instead of its address")
+    except BaseException:
+        process.stop()
+        raise
+    return process, found[1]
+
+
+def start_server(config: Path, log: Path) -> Process:
+    """The server, as `tsstore start -c` runs it."""
+    return Process("server", [sys.executable, "-m", "tsstore", "start", "-c", config], log)
+
+
+def free_port() -> int:
+    """The usual port, or another one when that is taken."""
+    for port in (USUAL_PORT, 0):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
+            return int(listener.getsockname()[1])
+    raise ConfigError("no port of 127.0.0.1 can be listened on")
+
+
+def with_values(example: str, values: Mapping[str, str]) -> str:
+    """The example configuration with other values for some keys, its comments kept.
+
+    Args:
+        example: the text of mkts.yml.example.
+        values: key to value, as YAML on one line; it takes the place of what stands there.
+    """
+    for key, value in values.items():
+        example = _with_value(example, key, value)
+    return example
+
+
+def _with_value(example: str, key: str, value: str) -> str:
+    # The key's line, and lines below it that are deeper and no comments: the block it heads.
+    pattern = rf"^( *){re.escape(key)}:.*(?:\n\1 +[^\s#-].*)*$"
+    found = re.search(pattern, example, re.MULTILINE)
+    if found is None:
+        raise ConfigError(f"mkts.yml.example has no key {key}")
+    return f"{example[: found.start()]}{found[1]}{key}: {value}{example[found.end() :]}"
