@@ -102,6 +102,10 @@ class FileSystem(Protocol):
         """Remove a directory and those above it as long as they are empty."""
         ...
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        ...
+
     def names(self, directory: str) -> list[str]:
         """Names of the entries of a directory, sorted; none if it is not there."""
         ...
@@ -230,6 +234,7 @@ class OsFileSystem:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).absolute()
+        self._prefix = f"{self.root}/"
 
     def describe(self, name: str) -> str:
         """The full path, for messages."""
@@ -295,6 +300,10 @@ class OsFileSystem:
             except OSError:
                 return
             path = path.parent
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return os.path.lexists(f"{self._prefix}{name}")
 
     def names(self, directory: str) -> list[str]:
         """Names of the entries of a directory, sorted; none if it is not there."""

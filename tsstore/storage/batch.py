@@ -101,6 +101,8 @@ class Batch:
     def _add_bucket(self, operation: Write | Replace, table: Table) -> None:
         key = str(BucketKey.parse(operation.key))
         bucket = self._catalog.find(key)
+        if isinstance(operation, Replace) and to_ns(operation.end) < to_ns(operation.start):
+            raise InvalidArgumentError(f"{key}: the range to replace ends before it starts")
         if bucket is None:
             if len(table) == 0:
                 return  # nothing to delete and nothing to learn a schema from
@@ -124,7 +126,10 @@ class Batch:
         self._deletes.append((bucket_id, first, last))
         for place, part in enumerate(self._parts):
             mine = part.row_ids == bucket_id
-            gone = deleted(part.table.ts, [(first, last)]) & mine
+            ts = part.table.ts
+            if not part.schema.is_variable:
+                ts = part.timeframe.floor(ts, self._timezone)
+            gone = deleted(ts, [(first, last)]) & mine
             if gone.any():
                 self._parts[place] = _without(part, gone)
 

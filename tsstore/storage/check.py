@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tsstore.errors import TsStoreError
-from tsstore.storage.filenames import segment_number
+from tsstore.storage.filenames import BUCKETS_DIR, segment_number
 from tsstore.storage.follower import Follower
 from tsstore.storage.settings import Settings
 
@@ -79,6 +79,6 @@ def _check_segments(fs: FileSystem, follower: Follower, report: CheckReport) -> 
         else:
             report.problems += [str(problem) for problem in opened.verify()]
     live = set(segments.names)
-    for name in fs.walk(""):
+    for name in fs.walk(BUCKETS_DIR):
         if segment_number(name) is not None and name not in live:
             report.leftovers.append(name)

@@ -22,6 +22,11 @@ class Committed:
         self._schemas = catalog.schemas
 
     @property
+    def rows(self) -> int:
+        """How many rows were written."""
+        return sum(len(section.ts) for section in self._sections)
+
+    @property
     def keys(self) -> list[str]:
         """Names of the buckets that got rows."""
         names = self._names

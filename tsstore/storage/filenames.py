@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 LOCK = "LOCK"
 WAL_DIR = "wal"
-#: Segments that hold many buckets; a symbol can never have this name on disk.
-SHARED_DIR = "%shared"
+#: Everything named after symbols is below this, so no symbol can collide with a file of ours.
+BUCKETS_DIR = "buckets"
+#: Segments that hold many buckets; no symbol has this name on disk (see `key.name_on_disk`).
+SHARED_DIR = f"{BUCKETS_DIR}/%shared"
 
 _WAL = re.compile(r"(\d{6,})\.wal")
 _MANIFEST = re.compile(r"MANIFEST-(\d{6,})")
@@ -48,19 +50,19 @@ def manifest_number(entry: str) -> int | None:
 
 
 def shared_segment_name(number: int) -> str:
-    """`%shared/rows.000031.seg`."""
+    """`buckets/%shared/rows.000031.seg`."""
     return f"{SHARED_DIR}/rows.{number:06d}.seg"
 
 
 def bucket_dir(key: str) -> str:
-    """`AAPL/1Min/OHLCV`, each part encoded so that different keys never share a name."""
+    """`buckets/AAPL/1Min/OHLCV`, encoded so that different keys never share a name."""
     parsed = BucketKey.parse(key)
     parts = (name_on_disk(parsed.symbol), parsed.timeframe, name_on_disk(parsed.attribute_group))
-    return "/".join(parts)
+    return "/".join((BUCKETS_DIR, *parts))
 
 
 def segment_name(key: str, period: str, number: int) -> str:
-    """`AAPL/1Min/OHLCV/2024.000031.seg`."""
+    """`buckets/AAPL/1Min/OHLCV/2024.000031.seg`."""
     return f"{bucket_dir(key)}/{period}.{number:06d}.seg"
 
 

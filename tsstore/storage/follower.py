@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tsstore.errors import CorruptionError, NotFoundError
 from tsstore.format.constants import KIND_CHECKPOINT
 from tsstore.storage.engine import Engine
-from tsstore.storage.filenames import manifest_name
+from tsstore.storage.filenames import wal_name
 from tsstore.storage.manifest import load_manifest, manifest_numbers
 from tsstore.storage.recovery import Replay
 from tsstore.storage.segment import SegmentCache
@@ -82,36 +82,53 @@ class Follower(Engine):
             return self._state
 
     def _catch_up(self) -> None:
+        """Apply what the log holds since last time, through all its files."""
         reader = self._replay.reader
-        number = -1
-        while number != reader.position.number:
-            number = reader.position.number
-            for record in reader.records():
-                if record.kind == KIND_CHECKPOINT:
-                    if not self._adopt(int(record.meta["manifest"])):
-                        self._load()
-                        return
-                else:
-                    self._replay.follow(record)
-            if number != reader.position.number:
-                self._state.barrier()
-        if reader.is_behind():
+        while self._read_file():
+            self._state.barrier()
+        number = reader.position.number
+        if self._fs.exists(wal_name(number)):
+            tail = reader.unread()
+            if tail:
+                check_torn_tail(self._fs, self._store_id, reader.position, tail)
+        elif self._moved_on():
             self._load()
-            return
-        tail = reader.unread()
-        if tail:
-            check_torn_tail(self._fs, self._store_id, reader.position, tail)
 
-    def _adopt(self, number: int) -> bool:
-        """Take the segments of a manifest in place of the chunks they hold; False if it is gone."""
-        if manifest_name(number) not in self._fs.names(""):
+    def _read_file(self) -> bool:
+        """Read the current file to its end; whether to go on with the next one."""
+        reader = self._replay.reader
+        number = reader.position.number
+        self._read_records()
+        if number != reader.position.number:
+            return True
+        if not (self._fs.exists(wal_name(number)) and self._fs.exists(wal_name(number + 1))):
             return False
-        manifest = load_manifest(self._fs)
-        if manifest is None or manifest.number != number:
-            return False
-        self._manifest_number = number
-        self._state.adopt_manifest(manifest, self._cache)
+        # A writer died without ending this file and its successor began another. What it wrote
+        # last was there before that, so reading once more sees all of it.
+        self._read_records()
+        if number == reader.position.number:
+            reader.skip_file()
         return True
+
+    def _read_records(self) -> None:
+        for record in self._replay.reader.records():
+            if record.kind == KIND_CHECKPOINT:
+                self._adopt(int(record.meta["manifest"]))
+            else:
+                self._replay.follow(record)
+
+    def _adopt(self, number: int) -> None:
+        """Take the segments of a manifest in place of the chunks they hold.
+
+        Where a later manifest is already there the chunks stay until its own record comes.
+        """
+        numbers = manifest_numbers(self._fs)
+        if not numbers or numbers[-1] != number:
+            return
+        manifest = load_manifest(self._fs)
+        if manifest is not None and manifest.number == number:
+            self._manifest_number = number
+            self._state.adopt_manifest(manifest, self._cache)
 
     def close(self) -> None:
         """Close all files."""

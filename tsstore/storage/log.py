@@ -110,7 +110,12 @@ class CommitLog:
             fresh = self._new_wal(first)
             self._begin()
             self._wal = fresh
-        self._wal.append([(first + i, ticket.body) for i, ticket in enumerate(group)])
+        try:
+            self._wal.append([(first + i, ticket.body) for i, ticket in enumerate(group)])
+        except StorageError as error:
+            if self._wal.broken:
+                self._failure = f"{error}; the store takes no more writes until it is opened again"
+            raise
         if self._sync:
             self.sync()
 

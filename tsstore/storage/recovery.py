@@ -10,8 +10,8 @@ from tsstore.format.commit import decode_commit
 from tsstore.format.constants import KIND_COMMIT, KIND_WAL_HEADER
 from tsstore.format.manifest import Manifest
 from tsstore.storage.filenames import (
+    BUCKETS_DIR,
     LOCK,
-    SHARED_DIR,
     WAL_DIR,
     manifest_name,
     manifest_number,
@@ -37,7 +37,7 @@ def load_or_create(fs: FileSystem) -> Manifest:
     manifest = load_manifest(fs)
     if manifest is not None:
         return manifest
-    if wal_numbers(fs) or fs.names(SHARED_DIR):
+    if wal_numbers(fs) or fs.names(BUCKETS_DIR):
         raise CorruptionError(fs.describe("MANIFEST"), 0, "the manifest of this store is missing")
     foreign = [
         name
@@ -103,12 +103,11 @@ class Replay:
         tail = self.reader.unread()
         if tail:
             check_torn_tail(self._fs, self._manifest.store_id, self.reader.position, tail)
-            if not last:
-                offset = self.reader.position.offset
-                raise self._damage(number, offset, "a commit is unreadable and a later file exists")
         if last:
             self.clean = False
-        else:  # the process died between beginning the next file and ending this one
+        else:
+            # The process died between beginning the next file and ending this one. If a commit
+            # were lost here, the next file would begin with a later one than is expected.
             self.reader.skip_file()
 
     def follow(self, record: Record) -> None:
@@ -162,7 +161,7 @@ def sweep(fs: FileSystem, manifest: Manifest) -> None:
 def sweep_segments(fs: FileSystem, manifest: Manifest) -> None:
     """Remove segments that a flush wrote and did not live to publish. Walks every directory."""
     live = set(manifest.segment_names)
-    for name in list(fs.walk("")):
+    for name in list(fs.walk(BUCKETS_DIR)):
         if segment_number(name) is not None and name not in live:
             fs.remove(name)
             fs.prune_dirs(name.rpartition("/")[0])

@@ -43,12 +43,13 @@ class WalWriter:
     Attributes:
         number: of the file.
         length: bytes that are in it and belong to whole records.
+        broken: whether half a record is behind them, which could not be cut off.
     """
 
     def __init__(self, fs: FileSystem, store_id: int, number: int, first_sequence: int) -> None:
         self.number = number
         self._owner = store_id ^ number
-        self._fs = fs
+        self.broken = False
         head = Body({"first_sequence": first_sequence}).record(KIND_WAL_HEADER, number, self._owner)
         self._file: File = fs.create(wal_name(number))
         try:
@@ -88,7 +89,9 @@ class WalWriter:
             self._file.append(parts)
         except BaseException:
             # Never write behind half a record: what follows it could not be found again.
+            self.broken = True
             self._file.truncate(self.length)
+            self.broken = False
             raise
         self.length += sum(len(part) for part in parts)
 
@@ -152,7 +155,7 @@ class WalReader:
         if self._file is not None:
             return True
         name = wal_name(self.position.number)
-        if name.rpartition("/")[2] not in self._fs.names(WAL_DIR):
+        if not self._fs.exists(name):
             return False
         self._file = self._fs.open(name)
         return True
@@ -194,13 +197,6 @@ class WalReader:
         if not self._open() or self._file is None:
             return b""
         return self._file.pread(self.position.offset, self._file.size() - self.position.offset)
-
-    def is_behind(self) -> bool:
-        """Whether the file to read next is gone because the writer is done with it."""
-        if self._file is not None:
-            return False
-        numbers = wal_numbers(self._fs)
-        return bool(numbers) and numbers[0] > self.position.number
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,197 @@
+"""The store against the model, in any order of operations that hypothesis can think of."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tsstore import Schema
+from tsstore.api import Replace, Write, WriteTable
+from tsstore.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from tsstore.storage.settings import Settings
+from tsstore.store import Store
+from tsstore.testing.faultfs import FaultFileSystem
+from tsstore.testing.model import ModelStore
+
+if TYPE_CHECKING:
+    from tsstore.columns import Columns
+
+T0 = 1_483_228_800_000_000_000
+BARS = Schema.of({"Close": "f8", "Volume": "i4"})
+TICKS = Schema.of({"Price": "f8"}, variable=True)
+EVENTS = Schema.of({"Price": "f4", "Seq": "i4"}, variable=True, identity=["Seq"])
+GROUPS = {"1Min/OHLCV": BARS, "1Sec/TICK": TICKS, "1Sec/EVENT": EVENTS, "1D/OHLCV": BARS}
+
+symbols = st.sampled_from(["A", "B", "BCpC", "BCPC"])
+groups = st.sampled_from(sorted(GROUPS))
+# Few different instants, so that rows meet: within a slot, within a millisecond, and far apart.
+instants = st.one_of(
+    st.integers(0, 300).map(lambda n: T0 + n * 1_000_000_000),
+    st.integers(0, 3_000).map(lambda n: T0 + n * 250_000),
+    st.integers(0, 4).map(lambda n: T0 + n * 86_400_000_000_000),
+)
+rows = st.lists(st.tuples(instants, st.integers(-3, 3), st.integers(0, 5)), max_size=12)
+
+
+def table(group: str, drawn: list[tuple[int, int, int]]) -> dict[str, object]:
+    ts = np.array([row[0] for row in drawn], np.int64)
+    values = np.array([row[1] for row in drawn], np.float64)
+    numbers = np.array([row[2] for row in drawn], np.int32)
+    data: dict[str, object] = {"Epoch": ts.astype("M8[ns]")}
+    names = GROUPS[group].names
+    data[names[0]] = values.astype(GROUPS[group].dtypes[names[0]])
+    if len(names) > 1:
+        data[names[1]] = numbers
+    return data
+
+
+def shape(columns: Columns) -> tuple[object, ...]:
+    return (
+        columns.ts.tolist(),
+        columns.variable,
+        [(name, array.dtype.str, array.tolist()) for name, array in columns.items()],
+    )
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Every rule does the same to the store and to the model; every read must agree."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fs = FaultFileSystem()
+        self.settings = Settings(memtable_bytes=1 << 30)
+        self.model = ModelStore()
+        self.store = self.open()
+        self.follower: Store | None = None
+
+    def open(self) -> Store:
+        return Store("machine", fs=self.fs, settings=self.settings)
+
+    def both(self, action) -> None:
+        """The same call on both, with the same outcome."""
+        outcomes = []
+        for store in (self.model, self.store):
+            try:
+                outcomes.append(action(store))
+            except (NotFoundError, AlreadyExistsError, InvalidArgumentError) as error:
+                outcomes.append(type(error))
+        assert outcomes[0] == outcomes[1]
+
+    @initialize()
+    def follow(self) -> None:
+        self.follower = Store("machine", fs=self.fs, read_only=True, settings=self.settings)
+
+    @rule(symbol=symbols, group=groups, drawn=rows)
+    def write(self, symbol: str, group: str, drawn) -> None:
+        operation = Write(f"{symbol}/{group}", table(group, drawn), GROUPS[group])
+        self.both(lambda store: store.commit([operation]))
+
+    @rule(group=groups, drawn=rows, data=st.data())
+    def write_table(self, group: str, drawn, data) -> None:
+        names = data.draw(st.lists(symbols, min_size=len(drawn), max_size=len(drawn)))
+        operation = WriteTable(group, {"Symbol": names, **table(group, drawn)}, GROUPS[group])
+        self.both(lambda store: store.commit([operation]))
+
+    @rule(symbol=symbols, group=groups, drawn=rows, start=instants, end=instants)
+    def replace(self, symbol: str, group: str, drawn, start: int, end: int) -> None:
+        first, last = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        operation = Replace(f"{symbol}/{group}", first, last, table(group, drawn), GROUPS[group])
+        self.both(lambda store: store.commit([operation]))
+
+    @rule(symbol=symbols, group=groups, drawn=rows, more=rows, start=instants, end=instants)
+    def write_and_replace_at_once(self, symbol: str, group: str, drawn, more, start, end) -> None:
+        key = f"{symbol}/{group}"
+        first, last = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        operations = [
+            Write(key, table(group, drawn), GROUPS[group]),
+            Replace(key, first, last, table(group, more), GROUPS[group]),
+            WriteTable(group, {"Symbol": ["A"] * len(more), **table(group, more)}, GROUPS[group]),
+        ]
+        self.both(lambda store: store.commit(operations))
+
+    @rule(symbol=symbols, group=groups)
+    def create(self, symbol: str, group: str) -> None:
+        self.both(lambda store: store.create(f"{symbol}/{group}", GROUPS[group]))
+
+    @rule(symbol=symbols, group=groups)
+    def destroy(self, symbol: str, group: str) -> None:
+        self.both(lambda store: store.destroy(f"{symbol}/{group}"))
+
+    @rule(symbol=symbols, group=groups)
+    def write_other_columns(self, symbol: str, group: str) -> None:
+        key = f"{symbol}/{group}"
+        if key in self.model.list():
+            self.both(lambda store: store.write(key, {"Epoch": [0], "Nope": [1.0]}))
+
+    @rule()
+    def flush(self) -> None:
+        self.store.flush()
+
+    @rule()
+    def close_and_open(self) -> None:
+        self.store.close()
+        self.store = self.open()
+
+    @rule(seed=st.integers(0, 1000))
+    def power_cut(self, seed: int) -> None:
+        """Everything was acknowledged, so nothing may be missing, whatever else survived."""
+        self.fs.cut_power_at(0)
+        rng = random.Random(seed) if seed else None
+        self.fs = self.fs.survivors(rng)
+        self.store = self.open()
+        self.follower = Store("machine", fs=self.fs, read_only=True, settings=self.settings)
+
+    @rule(
+        symbol=symbols,
+        group=groups,
+        start=st.none() | instants,
+        end=st.none() | instants,
+        limit=st.none() | st.integers(1, 6),
+        from_start=st.booleans(),
+        narrow=st.booleans(),
+    )
+    def read_part(self, symbol, group, start, end, limit, from_start, narrow) -> None:
+        options = {
+            "start": None if start is None else np.datetime64(start, "ns"),
+            "end": None if end is None else np.datetime64(end, "ns"),
+            "limit": limit,
+            "from_start": from_start,
+            "columns": GROUPS[group].names[-1:] if narrow else None,
+        }
+        self.both(lambda store: shape(store.read(f"{symbol}/{group}", **options)))
+
+    @precondition(lambda self: self.follower is not None)
+    @rule()
+    def a_reader_in_another_process_agrees(self) -> None:
+        assert self.follower.list() == self.model.list()
+        for key in self.model.list():
+            assert shape(self.follower.read(key)) == shape(self.model.read(key)), key
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        assert self.store.list() == self.model.list()
+        for key in self.model.list():
+            assert shape(self.store.read(key)) == shape(self.model.read(key)), key
+            found, expected = self.store.info(key), self.model.info(key)
+            assert (found.schema, found.first_ns, found.last_ns) == (
+                expected.schema,
+                expected.first_ns,
+                expected.last_ns,
+            )
+
+    def teardown(self) -> None:
+        assert self.store.check().ok
+        self.store.close()
+
+
+TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
