@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tsstore.columns import Columns
+from tsstore.errors import InvalidArgumentError
 from tsstore.tables import read_table
 
 ROWS = Columns(
@@ -138,3 +141,13 @@ def test_duckdb_reads_columns_in_place():
     found = duckdb.sql("SELECT count(*), max(Size), sum(Up::INT), max(Wide) FROM rows").fetchall()
 
     assert found == [(len(rows), 2**64 - 1, 3, "漢字")]
+
+
+@pytest.mark.parametrize(
+    ("call", "package"), [("to_pandas", "pandas"), ("to_polars", "polars"), ("to_arrow", "pyarrow")]
+)
+def test_a_library_that_is_not_there_is_named(call, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(InvalidArgumentError, match=rf"{call}\(\) needs {package}, .*pip install"):
+        getattr(ROWS, call)()

@@ -337,7 +337,7 @@ class _Reader:
         stored = [(Timeframe.parse(text), text) for text in self._stored().get((symbol, group), ())]
         stored.sort(key=lambda pair: (-pair[0].duration_ns, pair[1]))
         for timeframe, text in stored:
-            if not timeframe.divides(target):
+            if not timeframe.divides(target, self._query.tz):
                 continue
             key = f"{symbol}/{text}/{group}"
             schema = self._engine.schema(key)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsstore.errors import InvalidKeyError
-from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, midnight_step, utc_offsets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,8 +117,13 @@ class Timeframe:
         months = _steps(*self._months(ends), self.count * (12 if self.unit == "Y" else 1))
         return local_to_utc(months.astype("M8[M]").astype("M8[ns]").astype(np.int64), tz)
 
-    def divides(self, other: Timeframe) -> bool:
-        """Whether slots of `other` are made of whole slots of this timeframe."""
+    def divides(self, other: Timeframe, tz: str = "UTC") -> bool:
+        """Whether slots of `other` are made of whole slots of this timeframe.
+
+        Args:
+            other: the longer timeframe.
+            tz: zone whose midnights bound days, weeks, months and years.
+        """
         if self.unit == "W":
             return other.unit == "W" and other.count % self.count == 0
         if self.unit in "MY":
@@ -128,8 +133,8 @@ class Timeframe:
         if self.unit == "D":
             multiple = other.unit in "DW" and other.duration_ns % self.duration_ns == 0
             return multiple or (self.count == 1 and other.unit in "MY")
-        if other.unit in "DWMY":  # local days may be 23 or 25 hours and start at any quarter hour
-            return (15 * _UNIT_NS["Min"]) % self.duration_ns == 0 or self == Timeframe(1, "H")
+        if other.is_calendar:
+            return midnight_step(tz) % self.duration_ns == 0
         return other.duration_ns % self.duration_ns == 0
 
     def _floor_local(self, local: NDArray[np.int64]) -> NDArray[np.int64]:

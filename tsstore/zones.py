@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -69,6 +70,21 @@ def local_to_utc(local: NDArray[np.int64], name: str) -> NDArray[np.int64]:
     after_fits = after + utc_offsets(after, name) == local
     skipped = np.maximum(before, after)
     return np.where(before_fits, before, np.where(after_fits, after, skipped))
+
+
+@lru_cache(maxsize=64)
+def midnight_step(name: str) -> int:
+    """The longest duration whose multiples, counted from 1970 UTC, meet every local midnight.
+
+    A day for UTC, an hour for New York, half an hour for Kolkata. Offsets since 1970 count, weekly:
+    clocks stay changed longer than that.
+
+    Returns:
+        Nanoseconds.
+    """
+    info = zone(name)
+    weeks = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(weeks=n) for n in range(68 * 52))
+    return math.gcd(86_400, *{_offset_s(info, week) for week in weeks}) * NS_PER_SECOND
 
 
 @lru_cache(maxsize=4096)
