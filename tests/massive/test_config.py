@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tsstore.errors import ConfigError
+from tsstore_massive.config import API_KEY_VARIABLE, Config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read(**options: Any) -> Config:
+    return msgspec.convert(options, Config)
+
+
+def test_the_defaults_are_the_references() -> None:
+    config = Config()
+    assert config.base_url == "https://api.massive.com"
+    assert config.stream_url == "wss://socket.massive.com/stocks"
+    assert config.bar_frequencies == ("1Min",)
+    assert config.backfill_batch_size == 50_000
+    assert config.backfill_adjusted
+    assert config.all_symbols
+
+
+@pytest.mark.parametrize(
+    "query_start",
+    [
+        {"1Min": "2024-01-02", "1D": "2020-01-01"},
+        [{"1Min": "2024-01-02"}, {"1D": "2020-01-01"}],
+        {"1Min": date(2024, 1, 2), "1D": date(2020, 1, 1)},
+    ],
+)
+def test_query_start_is_a_mapping_or_a_list_of_mappings(query_start: Any) -> None:
+    starts = read(query_start=query_start).starts
+    assert starts == {"1Min": date(2024, 1, 2), "1D": date(2020, 1, 1)}
+
+
+def test_query_start_names_ticks_by_kind() -> None:
+    assert read(query_start={"trades": "2024-01-02"}).starts == {"trades": date(2024, 1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("server", "url"),
+    [
+        ("wss://socket.massive.com", "wss://socket.massive.com/stocks"),
+        ("wss://socket.massive.com/", "wss://socket.massive.com/stocks"),
+        ("wss://delayed.massive.com/options", "wss://delayed.massive.com/options"),
+        ("ws://127.0.0.1:8765", "ws://127.0.0.1:8765/stocks"),
+    ],
+)
+def test_the_path_of_stocks_is_added_when_there_is_none(server: str, url: str) -> None:
+    assert read(ws_server=server).stream_url == url
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"symbls": ["AAPL"]}, "symbls"),
+        ({"data_types": []}, "data_types"),
+        ({"data_types": ["news"]}, "news"),
+        ({"symbols": ["A*"]}, "A*"),
+        ({"symbols": ["T.AAPL,T.MSFT"]}, "not a symbol"),
+        ({"bar_frequencies": ["1Foo"]}, "1Foo"),
+        ({"query_start": {"1Foo": "2024-01-02"}}, "1Foo"),
+        ({"query_start": {"1Min": "yesterday"}}, "query_start"),
+        ({"backfill_batch_size": 0}, "backfill_batch_size"),
+        ({"backfill_batch_size": 50_001}, "backfill_batch_size"),
+        ({"base_url": "ftp://h"}, "base_url"),
+        ({"base_url": "http://api.massive.com"}, "unencrypted"),
+        ({"ws_server": "ws://socket.massive.com"}, "unencrypted"),
+        ({"ws_server": "wss://h/?apiKey=abc"}, "api_key"),
+        ({"ws_query_start": "2024-01-02"}, "ws_query_start"),
+    ],
+)
+def test_a_wrong_option_is_refused_and_named(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=words.replace("*", r"\*")):
+        read(**options)
+
+
+def test_a_url_with_the_key_in_it_is_refused_without_showing_it() -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        read(ws_server="wss://h/?apiKey=secret-key-0001")
+    assert "secret-key-0001" not in str(refused.value)
+
+
+def test_a_replay_is_asked_only_of_this_machine() -> None:
+    config = read(ws_server="ws://localhost:1", ws_query_start="2024-01-02")
+    assert config.ws_query_start == date(2024, 1, 2)
+
+
+def test_the_key_is_never_shown() -> None:
+    config = read(api_key="secret-key-0001")
+    assert "secret-key-0001" not in f"{config!r} {config} {dict(config.__rich_repr__())}"
+
+
+def test_the_key_comes_from_the_option_first(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv(API_KEY_VARIABLE, "of-environment")
+    file = tmp_path / "key"
+    file.write_text("of-file\n")
+    assert read(api_key="of-option", api_key_file=str(file)).resolve_key() == "of-option"
+    assert read(api_key_file=str(file)).resolve_key() == "of-file"
+    assert read().resolve_key() == "of-environment"
+
+
+def test_no_key_says_where_to_put_it(monkeypatch: Any) -> None:
+    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
+    with pytest.raises(ConfigError, match=API_KEY_VARIABLE):
+        read().resolve_key()
+
+
+def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        read(api_key_file=str(tmp_path / "nowhere")).resolve_key()
+
+
+def test_a_key_with_blanks_is_refused_without_showing_it() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(api_key="secret key").resolve_key()
+    assert "secret key" not in str(refused.value)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tsstore.errors import LockedError
+from tsstore_massive.lock import KeyLock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOLDER = """
+import signal, sys
+from tsstore_massive.lock import KeyLock
+with KeyLock("secret-key-0001", "wss://h/stocks"):
+    print("held", flush=True)
+    signal.pause()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+def test_one_key_streams_once() -> None:
+    with (
+        KeyLock("secret-key-0001", "wss://h/stocks"),
+        pytest.raises(LockedError, match=str(os.getpid())),
+        KeyLock("secret-key-0001", "wss://h/stocks"),
+    ):
+        pass
+
+
+def test_the_lock_can_be_taken_again_after_its_release() -> None:
+    for _ in range(2):
+        with KeyLock("secret-key-0001", "wss://h/stocks"):
+            pass
+
+
+def test_other_keys_and_other_servers_are_free() -> None:
+    with (
+        KeyLock("secret-key-0001", "wss://h/stocks"),
+        KeyLock("secret-key-0002", "wss://h/stocks"),
+        KeyLock("secret-key-0001", "wss://h/options"),
+    ):
+        pass
+
+
+def test_the_key_is_not_in_the_file_name(tmp_path: Path) -> None:
+    with KeyLock("secret-key-0001", "wss://h/stocks"):
+        pass
+    assert not any("secret" in path.name for path in tmp_path.iterdir())
+
+
+def test_a_killed_process_lets_go() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(LockedError, match=str(process.pid)),
+            KeyLock("secret-key-0001", "wss://h/stocks"),
+        ):
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with KeyLock("secret-key-0001", "wss://h/stocks"):
+        pass

@@ -1,0 +1,453 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.massive.socket_server import MORNING_MS, MS, bar, frame, quote, status, trade
+from tsstore_massive.faults import Faults
+from tsstore_massive.messages import (
+    Events,
+    decode_bars_page,
+    decode_quotes_page,
+    decode_trades_page,
+)
+from tsstore_massive.schemas import SCHEMAS, Kind
+
+
+def decode(*frames: bytes) -> Events:
+    events = Events(Faults())
+    for data in frames:
+        events.add(data)
+    return events
+
+
+def only_row(kind: Kind, event: Any) -> dict[str, Any]:
+    table = decode(frame(event)).table(kind)
+    assert table is not None
+    assert len(table["Symbol"]) == 1
+    return {name: column[0] for name, column in table.items()}
+
+
+def symbols(events: Events, kind: Kind) -> list[str]:
+    table = events.table(kind)
+    return [] if table is None else table["Symbol"]
+
+
+# What a column holds.
+
+
+def test_a_trade_fills_every_column() -> None:
+    row = only_row("trades", trade(number=7))
+    assert row == {
+        "Symbol": "AAPL",
+        "Epoch": np.datetime64((MORNING_MS + 7) * MS, "ns"),
+        "Price": 100.07,
+        "Size": 40.5,
+        "Exchange": 4,
+        "TapeID": 3,
+        "Cond1": 12,
+        "Cond2": 37,
+        "Cond3": 0,
+        "Cond4": 0,
+        "Correction": 0,
+        "TRF": 202,
+        "TradeID": 7,
+        "Sequence": 7,
+        "ParticipantNs": (MORNING_MS + 6) * MS,
+    }
+
+
+def test_a_quote_fills_every_column() -> None:
+    row = only_row("quotes", quote(number=7))
+    assert row == {
+        "Symbol": "AAPL",
+        "Epoch": np.datetime64((MORNING_MS + 7) * MS, "ns"),
+        "BidPrice": 297.83,
+        "AskPrice": 297.86,
+        "BidSize": 80,
+        "AskSize": 160,
+        "BidExchange": 15,
+        "AskExchange": 12,
+        "Condition": 1,
+        "Indicator": 604,
+        "TapeID": 3,
+        "Sequence": 7,
+        "ParticipantNs": (MORNING_MS + 6) * MS,
+    }
+
+
+def test_a_bar_fills_every_column_and_has_no_trade_count() -> None:
+    row = only_row("bars", bar())
+    assert math.isnan(row.pop("TradeCount"))
+    assert row == {
+        "Symbol": "AAPL",
+        "Epoch": np.datetime64(MORNING_MS * MS, "ns"),
+        "Open": 0.4448,
+        "High": 0.4489,
+        "Low": 0.4440,
+        "Close": 0.4486,
+        "Volume": 4110.25,
+        "VWAP": 0.4488,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"), [("bars", bar()), ("trades", trade()), ("quotes", quote())]
+)
+def test_columns_have_the_types_of_the_schema(kind: Kind, event: Any) -> None:
+    table = decode(frame(event)).table(kind)
+    assert table is not None
+    assert {name: table[name].dtype for name in SCHEMAS[kind].names} == SCHEMAS[kind].dtypes
+
+
+def test_a_fraction_of_a_share_is_not_zero() -> None:
+    assert only_row("trades", trade(s=0, ds="0.007300"))["Size"] == 0.0073
+
+
+def test_sizes_without_the_exact_text_are_the_number() -> None:
+    assert only_row("trades", trade(ds=None))["Size"] == 40
+    assert only_row("bars", bar(dv=None))["Volume"] == 4110
+
+
+@pytest.mark.parametrize("number", [12, 12.0, "12", "12.0"])
+def test_whole_numbers_come_in_any_spelling(number: Any) -> None:
+    row = only_row("trades", trade(s=number, ds=None, q=number, z=number, x=number, i=number))
+    values = [row[name] for name in ("Size", "Sequence", "TapeID", "Exchange", "TradeID")]
+    assert values == [12] * 5
+    assert only_row("bars", bar(v=number, dv=None, z=number))["Volume"] == 12
+
+
+@pytest.mark.parametrize("fields", [{"c": None, "i": None, "pt": None, "trfi": None}, {"c": []}])
+def test_absent_optional_fields_are_zero(fields: dict[str, Any]) -> None:
+    row = only_row("trades", trade(**fields))
+    assert row["Cond1"] == 0
+
+
+def test_an_absent_side_of_a_quote_is_zero() -> None:
+    row = only_row("quotes", quote(ap=None, ax=None, **{"as": None}))
+    assert (row["AskPrice"], row["AskSize"], row["AskExchange"]) == (0, 0, 0)
+    assert row["BidPrice"] == 297.83
+
+
+def test_a_fifth_condition_is_cut_and_counted() -> None:
+    events = decode(frame(trade(c=[1, 2, 3, 4, 5])))
+    table = events.table("trades")
+    assert table is not None
+    assert [table[f"Cond{n}"][0] for n in (1, 2, 3, 4)] == [1, 2, 3, 4]
+    assert events.faults.counts == {"trade with more than four conditions": 1}
+
+
+def test_an_id_that_is_no_number_is_always_the_same_negative_one() -> None:
+    first = only_row("trades", trade(i="52-ab"))["TradeID"]
+    again = only_row("trades", trade(i="52-ab"))["TradeID"]
+    other = only_row("trades", trade(i="52-ac"))["TradeID"]
+    assert first == again < 0
+    assert other not in (first, 0)
+
+
+@pytest.mark.parametrize(
+    ("time", "ns"),
+    [
+        (MORNING_MS, MORNING_MS * MS),
+        (MORNING_MS * 1_000 + 1, MORNING_MS * MS + 1_000),
+        (MORNING_MS * MS + 123_456_789, MORNING_MS * MS + 123_456_789),
+    ],
+)
+def test_times_are_exact_whatever_their_unit(time: int, ns: int) -> None:
+    assert only_row("trades", trade(t=time))["Epoch"].astype(np.int64) == ns
+
+
+def test_symbols_keep_their_spelling() -> None:
+    events = decode(frame(trade("BCpC"), trade("BCPC"), trade("BRK.B"), trade("BTC/USD")))
+    assert symbols(events, "trades") == ["BCpC", "BCPC", "BRK.B", "BTC.USD"]
+
+
+def test_rows_stay_in_the_order_received_over_many_frames() -> None:
+    numbers = list(range(5_000, 0, -1))
+    frames = [
+        frame(*(trade(number=n) for n in numbers[at : at + 100])) for at in range(0, 5_000, 100)
+    ]
+    table = decode(*frames).table("trades")
+    assert table is not None
+    assert table["Sequence"].tolist() == numbers
+
+
+def test_kinds_may_be_mixed_with_statuses() -> None:
+    events = Events(Faults())
+    statuses = events.add(
+        frame(status("success", "subscribed to: T.*"), trade(), quote(), bar(), trade())
+    )
+    assert [s.message for s in statuses] == ["subscribed to: T.*"]
+    assert len(events) == 4
+    assert [len(symbols(events, kind)) for kind in ("bars", "trades", "quotes")] == [1, 2, 1]
+    assert not events.faults.counts
+
+
+def test_nothing_received_is_no_table() -> None:
+    assert decode(b"[]").table("trades") is None
+
+
+# A bad message costs itself only.
+
+BAD_ELEMENTS = [
+    {"ev": "LULD", "T": "AAPL", "h": 3.63, "l": 2.97},
+    {"ev": "FMV", "fmv": 1.5, "sym": "AAPL", "t": 1},
+    {"ev": "T"},
+    {"ev": "T", "sym": 5, "p": 1, "t": MORNING_MS},
+    trade(t="soon"),
+    trade(t=12),
+    trade(t=10**30),
+    trade(t=-1),
+    trade(p="NaN"),
+    trade(p=-1),
+    trade(p=[1]),
+    trade(sym=""),
+    trade(sym="A" * 1_000),
+    trade(sym=".."),
+    trade(sym="A B"),
+    trade(sym="A*"),
+    quote(q=None),
+    quote(q="x"),
+    bar(o=None),
+    bar(s=None),
+    {"ev": 5},
+    {"ev": None},
+    {},
+    [],
+    [[]],
+    None,
+    17,
+    "T",
+]
+
+
+@pytest.mark.parametrize("bad", BAD_ELEMENTS, ids=lambda bad: json.dumps(bad)[:50])
+def test_a_bad_element_costs_itself_only_and_is_counted(bad: Any) -> None:
+    events = decode(frame(trade(number=1), bad, trade(number=2), quote(), bar()))
+    table = events.table("trades")
+    assert table is not None
+    assert table["Sequence"].tolist() == [1, 2]
+    assert len(symbols(events, "quotes")) == len(symbols(events, "bars")) == 1
+    assert events.faults.counts
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "name"),
+    [
+        (trade(c=12), "trades", "c"),
+        (trade(c=["x"]), "trades", "c"),
+        (trade(c=[300]), "trades", "c"),
+        (trade(x=300), "trades", "x"),
+        (trade(ds="lots"), "trades", "ds"),
+        (trade(q=-1), "trades", "q"),
+        (quote(i=604), "quotes", "i"),
+        (quote(c=[1]), "quotes", "c"),
+        (bar(dv={}), "bars", "dv"),
+    ],
+)
+def test_an_odd_optional_field_costs_that_field_only(event: Any, kind: Kind, name: str) -> None:
+    events = decode(frame(event))
+    assert len(symbols(events, kind)) == 1
+    assert events.faults.counts == {f"odd field {name} of event {event['ev']}": 1}
+
+
+def test_null_is_as_good_as_absent() -> None:
+    data = (
+        frame(trade()).replace(b'"c":[12,37]', b'"c":null').replace(b'"trfi":202', b'"trfi":null')
+    )
+    events = decode(data)
+    assert len(symbols(events, "trades")) == 1
+    assert not events.faults.counts
+
+
+def test_an_object_in_place_of_the_array_is_taken() -> None:
+    assert len(decode(json.dumps(trade()).encode())) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"5",
+        b'"x"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b"{" * 100_000,
+        b'{"a":' * 100_000,
+        b"[1e400]",
+    ],
+    ids=["empty", "null", "number", "text", "bytes", "arrays", "braces", "nested", "huge"],
+)
+def test_a_frame_of_nonsense_is_counted(data: bytes) -> None:
+    events = decode(data, frame(trade()))
+    assert len(events) == 1
+    assert events.faults.counts
+
+
+def test_the_good_elements_of_a_broken_frame_are_kept() -> None:
+    good = frame(trade(number=1), trade(number=2, zz={"new": [1, {"deep": 2}["deep"]]}), quote())
+    events = decode(good[:-1] + b',{"ev":"T","sym":"A"')
+    assert len(symbols(events, "trades")) == 2
+    assert len(symbols(events, "quotes")) == 1
+    assert events.faults.counts["frame that is no JSON"] == 1
+
+
+EVENTS = st.lists(
+    st.one_of(
+        st.builds(trade, st.sampled_from(["AAPL", "BRK.B", "BCpC"]), st.integers(1, 999)),
+        st.builds(quote, st.sampled_from(["AAPL", "BRK.B", "BCpC"]), st.integers(1, 999)),
+        st.builds(bar, st.sampled_from(["AAPL", "BRK.B", "BCpC"]), st.integers(1, 999)),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(EVENTS, st.data())
+def test_one_changed_byte_costs_one_element_at_most(events: list[Any], data: Any) -> None:
+    whole = frame(*events)
+    at = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255))
+    damaged = whole[:at] + bytes([byte]) + whole[at + 1 :]
+    # A byte between two elements may join them, which costs both.
+    lost = 2 if whole[at : at + 1] in b"{}," else 1
+    assert len(decode(damaged)) >= len(events) - lost
+
+
+@given(EVENTS, st.data())
+def test_a_cut_costs_only_what_is_behind_it(events: list[Any], data: Any) -> None:
+    pieces = [frame(event)[1:-1] for event in events]
+    kept = data.draw(st.integers(0, len(pieces) - 1))
+    part = data.draw(st.integers(0, len(pieces[kept]) - 1))
+    cut = b"[" + b",".join([*pieces[:kept], pieces[kept][:part]])
+    assert len(decode(cut)) == kept
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_survived(data: bytes) -> None:
+    decode(data).table("trades")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([trade(), quote(), bar()]), st.data())
+def test_any_value_in_any_field_is_survived(event: dict[str, Any], data: Any) -> None:
+    name = data.draw(st.sampled_from(sorted(event)))
+    events = decode(frame(trade("GOOD"), event | {name: data.draw(JSON)}))
+    for kind in ("bars", "trades", "quotes"):
+        table = events.table(kind)
+        if table is not None:
+            assert not np.isnan(table["Epoch"].astype(np.int64).astype(float)).any()
+    assert "GOOD" in symbols(events, "trades")
+
+
+# Pages of REST.
+
+TRADE_ROW = {
+    "conditions": [12, 37], "decimal_size": "40.5", "exchange": 4, "id": "143541",
+    "participant_timestamp": MORNING_MS * MS - 1, "price": 297.845, "sequence_number": 7,
+    "sip_timestamp": MORNING_MS * MS + 123_456, "size": 40, "tape": 3, "trf_id": 202,
+    "correction": 1, "trf_timestamp": 1,
+}  # fmt: skip
+QUOTE_ROW = {
+    "ask_exchange": 12, "ask_price": 297.86, "ask_size": 160, "bid_exchange": 15,
+    "bid_price": 297.83, "bid_size": 80, "conditions": [1, 2], "indicators": [604],
+    "participant_timestamp": MORNING_MS * MS - 1, "sequence_number": 7,
+    "sip_timestamp": MORNING_MS * MS + 123_456, "tape": 3,
+}  # fmt: skip
+BAR_ROW = {
+    "v": 9099.618093, "vw": 297.8134, "o": 297.79, "c": 297.85, "h": 297.9, "l": 297.75,
+    "t": MORNING_MS, "n": 318,
+}  # fmt: skip
+
+
+def body(*rows: Any, **extra: Any) -> bytes:
+    return json.dumps({"status": "OK", "request_id": 1, "results": rows, **extra}).encode()
+
+
+def test_a_fetched_trade_has_the_columns_of_a_streamed_one_and_exact_times() -> None:
+    page = decode_trades_page(body(TRADE_ROW))
+    assert page.columns.schema.dtypes == SCHEMAS["trades"].dtypes
+    assert page.columns.ts.tolist() == [MORNING_MS * MS + 123_456]
+    row = {name: column[0] for name, column in page.columns.items()}
+    assert row == {
+        "Price": 297.845, "Size": 40.5, "Exchange": 4, "TapeID": 3, "Cond1": 12, "Cond2": 37,
+        "Cond3": 0, "Cond4": 0, "Correction": 1, "TRF": 202, "TradeID": 143541, "Sequence": 7,
+        "ParticipantNs": MORNING_MS * MS - 1,
+    }  # fmt: skip
+
+
+def test_a_fetched_quote_has_the_columns_of_a_streamed_one() -> None:
+    page = decode_quotes_page(body(QUOTE_ROW))
+    assert page.columns.schema.dtypes == SCHEMAS["quotes"].dtypes
+    row = {name: column[0] for name, column in page.columns.items()}
+    assert row == {
+        "BidPrice": 297.83, "AskPrice": 297.86, "BidSize": 80, "AskSize": 160, "BidExchange": 15,
+        "AskExchange": 12, "Condition": 1, "Indicator": 604, "TapeID": 3, "Sequence": 7,
+        "ParticipantNs": MORNING_MS * MS - 1,
+    }  # fmt: skip
+
+
+def test_a_fetched_bar_has_the_columns_of_a_streamed_one() -> None:
+    page = decode_bars_page(body(BAR_ROW))
+    assert page.columns.schema == SCHEMAS["bars"]
+    row = {name: column[0] for name, column in page.columns.items()}
+    assert row == {
+        "Open": 297.79, "High": 297.9, "Low": 297.75, "Close": 297.85, "Volume": 9099.618093,
+        "VWAP": 297.8134, "TradeCount": 318,
+    }  # fmt: skip
+
+
+def test_a_row_without_vwap_and_count_has_nan_there() -> None:
+    page = decode_bars_page(body({n: v for n, v in BAR_ROW.items() if n not in ("vw", "n")}))
+    assert np.isnan(page.columns["VWAP"]).all()
+    assert np.isnan(page.columns["TradeCount"]).all()
+
+
+@pytest.mark.parametrize("text", [b'{"status":"OK"}', b'{"results":null}', b'{"results":[]}'])
+@pytest.mark.parametrize("decode_page", [decode_bars_page, decode_trades_page, decode_quotes_page])
+def test_no_results_are_no_rows(decode_page: Any, text: bytes) -> None:
+    page = decode_page(text)
+    assert len(page.columns) == 0
+    assert page.next_url is None
+
+
+def test_rows_are_put_in_order_of_time_and_ties_stay() -> None:
+    times = [5, 3, 5, 1]
+    rows = [BAR_ROW | {"t": MORNING_MS + at, "v": number} for number, at in enumerate(times)]
+    columns = decode_bars_page(body(*rows)).columns
+    assert columns["Volume"].tolist() == [3, 1, 0, 2]
+
+
+def test_the_next_page_is_told() -> None:
+    assert (
+        decode_bars_page(body(next_url="https://h/p?cursor=x")).next_url == "https://h/p?cursor=x"
+    )
+    assert decode_bars_page(body(next_url=None)).next_url is None
+
+
+def test_a_bad_row_costs_itself_only_and_is_counted() -> None:
+    page = decode_trades_page(body(TRADE_ROW, {"price": 1}, 5, TRADE_ROW | {"exchange": 999}))
+    assert len(page.columns) == 2
+    assert sum(page.faults.values()) == 3
+
+
+@pytest.mark.parametrize("text", [b"", b"<html>", b"[]", b'{"results":5}', b'{"results":[{"t":1'])
+def test_what_is_no_page_is_an_error(text: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_bars_page(text)

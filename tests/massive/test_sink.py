@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.massive.socket_server import MORNING_MS, MS, bar, frame, quote, trade
+from tsstore.clock import ManualClock
+from tsstore.errors import ClosedError
+from tsstore.schema import Schema
+from tsstore_massive.faults import Faults
+from tsstore_massive.messages import Events
+from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
+from tsstore_massive.sink import Sink
+
+if TYPE_CHECKING:
+    import tsstore
+
+NOW = (MORNING_MS + 5_000) * MS
+
+
+def events(*messages: Any) -> Events:
+    made = Events(Faults())
+    made.add(frame(*messages))
+    return made
+
+
+@pytest.fixture
+def sink(store: tsstore.Store) -> Sink:
+    return Sink(store, ManualClock(NOW), logging.getLogger("tests.sink"))
+
+
+def test_every_kind_goes_to_its_bucket_with_its_schema(store: tsstore.Store, sink: Sink) -> None:
+    sink.write(events(trade(), quote(), bar(), trade("MSFT")))
+    assert store.list() == [
+        "AAPL/1Min/OHLCV", "AAPL/1Min/QUOTE", "AAPL/1Sec/TRADE", "MSFT/1Sec/TRADE"
+    ]  # fmt: skip
+    for kind, group in STREAM_GROUPS.items():
+        assert store.info(f"AAPL/{group}").schema == SCHEMAS[kind]
+
+
+def test_a_drain_is_one_commit(store: tsstore.Store, sink: Sink) -> None:
+    commits = []
+    store.add_listener(commits.append)
+    sink.write(
+        events(*(trade(f"S{n}", n) for n in range(100)), *(quote(f"S{n}", n) for n in range(100)))
+    )
+    assert len(commits) == 1
+    assert (sink.commits, sink.events, sink.rows) == (1, 200, 200)
+
+
+def test_a_repeated_event_is_one_row(store: tsstore.Store, sink: Sink) -> None:
+    for _ in range(2):
+        sink.write(events(trade(), quote(), bar(), trade(), quote(), bar()))
+    assert [len(store.read(f"AAPL/{group}")) for group in STREAM_GROUPS.values()] == [1, 1, 1]
+
+
+def test_a_bar_sent_again_replaces_the_first(store: tsstore.Store, sink: Sink) -> None:
+    sink.write(events(bar(dv="1"), bar(minute=1), bar(dv="2")))
+    assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [2, 4110.25]
+    sink.write(events(bar(dv="3")))
+    assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [3, 4110.25]
+
+
+def test_events_out_of_order_come_out_in_order(store: tsstore.Store, sink: Sink) -> None:
+    sink.write(events(trade(number=3), trade(number=1)))
+    sink.write(events(trade(number=2)))
+    assert store.read("AAPL/1Sec/TRADE")["Sequence"].tolist() == [1, 2, 3]
+
+
+def test_two_trades_of_one_millisecond_are_two_rows(store: tsstore.Store, sink: Sink) -> None:
+    sink.write(events(trade(number=1, t=MORNING_MS), trade(number=2, t=MORNING_MS)))
+    assert len(store.read("AAPL/1Sec/TRADE")) == 2
+
+
+def test_watermarks_are_the_newest_times_but_never_in_the_future(sink: Sink) -> None:
+    sink.write(events(trade(number=2), trade(number=1), quote(t=MORNING_MS + 10**9)))
+    assert sink.watermarks == {"trades": (MORNING_MS + 2) * MS, "quotes": NOW}
+
+
+def test_the_lag_is_the_age_of_the_newest_event(sink: Sink) -> None:
+    sink.write(events(trade(number=1), trade(number=2_000)))
+    assert sink.lag_ms == 3_000
+
+
+def test_last_prices_are_those_of_trades_and_bars(sink: Sink) -> None:
+    sink.write(events(trade("A", p=1.5), trade("A", 2, p=2.5), bar("B", c=3.5), quote("C")))
+    assert sink.prices == {"A": 2.5, "B": 3.5}
+
+
+def test_quotes_alone_show_the_bid(sink: Sink) -> None:
+    sink.write(events(quote("C", bp=4.5)))
+    assert sink.prices == {"C": 4.5}
+
+
+def test_a_bucket_with_other_columns_costs_only_its_own_rows(
+    store: tsstore.Store, sink: Sink
+) -> None:
+    store.create("OLD/1Min/OHLCV", Schema.of({"Open": "f4", "Close": "f4"}))
+    sink.write(events(bar("OLD"), bar("AAPL"), trade("OLD")))
+    assert len(store.read("AAPL/1Min/OHLCV")) == len(store.read("OLD/1Sec/TRADE")) == 1
+    assert sink.misfits == {"OLD/1Min/OHLCV"}
+    sink.write(events(bar("OLD", 1), bar("AAPL", 1)))
+    assert len(store.read("AAPL/1Min/OHLCV")) == 2
+    assert len(store.read("OLD/1Min/OHLCV")) == 0
+
+
+def test_nothing_but_misfits_is_no_commit(store: tsstore.Store, sink: Sink) -> None:
+    store.create("OLD/1Min/OHLCV", Schema.of({"Open": "f4"}))
+    sink.write(events(bar("OLD")))
+    sink.write(events(bar("OLD")))
+    assert sink.rows == 0
+
+
+def test_a_store_that_refuses_is_an_error(store: tsstore.Store, sink: Sink) -> None:
+    store.close()
+    with pytest.raises(ClosedError):
+        sink.write(events(trade()))
+
+
+def test_a_correction_streamed_during_a_fill_has_the_last_word(
+    store: tsstore.Store, sink: Sink
+) -> None:
+    sink.keep_bars()
+    sink.write(events(bar(dv="2")))
+    fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
+    store.write("AAPL/1Min/OHLCV", fetched)
+    sink.repeat_bars()
+    rows = store.read("AAPL/1Min/OHLCV")
+    assert rows["Volume"].tolist() == [2]
+    assert math.isnan(rows["TradeCount"][0])
+
+
+def test_a_fill_over_a_quiet_feed_keeps_what_was_fetched(store: tsstore.Store, sink: Sink) -> None:
+    sink.write(events(bar(dv="2")))
+    sink.keep_bars()
+    fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
+    store.write("AAPL/1Min/OHLCV", fetched)
+    sink.repeat_bars()
+    assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [1]
