@@ -50,14 +50,14 @@ class Call:
     columns: tuple[tuple[str | None, str], ...]
 
 
-def parse(text: str) -> Call:
+def parse(text: object) -> Call:
     """Read `Name('setting', Column, Input::Column, ...)`.
 
     Raises:
         InvalidArgumentError: not such a call, or there is no such function.
     """
     match = _CALL.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
+    if match is None or not isinstance(text, str):
         raise _unparsable(text)
     settings: list[str] = []
     columns: list[tuple[str | None, str]] = []

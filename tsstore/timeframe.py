@@ -113,8 +113,10 @@ class Timeframe:
         ends = np.array([first_ns, last_ns], np.int64)
         ends += utc_offsets(ends, tz)
         if self.unit in "DW":
-            return local_to_utc(_steps(*self._floor_local(ends), self.duration_ns), tz)
-        months = _steps(*self._months(ends), self.count * (12 if self.unit == "Y" else 1))
+            low, high = self._floor_local(ends)
+            return local_to_utc(_steps(low, high, self.duration_ns), tz)
+        low, high = self._months(ends)
+        months = _steps(low, high, self.count * (12 if self.unit == "Y" else 1))
         return local_to_utc(months.astype("M8[M]").astype("M8[ns]").astype(np.int64), tz)
 
     def divides(self, other: Timeframe, tz: str = "UTC") -> bool:
