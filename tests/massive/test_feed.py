@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import pytest
@@ -96,7 +96,7 @@ class Running:
     def on_tick(self) -> None:
         pass
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -198,11 +198,7 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
 
 
 def test_a_silent_server_is_left_after_the_time_of_a_handshake() -> None:
-    timing = (
-        msgspec.structs.replace
-        if False
-        else Timing(backoff_first_s=0.01, backoff_max_s=0.01, handshake_s=0.2, close_s=0.1)
-    )
+    timing = Timing(backoff_first_s=0.01, backoff_max_s=0.01, handshake_s=0.2, close_s=0.1)
     with SocketServer(Peer.stay, sending(1)) as server, Running(server, timing) as running:
         running.until(lambda: running.sink.sequences == [1])
         assert running.told == ["streaming"]
@@ -345,10 +341,8 @@ def test_a_server_that_answers_no_ping_is_left() -> None:
     def deaf(peer: Peer) -> None:
         peer.accept()
         peer.send(trade(number=1))
-        # Pings are answered by the thread that reads; stop it from reading.
-        peer.socket.recv_events_thread.join(0)
-        peer.socket.protocol.receive_data = lambda data: None
-        peer.socket.done.wait(5) if hasattr(peer.socket, "done") else time.sleep(1)
+        peer.socket.protocol.recv_frame = lambda _: None
+        peer.stay()
 
     with (
         SocketServer(deaf, sending(2)) as server,
