@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import httpx
+import numpy as np
 from rich.console import Console
 
 import tsstore
@@ -23,6 +24,7 @@ from tsstore.cli.demo_setup import (
 )
 from tsstore.cli.demo_view import Snapshot, SymbolView, view_for
 from tsstore.cli.init import example
+from tsstore.cli.output import times_text
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, NotFoundError, TsStoreError
 from tsstore.times import format_ns
@@ -37,6 +39,7 @@ _WORKER = "massive"
 _SYMBOLS_SHOWN = 8
 _HISTORY_DAYS = 7
 _START_TIMEOUT_S = 30.0
+_PERIOD_S = 1.0
 _HEADER = "# Written by `tsstore demo` each time it runs; the simulator listens elsewhere then.\n\n"
 
 
@@ -72,9 +75,10 @@ def command(
     directory.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
     stop = _stop_on_signals()
-    options = ["--key", KEY, "--speed", speed or ("60" if data else "1")]
+    speed = speed or ("60" if data else "1")
+    options = ["--key", KEY, "--speed", speed]
     if data is not None:
-        options += ["--data", str(data)]
+        options += ["--data", str(data), "--date", f"{_first_day(data, 'trades_v1')}T09:30"]
     simulator, vendor_url = start_simulator(options, directory / "simulator.log")
     with simulator:
         chosen = _symbols(vendor_url, symbols)
@@ -84,12 +88,10 @@ def command(
         config.write_text(_HEADER + text, encoding="utf-8")
         with start_server(config, directory / "server.log") as server:
             end_s = clock.monotonic() + seconds if seconds is not None else None
-            watcher = _Watcher(url, chosen, clock)
+            watcher = _Watcher(url, vendor_url, speed, chosen, clock)
             watcher.wait_until_up(server, stop)
             click.echo(f"server {url}  vendor {vendor_url} (simulated)  data {directory / 'data'}")
             _watch(watcher, [simulator, server], clock, stop, end_s)
-            server.request_stop()
-            simulator.request_stop()
     click.echo(_what_next(directory, chosen))
 
 
@@ -101,18 +103,29 @@ def _stop_on_signals() -> threading.Event:
 
 
 def _symbols(vendor_url: str, wanted: str | None) -> list[str]:
-    """The symbols to stream: those asked for, or the first few the vendor has."""
+    """The symbols to stream: those asked for, or the busiest of the day that is played."""
     if wanted:
         return [name.strip() for name in wanted.split(",") if name.strip()]
-    answer = _get(
-        f"{vendor_url}/v3/reference/tickers",
-        params={"limit": str(_SYMBOLS_SHOWN), "market": "stocks", "active": "true"},
-        headers={"Authorization": f"Bearer {KEY}"},
-    )
-    names = [str(row["ticker"]) for row in answer.get("results", [])][:_SYMBOLS_SHOWN]
+    day = _market_time(vendor_url)[1][:10]
+    bars = _results(vendor_url, f"/v2/aggs/grouped/locale/us/market/stocks/{day}")
+    names = [str(bar["T"]) for bar in sorted(bars, key=lambda bar: -bar["v"])]
+    names = names or [str(row["ticker"]) for row in _results(vendor_url, "/v3/reference/tickers")]
     if not names:
         raise NotFoundError("the simulator has no symbols; is --data in the vendor's layout?")
-    return names
+    return names[:_SYMBOLS_SHOWN]
+
+
+def _results(vendor_url: str, path: str) -> list[dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    rows: list[dict[str, Any]] = _get(vendor_url + path, headers=headers).get("results", [])
+    return rows
+
+
+def _market_time(vendor_url: str) -> tuple[int, str]:
+    """The instant in the market that is played, and how New York writes it."""
+    ns = int(_get(f"{vendor_url}/_simulator/state")["now_ns"])
+    text = times_text(np.array([ns // 10**9 * 10**9]), "America/New_York")[0]
+    return ns, text[:19].replace("T", " ")
 
 
 def _get(url: str, **options: Any) -> dict[str, Any]:
@@ -133,27 +146,36 @@ def _values(
         "base_url": vendor_url,
         "ws_server": vendor_url.replace("http", "ws", 1),
         "symbols": json.dumps(symbols),
-        "query_start": json.dumps({"1Min": _first_day(data)}),
+        "query_start": json.dumps({"1Min": _history_start(data)}),
     }
 
 
-def _first_day(data: Path | None) -> str:
+def _history_start(data: Path | None) -> str:
     """Where the history begins: with the files, or a week ago."""
-    if data is None:
-        today = date.fromisoformat(format_ns(SystemClock().now_ns())[:10])
-        return str(today - timedelta(days=_HISTORY_DAYS))
-    days = sorted(path.name[:10] for path in data.rglob("minute_aggs_v1/*/*/*.csv*"))
-    days = days or sorted(path.name[:10] for path in data.rglob("*.csv*"))
-    if not days:
-        raise InvalidArgumentError(f"{data} holds no .csv.gz files in the vendor's layout")
-    return days[0]
+    if data is not None:
+        return _first_day(data, "minute_aggs_v1")
+    today = date.fromisoformat(format_ns(SystemClock().now_ns())[:10])
+    return str(today - timedelta(days=_HISTORY_DAYS))
+
+
+def _first_day(data: Path, dataset: str) -> str:
+    """The first day of a kind of files, or of any kind."""
+    for pattern in (f"{dataset}/*/*/*.csv*", "*.csv*"):
+        days = [path.name[:10] for path in data.rglob(pattern)]
+        if days:
+            return min(days)
+    raise InvalidArgumentError(f"{data} holds no .csv.gz files in the vendor's layout")
 
 
 class _Watcher:
-    """Looks at the server from outside, as any client could."""
+    """Looks at the server from outside, as any client could, and at the simulator's clock."""
 
-    def __init__(self, url: str, symbols: list[str], clock: Clock) -> None:
+    def __init__(
+        self, url: str, vendor_url: str, speed: str, symbols: list[str], clock: Clock
+    ) -> None:
         self._url = url
+        self._vendor_url = vendor_url
+        self._speed = float(speed) if speed != "max" else None
         self._symbols = symbols
         self._clock = clock
         self._began = self._looked = clock.monotonic()
@@ -187,7 +209,16 @@ class _Watcher:
             views[name] = SymbolView(rows, (sum(rows) - sum(before)) / passed, prices.get(name))
             self._rows[name] = rows
         self._looked = now
-        return Snapshot(now - self._began, worker, views)
+        market_ns, market = _market_time(self._vendor_url)
+        lag_s = self._lag_s(worker.get("lag_ms"), market_ns)
+        return Snapshot(now - self._began, market, lag_s, worker, views)
+
+    def _lag_s(self, lag_ms: float | None, market_ns: int) -> float | None:
+        """The worker's lag without the distance of the played market from the present."""
+        if lag_ms is None or self._speed is None:
+            return None
+        distance_s = (self._clock.now_ns() - market_ns) / 1e9
+        return max(0.0, lag_ms / 1000 - distance_s) / self._speed
 
     def _rows_of(self, symbol: str) -> tuple[int, int, int]:
         bars, trades, quotes = (self._count(f"{symbol}/{group}") for group in GROUPS)
@@ -211,10 +242,11 @@ def _watch(
     view = view_for(Console())
     try:
         while not stop.is_set() and (end_s is None or clock.monotonic() < end_s):
+            begun = clock.monotonic()
             for process in processes:
                 process.check()
             view.show(watcher.look())
-            clock.wait(stop, 1.0)
+            clock.wait(stop, max(0.0, begun + _PERIOD_S - clock.monotonic()))
     finally:
         view.close()
 

@@ -86,14 +86,9 @@ class Process:
         shown = "\n".join(lines[-_LOG_LINES_SHOWN:])
         return ConnectionFailedError(f"the {self.name} {what}; see {self._log}\n{shown}".rstrip())
 
-    def request_stop(self) -> None:
-        """Tell the program to end."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
-
     def stop(self) -> None:
         """End the program, by force if it takes longer than two seconds."""
-        self.request_stop()
+        self._process.terminate()
         try:
             self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

@@ -37,11 +37,15 @@ class Snapshot:
 
     Attributes:
         seconds: since the demonstration began.
+        market: the time in the market that is played, for people.
+        lag_s: how long ago in real time the newest stored event happened there; None if unknown.
         worker: the status of the feed, as on /heartbeat.
         symbols: by name.
     """
 
     seconds: float
+    market: str = ""
+    lag_s: float | None = None
     worker: Mapping[str, Any] = field(default_factory=dict)
     symbols: Mapping[str, SymbolView] = field(default_factory=dict)
 
@@ -69,9 +73,10 @@ class Snapshot:
 
     @property
     def lag(self) -> str:
-        """How old the newest event was when it was stored."""
-        lag_ms = self.worker.get("lag_ms")
-        return "-" if lag_ms is None else _duration(float(lag_ms) / 1000)
+        """How old the newest stored event is, for people."""
+        if self.lag_s is None:
+            return "-"
+        return f"{self.lag_s * 1000:.0f} ms" if self.lag_s < 1 else f"{self.lag_s:,.1f} s"
 
     @property
     def backfill(self) -> tuple[int, int]:
@@ -109,7 +114,8 @@ class LineView:
             if symbol.price is not None
         )
         click.echo(
-            f"{snapshot.seconds:5.0f} s  {snapshot.state}  backfill {done}/{total}  "
+            f"{snapshot.seconds:5.0f} s  {snapshot.state}  market {snapshot.market}  "
+            f"backfill {done}/{total}  "
             f"rows {snapshot.rows:,}  {snapshot.rows_per_s:,.0f} rows/s  lag {snapshot.lag}  "
             f"gaps {snapshot.gaps}  {prices}".rstrip()
         )
@@ -166,16 +172,7 @@ def _table(snapshot: Snapshot) -> Table:
 def _footer(snapshot: Snapshot) -> Text:
     events = snapshot.worker.get("events_per_s", 0)
     return Text(
-        f"{snapshot.state} · {events:,.0f} events/s · {snapshot.rows_per_s:,.0f} rows/s · "
-        f"lag {snapshot.lag} · gaps {snapshot.gaps} · Ctrl-C ends"
+        f"{snapshot.state} · market {snapshot.market} · {events:,.0f} events/s · "
+        f"{snapshot.rows_per_s:,.0f} rows/s · lag {snapshot.lag} · gaps {snapshot.gaps} · "
+        "Ctrl-C ends"
     )
-
-
-def _duration(seconds: float) -> str:
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if abs(seconds) < 120:
-        return f"{seconds:.1f} s"
-    if abs(seconds) < 2 * 86_400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86_400:,.0f} d"

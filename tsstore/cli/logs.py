@@ -20,7 +20,7 @@ _LEVELS = {
     "debug": logging.DEBUG,
 }
 #: Libraries that tell every request at `info`; they get to speak at `debug`.
-_TALKATIVE = ("httpx", "httpcore", "websockets", "asyncio", "uvicorn")
+_TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "websockets", "asyncio", "uvicorn")
 
 
 def set_up_logging(level: str, redactor: Redactor) -> None:
