@@ -1,0 +1,1 @@
+"""Plays the vendor Massive on this machine, for tests, demos and users without a key."""

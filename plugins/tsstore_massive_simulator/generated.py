@@ -1,0 +1,345 @@
+"""A believable market made from a seed: the same seed, ticker and day always give the same rows.
+
+Every ticker and day is made on its own, so any past day costs only itself. A price path through the
+day is made first; quotes stand around it, trades happen at the quotes, bars are built from the
+trades. From the days when the vendor began to show fractional shares, there are some.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsstore.zones import NS_PER_SECOND
+from tsstore_massive_simulator import bars
+from tsstore_massive_simulator.calendar import (
+    FIRST_DAY,
+    MINUTE_NS,
+    Session,
+    day_start_ns,
+    market_days,
+    session,
+)
+from tsstore_massive_simulator.rows import Kind, Rows, empty, joined
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+FRACTIONS_SINCE = date(2026, 2, 23)
+
+_KNOWN_TICKERS = (
+    *("SPY", "NVDA", "AAPL", "TSLA", "QQQ", "MSFT", "AMZN", "AMD", "META", "GOOGL"),
+    *("PLTR", "IWM", "BAC", "INTC", "AVGO", "JPM", "NFLX", "XOM", "F", "T"),
+    *("PFE", "WMT", "DIS", "KO", "BRK.B", "CSCO", "ORCL", "UBER", "BA", "BACpL"),
+    *("IBM", "AIG", "GM", "V", "HD", "C", "WFC", "GE", "MU", "CVX"),
+)
+_SYLLABLES = "BCDFGHJKLMNPRSTVWZ", "AEIOU", "BCDGKLMNPRSTX"
+
+#: Trades a day of the busiest ticker; the one of rank n has a fraction 1/n of them.
+_BUSIEST_TRADES = 60_000
+_FEWEST_TRADES = 30
+_YEARLY_GROWTH = 1.25
+_GROWN_YEAR = 2026
+_QUOTES_PER_TRADE = 4
+#: What is remembered, in days of one ticker: 4 MB of trades or 14 MB of quotes of the busiest.
+_CACHED_TICK_DAYS = 64
+_CACHED_BAR_DAYS = 8192
+
+_KNOT_NS = 10 * NS_PER_SECOND
+_DAILY_MOVE = 0.012
+_LAST_DAY_NUMBER = 60 * 366
+
+# Codes of the sets of conditions: bit 0 odd lot, bit 1 intermarket sweep, bit 2 extended hours.
+_ODD_LOT, _SWEEP, _EXTENDED = 1, 2, 4
+_TRADE_SETS = (
+    *((), (37,), (14,), (14, 37), (12,), (12, 37), (12, 14), (12, 14, 37)),
+    *((17, 41), (16,), (8, 41), (15,), (2,), (53,)),
+)
+_AUCTIONS = (8, 9, 10, 11)  # open and its official copy, close and its official copy
+_RARE = (12, 13)
+_QUOTE_SETS = ((), (1,), (604,))
+
+_OFF_EXCHANGE = 4
+# A random byte picks from these, which is the quickest way to draw from a distribution.
+_EXCHANGES = np.resize(
+    np.array([4, 4, 4, 4, 4, 4, 4, 12, 12, 12, 11, 11, 8, 19, 10, 15, 7, 21, 18, 20], np.uint8), 256
+)
+_QUOTE_EXCHANGES = np.resize(np.array([12, 12, 12, 11, 11, 19, 8, 10, 15, 21, 7], np.uint8), 256)
+_TRFS = np.resize(np.array([202, 202, 201, 203], np.int32), 256)
+_ROUND_LOTS = np.resize(np.array([1, 1, 1, 1, 1, 1, 2, 2, 3, 5, 10]), 256) * 100.0
+
+
+@dataclass(frozen=True)
+class _Ticker:
+    name: str
+    rank: int
+    trades_a_day: int
+    first_price: float
+    tape: int
+
+
+class GeneratedMarket:
+    """US stocks since the vendor's first day, as many as asked for.
+
+    Args:
+        seed: another seed is another market.
+        tickers: how many, or which.
+    """
+
+    live = True
+    revised_share = 0.002
+
+    def __init__(self, seed: int = 1, tickers: int | Sequence[str] = 30) -> None:
+        self._seed = seed
+        names = ticker_names(tickers) if isinstance(tickers, int) else list(tickers)
+        self._tickers = {name: self._describe(rank, name) for rank, name in enumerate(names, 1)}
+        self._sorted = tuple(sorted(names))
+        self._path = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_path)
+        self._prints = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_prints)
+        self._trades = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_trades)
+        self._quotes = lru_cache(maxsize=_CACHED_TICK_DAYS // 4)(self._make_quotes)
+        self._minutes = lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_minutes)
+        self._days = lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_day)
+        self._levels = lru_cache(maxsize=None)(self._make_levels)
+
+    def tickers(self) -> Sequence[str]:
+        """Every ticker, in order of bytes."""
+        return self._sorted
+
+    def days(self, first: date, last: date) -> Sequence[date]:
+        """Market days from `first` to `last`."""
+        return market_days(max(first, FIRST_DAY), last)
+
+    def played_days(self, first: date, last: date) -> Sequence[date]:
+        """Every market day is played."""
+        return self.days(first, last)
+
+    def rows(self, kind: Kind, day: date, tickers: Sequence[str] | None = None) -> Rows:
+        """Rows of a day, of all tickers or of some; none when the market is closed."""
+        hours = session(day)
+        if hours is None:
+            return empty(kind)
+        make = {
+            Kind.TRADES: self._trades,
+            Kind.QUOTES: self._quotes,
+            Kind.MINUTES: self._minutes,
+            Kind.DAYS: self._days,
+        }[kind]
+        wanted = self._sorted if tickers is None else sorted(set(tickers) & self._tickers.keys())
+        return joined(kind, [make(name, day) for name in wanted])
+
+    def second_bars(self, day: date, tickers: Sequence[str] | None = None) -> Rows:
+        """Bars of one second of a day."""
+        return bars.window_bars(self.rows(Kind.TRADES, day, tickers), NS_PER_SECOND)
+
+    def _describe(self, rank: int, name: str) -> _Ticker:
+        random = self._random(name, 0)
+        return _Ticker(
+            name,
+            rank,
+            max(_BUSIEST_TRADES // rank, _FEWEST_TRADES),
+            float(random.uniform(25, 400)),
+            tape=int(random.choice([1, 2, 3, 3])),
+        )
+
+    def _random(self, name: str, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, zlib.crc32(name.encode()), *purpose])
+
+    def _make_levels(self, name: str) -> NDArray[np.float64]:
+        """Logarithm of the price at the start of each day since the vendor's first."""
+        moves = self._random(name, 1).normal(0, _DAILY_MOVE, _LAST_DAY_NUMBER)
+        return np.asarray(np.log(self._tickers[name].first_price) + np.cumsum(moves))
+
+    def _make_path(self, name: str, day: date) -> NDArray[np.float64]:
+        """The middle price at each knot of the day, first to last hour."""
+        hours = _hours(day)
+        count = (hours.last_ns - hours.first_ns) // _KNOT_NS + 1
+        start, end = self._levels(name)[(day - FIRST_DAY).days :][:2]
+        walk = np.cumsum(self._random(name, 2, day.toordinal()).standard_normal(count))
+        along = np.linspace(0, 1, count)
+        walk -= walk[0] + along * (walk[-1] - walk[0])
+        logs = start + along * (end - start) + walk * (_DAILY_MOVE / np.sqrt(count))
+        return np.asarray(np.exp(logs))
+
+    def _middle(self, name: str, day: date, ts: NDArray[np.int64]) -> NDArray[np.float64]:
+        path = self._path(name, day)
+        return np.interp((ts - _hours(day).first_ns) / _KNOT_NS, np.arange(len(path)), path)
+
+    def _make_prints(self, name: str, day: date) -> Rows:
+        """What makes bars: when, at what price, how much and under which conditions."""
+        hours = _hours(day)
+        random = self._random(name, 3, day.toordinal())
+        auctions = np.array([hours.open_ns, hours.open_ns, hours.close_ns, hours.close_ns])
+        auctions += np.array([210, 215, 330, 335]) * 1_000_000 + int(random.integers(0, 1_000_000))
+        ts = np.concatenate([_moments(random, hours, self._trade_count(name, day)), auctions])
+        ts.sort()
+        at_auction = np.searchsorted(ts, auctions)
+        count = len(ts)
+
+        extended = (ts < hours.open_ns) | (ts >= hours.close_ns)
+        size = _sizes(random, count, fractions=day >= FRACTIONS_SINCE)
+        codes = _SWEEP * (random.integers(0, 256, count, np.uint8) < 70).astype(np.int32)
+        codes |= np.where(size < 100, _ODD_LOT, 0) | np.where(extended, _EXTENDED, 0)
+        rare = np.flatnonzero(random.integers(0, 256, count, np.uint8) == 0)
+        codes[rare] = random.choice(_RARE, len(rare))
+        codes[at_auction] = _AUCTIONS
+        size[at_auction] = random.integers(50, 500, 4)[[0, 0, 2, 2]] * 100.0
+
+        exchange = _EXCHANGES[random.integers(0, 256, count, np.uint8)]
+        middle = self._middle(name, day, ts)
+        side = random.integers(-1, 2, count, np.int8) * _half_spread(middle)
+        # Wholesalers print at the middle of a spread, which may be half a cent.
+        between = (exchange == _OFF_EXCHANGE) & (side == 0)
+        price = np.where(between, np.rint(middle * 200) * 5 / 1000, _cents(middle + side))
+        price[at_auction] = price[at_auction[[0, 0, 2, 2]]]
+        columns = {
+            "conditions": codes.astype(np.int32),
+            "exchange": exchange,
+            "price": np.maximum(price, 0.01),
+            "sip_timestamp": ts,
+            "size": size,
+        }
+        return Rows((name,), np.array([0, count]), columns, _TRADE_SETS)
+
+    def _make_trades(self, name: str, day: date) -> Rows:
+        prints = self._prints(name, day)
+        random = self._random(name, 5, day.toordinal())
+        count = len(prints)
+        off_exchange = prints["exchange"] == _OFF_EXCHANGE
+        reported = prints["sip_timestamp"] - random.integers(20_000, 4_000_000, count)
+        trf = _TRFS[random.integers(0, 256, count, np.uint8)]
+        columns = {
+            **prints.columns,
+            "correction": np.zeros(count, np.int32),
+            "id": 52_983_525_000_000 + np.arange(count),
+            "participant_timestamp": reported,
+            "sequence_number": 1000 + np.cumsum(random.integers(1, 40, count)),
+            "tape": np.full(count, self._tickers[name].tape, np.uint8),
+            "trf_id": np.where(off_exchange, trf, 0),
+            "trf_timestamp": np.where(off_exchange, reported + 15_000, 0),
+        }
+        return Rows(prints.tickers, prints.starts, columns, prints.sets)
+
+    def _trade_count(self, name: str, day: date) -> int:
+        """How many trades to expect: fewer in the past, as it was."""
+        growth = _YEARLY_GROWTH ** min(0, day.year - _GROWN_YEAR)
+        return max(int(self._tickers[name].trades_a_day * growth), _FEWEST_TRADES)
+
+    def _make_quotes(self, name: str, day: date) -> Rows:
+        ticker, hours = self._tickers[name], _hours(day)
+        random = self._random(name, 4, day.toordinal())
+        ts = _moments(random, hours, self._trade_count(name, day) * _QUOTES_PER_TRADE)
+        count = len(ts)
+        middle = self._middle(name, day, ts)
+        half = _half_spread(middle) * random.integers(1, 3, count)
+        no_ask = random.integers(0, 1024, count) < 2
+        return Rows(
+            (name,),
+            np.array([0, count]),
+            {
+                "ask_exchange": np.where(no_ask, 0, _quote_exchanges(random, count)),
+                "ask_price": np.where(no_ask, 0, _cents(middle + half)),
+                "ask_size": np.where(no_ask, 0, _quote_sizes(random, count)),
+                "bid_exchange": _quote_exchanges(random, count),
+                "bid_price": np.maximum(_cents(middle - half), 0.01),
+                "bid_size": _quote_sizes(random, count),
+                "conditions": np.ones(count, np.int32),
+                "indicators": 2 * (random.integers(0, 256, count, np.uint8) < 20).astype(np.int32),
+                "participant_timestamp": ts - random.integers(20_000, 400_000, count),
+                "sequence_number": 1000 + np.cumsum(random.integers(1, 60, count)),
+                "sip_timestamp": ts,
+                "tape": np.full(count, ticker.tape, np.uint8),
+            },
+            _QUOTE_SETS,
+        )
+
+    def _make_minutes(self, name: str, day: date) -> Rows:
+        return bars.window_bars(self._prints(name, day), MINUTE_NS)
+
+    def _make_day(self, name: str, day: date) -> Rows:
+        return bars.day_bars(self._prints(name, day), day_start_ns(day))
+
+
+def ticker_names(count: int) -> list[str]:
+    """Names of as many tickers, the busiest first: well-known ones, then invented ones."""
+    names = list(_KNOWN_TICKERS[:count])
+    taken = set(names)
+    first, second, third = _SYLLABLES
+    number = 0
+    while len(names) < count:
+        rest, a = divmod(number, len(first))
+        rest, b = divmod(rest, len(second))
+        rest, c = divmod(rest, len(third))
+        rest, d = divmod(rest, len(second))
+        name = first[a] + second[b] + third[c] + second[d] + (first[rest - 1] if rest else "")
+        if name not in taken:
+            names.append(name)
+        number += 1
+    return names
+
+
+def _hours(day: date) -> Session:
+    hours = session(day)
+    if hours is None:
+        raise ValueError(f"the market is closed on {day}")
+    return hours
+
+
+def _moments(random: np.random.Generator, hours: Session, expected: int) -> NDArray[np.int64]:
+    """Instants of a day, ascending: few in the extended hours, most near open and close."""
+    count = max(int(random.poisson(expected)), 2)
+    gaps = np.cumsum(random.standard_exponential(count + 1))
+    edges, share = _intensity(hours)
+    offsets = np.interp(gaps[:-1] / gaps[-1], share, edges)
+    return np.asarray(hours.first_ns + offsets.astype(np.int64))
+
+
+@lru_cache(maxsize=64)
+def _intensity(hours: Session) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Edges of minutes since the first hour, and the share of the day's events before each."""
+    edges = np.arange(0, hours.last_ns - hours.first_ns + 1, MINUTE_NS)
+    minutes = hours.first_ns + edges[:-1]
+    regular = (minutes >= hours.open_ns) & (minutes < hours.close_ns)
+    since_open = (minutes - hours.open_ns) / (hours.close_ns - hours.open_ns)
+    u_shape = 1 + 9 * np.exp(-since_open * 14) + 6 * np.exp((since_open - 1) * 20)
+    weights = np.where(regular, u_shape, 0.06)
+    return edges, np.concatenate([[0], np.cumsum(weights) / weights.sum()])
+
+
+def _sizes(random: np.random.Generator, count: int, *, fractions: bool) -> NDArray[np.float64]:
+    draw = random.integers(0, 256, count, np.uint8)
+    sizes = np.where(
+        draw < 140,
+        random.integers(1, 100, count).astype(np.float64),
+        _ROUND_LOTS[random.integers(0, 256, count, np.uint8)],
+    )
+    if not fractions:
+        return sizes
+    below_one = random.integers(1, 1_000_000, count) / 1_000_000
+    whole = np.where(draw < 20, 0.0, sizes)
+    return np.where(draw < 32, (whole + below_one).round(bars.SIZE_DECIMALS), sizes)
+
+
+def _quote_sizes(random: np.random.Generator, count: int) -> NDArray[np.float64]:
+    sizes: NDArray[np.float64] = _ROUND_LOTS[random.integers(0, 256, count, np.uint8)]
+    return sizes
+
+
+def _quote_exchanges(random: np.random.Generator, count: int) -> NDArray[np.uint8]:
+    exchanges: NDArray[np.uint8] = _QUOTE_EXCHANGES[random.integers(0, 256, count, np.uint8)]
+    return exchanges
+
+
+def _half_spread(middle: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(0.005, middle * 0.00004)
+
+
+def _cents(price: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(np.rint(price * 100) / 100)

@@ -1,0 +1,102 @@
+"""A REST request once it is known who asks and what for, and the answer before it is JSON."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsstore_massive_simulator.market import Market
+
+_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class BadRequestError(Exception):
+    """A parameter makes no sense: HTTP 400."""
+
+
+class NoSuchThingError(Exception):
+    """There is no such ticker or day: HTTP 404."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        market: of which market.
+        horizon_ns: nothing later than this has happened yet.
+        now_ns: the instant in the market.
+        path: the path that was asked for.
+        parts: the named parts of the path.
+        params: the query, with what the cursor stands for.
+    """
+
+    market: Market
+    horizon_ns: int
+    now_ns: int
+    path: str
+    parts: dict[str, str]
+    params: dict[str, str]
+
+    @property
+    def ticker(self) -> str:
+        """The ticker in the path."""
+        return self.parts["ticker"]
+
+    @property
+    def day(self) -> date:
+        """The day in the path."""
+        return parse_day(self.parts["day"])
+
+    def limit(self, default: int, maximum: int) -> int:
+        """How many rows are wanted."""
+        text = self.params.get("limit", str(default))
+        if not text.isdigit() or int(text) < 1:
+            raise BadRequestError(f"limit must be a positive number, not {text!r}")
+        return min(int(text), maximum)
+
+    def choice(self, name: str, default: str, *others: str) -> str:
+        """A parameter that must be one of some words."""
+        value = self.params.get(name, default)
+        if value not in (default, *others):
+            raise BadRequestError(f"{name} must be {' or '.join((default, *others))}")
+        return value
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer.
+
+    Attributes:
+        body: JSON value; `results` that are empty are left out of it.
+        next_path: path of the next page, when there is one.
+        next_params: what the cursor of the next page stands for.
+        is_standard: whether `status` and `request_id` belong into the body.
+    """
+
+    body: Any
+    next_path: str | None = None
+    next_params: dict[str, str] = field(default_factory=dict)
+    is_standard: bool = True
+
+
+def parse_day(text: str) -> date:
+    """A day as `YYYY-MM-DD`.
+
+    Raises:
+        BadRequestError: it is none.
+    """
+    if _ISO_DAY.fullmatch(text):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            pass
+    raise BadRequestError(f"could not parse the time parameter {text!r}; use YYYY-MM-DD")
+
+
+def is_day(text: str) -> bool:
+    """Whether a time is written as a day, not as a number."""
+    return not text.lstrip("-").isdigit()

@@ -1,0 +1,225 @@
+"""The simulator: WebSocket and REST on one port, and a side door for tests.
+
+    GET  /_simulator/state         connections, counters, faults, the instant in the market
+    POST /_simulator/faults        {"drop_every": 1000, "mute": null}: switch on, switch off
+    POST /_simulator/disconnect    {"code": 1012}: close every connection; 1006 drops them
+
+The vendor has none of the paths under `/_simulator`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tsstore.clock import SystemClock
+from tsstore_massive_simulator.connection import Connection
+from tsstore_massive_simulator.faults import FaultError, Faults
+from tsstore_massive_simulator.http import BadHttpError, Reply, packed, read_request
+from tsstore_massive_simulator.playback import playback_of
+from tsstore_massive_simulator.rest import Rest
+from tsstore_massive_simulator.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+
+    from tsstore.clock import Clock
+    from tsstore_massive_simulator.http import Request
+    from tsstore_massive_simulator.market import Market
+
+_logger = logging.getLogger(__name__)
+
+_SIDE_DOOR = "/_simulator/"
+
+
+class Simulator:
+    """Plays the vendor with a market.
+
+    Args:
+        market: what is played.
+        speed: 60 plays an hour in a minute; None as fast as it is read.
+        start_ns: the instant in the market at the start; see `playback_of` when absent.
+        keys: API keys that are good; every key when empty.
+        faults: what goes wrong from the start.
+        clock: the real one.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        speed: float | None = 1.0,
+        start_ns: int | None = None,
+        keys: Iterable[str] = (),
+        faults: Faults | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        playback = playback_of(market, clock, speed, start_ns)
+        self.faults = faults or Faults()
+        self._world = World(market, playback, speed, clock, frozenset(keys), self.faults)
+        self._rest = Rest(self._world)
+        self._connections: list[Connection] = []
+
+    @contextlib.asynccontextmanager
+    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+        """Serve inside the block; gives the URL, whose port is a free one for port 0."""
+        tasks: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(self._serve(reader, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        server = await asyncio.start_server(accept, host, port)
+        try:
+            bound_host, bound_port = server.sockets[0].getsockname()[:2]
+            yield f"http://{bound_host}:{bound_port}"
+        finally:
+            server.close()
+            for task in tuple(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def in_background(self) -> Iterator[str]:
+        """Serve on a thread of its own inside the block; gives the URL."""
+        loop = asyncio.new_event_loop()
+        done = asyncio.Event()
+        started = threading.Event()
+        urls: list[str] = []
+
+        async def serve() -> None:
+            async with self.serving() as url:
+                urls.append(url)
+                started.set()
+                await done.wait()
+            await loop.shutdown_default_executor()
+
+        thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+        thread.start()
+        try:
+            started.wait()
+            yield urls[0]
+        finally:
+            loop.call_soon_threadsafe(done.set)
+            thread.join()
+            loop.close()
+
+    def state(self) -> dict[str, Any]:
+        """What `/_simulator/state` shows, as JSON values."""
+        world = self._world
+        return {
+            "now_ns": world.playback.now_ns(),
+            "faults": world.faults.active(),
+            "events_sent": world.events_sent,
+            "replies": {str(status): count for status, count in world.replies.items()},
+            "connections": [
+                {
+                    "authenticated": each.conversation.key is not None,
+                    "topics": sorted(
+                        f"{channel}.{name}" for channel, name in each.conversation.topics
+                    ),
+                    "events_sent": each.events_sent,
+                    "heard": list(each.heard),
+                }
+                for each in self._connections
+            ],
+        }
+
+    def disconnect(self, code: int) -> None:
+        """Close every WebSocket connection; 1006 drops them."""
+        for each in tuple(self._connections):
+            each.close(code)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while (request := await read_request(reader)) is not None:
+                if request.is_websocket:
+                    await self._converse(request, reader, writer)
+                    break
+                if not await self._answer(request, writer):
+                    break
+        except BadHttpError as error:
+            _logger.info("a client was refused: %s", error)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        except Exception:
+            _logger.exception("a connection failed")
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _converse(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        connection = Connection(self._world, reader, writer, self._admit)
+        self._connections.append(connection)
+        try:
+            await connection.run(request)
+        finally:
+            self._connections.remove(connection)
+
+    def _admit(self, newcomer: Connection) -> None:
+        """Close connections of the newcomer's key beyond the quota, the oldest first."""
+        key = newcomer.conversation.key
+        same = [each for each in self._connections if each.conversation.key == key]
+        excess = len(same) - int(self.faults.number("connections", 1))
+        if excess <= 0:
+            return
+        victims = same[-excess:] if self.faults.on("evict_newer") else same[:excess]
+        for victim in victims:
+            victim.evict()
+
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Answer a REST request; return whether the connection goes on."""
+        faults = self.faults
+        if request.path.startswith(_SIDE_DOOR):
+            head, body = packed(self._side_door(request), request)
+            writer.write(head + body)
+            await writer.drain()
+            return True
+        if faults.strikes("drop_request"):
+            writer.transport.abort()
+            return False
+        head, body = await asyncio.to_thread(self._packed_answer, request)
+        half = len(body) // 2
+        writer.write(head + body[:half])
+        await writer.drain()
+        if body and faults.strikes("truncate"):
+            return False
+        if faults.on("slow_body"):
+            await asyncio.sleep(faults.number("slow_body", 1))
+        writer.write(body[half:])
+        await writer.drain()
+        return request.headers.get("connection", "").lower() != "close"
+
+    def _packed_answer(self, request: Request) -> tuple[bytes, bytes]:
+        reply = self._rest.answer(request)
+        self._world.replies[reply.status] += 1
+        return packed(reply, request)
+
+    def _side_door(self, request: Request) -> Reply:
+        what = request.path.removeprefix(_SIDE_DOOR)
+        try:
+            wish: dict[str, Any] = msgspec.json.decode(request.body or b"{}", type=dict[str, Any])
+            if what == "faults" and request.method == "POST":
+                for name, value in wish.items():
+                    if value is None:
+                        self.faults.clear(name)
+                    else:
+                        self.faults.set(name, None if value is True else value)
+            elif what == "disconnect" and request.method == "POST":
+                self.disconnect(int(wish.get("code", 1006)))
+            elif what != "state":
+                return Reply(b"404 page not found\n", 404, "text/plain")
+        except (FaultError, ValueError, msgspec.MsgspecError) as error:
+            return Reply(msgspec.json.encode({"error": str(error)}), 400)
+        return Reply(msgspec.json.encode(self.state()))
