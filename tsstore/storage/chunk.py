@@ -8,6 +8,7 @@ two neighbours gives a third that stands for both.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,10 @@ class Chunk:
     last_sequence: int
     level: int = 0
 
+    def __post_init__(self) -> None:
+        for array in (self.ts, *self.arrays):
+            array.flags.writeable = False  # readers are given views
+
     @staticmethod
     def of(section: Section, deletes: Deletes, sequence: int) -> Chunk:
         """The chunk of one section of one commit."""
@@ -67,7 +72,7 @@ class Chunk:
         empty = (np.empty(0, np.uint32), np.zeros(1, np.int64), np.empty(0, np.int64), arrays)
         return Chunk(*empty, deletes, sequence, sequence)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Memory of the rows."""
         return self.ts.nbytes + sum(array.nbytes for array in self.arrays)

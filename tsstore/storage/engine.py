@@ -107,15 +107,14 @@ class Engine(ABC):
             return BucketInfo(key, bucket.schema)
         first = min(source.first_ts for source in sources)
         last = max(source.last_ts for source in sources)
-        if any(source.deletes for source in state.view.sources(bucket)):
-            first, last = self._ends(key)
-        return BucketInfo(key, bucket.schema, first, last, rows)
-
-    def _ends(self, key: str) -> tuple[int, int]:
-        """First and last instant where deleted ranges make the sources' own ends unreliable."""
-        head = self.scan(key, limit=1, from_start=True, columns=())
-        tail = self.scan(key, limit=1, columns=())
-        return int(head.ts[0]), int(tail.ts[0])
+        if not any(source.deletes for source in state.view.sources(bucket)):
+            return BucketInfo(key, bucket.schema, first, last, rows)
+        # Deleted ranges make the ends of the sources unreliable: look at the rows.
+        head = self.scan(key, limit=1, from_start=True, columns=()).ts
+        if len(head) == 0:
+            return BucketInfo(key, bucket.schema)
+        tail = self.scan(key, limit=1, columns=()).ts
+        return BucketInfo(key, bucket.schema, int(head[0]), int(tail[0]), rows)
 
     def _bucket(self, state: State, key: str) -> Bucket:
         bucket = state.catalog.get(key)

@@ -112,7 +112,10 @@ class State:
     def _chunks_of(self, commit: Commit, sequence: int) -> dict[int, Chunk]:
         deletes: dict[int, Deletes] = {}
         for bucket_id, first, last in commit.deletes:
-            of_schema = deletes.setdefault(self._schema_id(bucket_id), {})
+            schema_id = self._schema_id(bucket_id)
+            if schema_id == 0:  # replayed, and the bucket was destroyed since
+                continue
+            of_schema = deletes.setdefault(schema_id, {})
             of_schema[bucket_id] = (*of_schema.get(bucket_id, ()), (first, last))
         chunks = {}
         for section in commit.sections:
