@@ -37,6 +37,7 @@ KEY = "demo-key"
 GROUPS = ("1Min/OHLCV", "1Sec/TRADE", "1Min/QUOTE")
 _WORKER = "massive"
 _SYMBOLS_SHOWN = 8
+_SYMBOLS_ASKED = 24
 _HISTORY_DAYS = 7
 _START_TIMEOUT_S = 30.0
 _PERIOD_S = 1.0
@@ -81,7 +82,7 @@ def command(
         options += ["--data", str(data), "--date", f"{_first_day(data, 'trades_v1')}T09:30"]
     simulator, vendor_url = start_simulator(options, directory / "simulator.log")
     with simulator:
-        chosen = _symbols(vendor_url, symbols)
+        chosen = _symbols(vendor_url, symbols, files=data is not None)
         url = f"http://127.0.0.1:{free_port()}"
         config = directory / "mkts.yml"
         text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
@@ -102,7 +103,7 @@ def _stop_on_signals() -> threading.Event:
     return stop
 
 
-def _symbols(vendor_url: str, wanted: str | None) -> list[str]:
+def _symbols(vendor_url: str, wanted: str | None, *, files: bool) -> list[str]:
     """The symbols to stream: those asked for, or the busiest of the day that is played."""
     if wanted:
         return [name.strip() for name in wanted.split(",") if name.strip()]
@@ -112,7 +113,18 @@ def _symbols(vendor_url: str, wanted: str | None) -> list[str]:
     names = names or [str(row["ticker"]) for row in _results(vendor_url, "/v3/reference/tickers")]
     if not names:
         raise NotFoundError("the simulator has no symbols; is --data in the vendor's layout?")
+    if files:
+        # Files may hold bars of many symbols and ticks of few; those are what one wants to see.
+        names = sorted(names[:_SYMBOLS_ASKED], key=lambda name: -_kinds(vendor_url, name, day))
     return names[:_SYMBOLS_SHOWN]
+
+
+def _kinds(vendor_url: str, symbol: str, day: str) -> int:
+    """How many kinds of ticks a symbol has on a day."""
+    question = f"{symbol}?timestamp={day}&limit=1"
+    return sum(
+        bool(_results(vendor_url, f"/v3/{kind}/{question}")) for kind in ("trades", "quotes")
+    )
 
 
 def _results(vendor_url: str, path: str) -> list[dict[str, Any]]:
