@@ -114,7 +114,7 @@ class Report:
 
     Attributes:
         progress: the last state.
-        gaps: what could not be fetched, in no order.
+        gaps: what could not be fetched, by symbol, dataset and time.
         stopped: whether the run was told to stop before its end.
     """
 
@@ -187,7 +187,7 @@ def targets(config: Config, last: date) -> list[Target]:
 
 
 class Backfiller:
-    """Fetches history into a store. One object may run several plans, one after the other.
+    """Fetches history into a store. Thread-safe: runs may go on side by side.
 
     Args:
         store: where the rows go; embedded or a running server.
@@ -195,7 +195,7 @@ class Backfiller:
         clock: the source of time.
         stop: ends every run soon after it is set.
         adjusted: whether bars are adjusted to splits.
-        parallelism: requests under way at a time.
+        parallelism: requests under way at a time, in each run.
         timezone: of the store (`timezone` of mkts.yml).
     """
 
@@ -363,7 +363,8 @@ class _Run:
         with self._lock:
             if self._fatal is not None:
                 raise self._fatal
-            return Report(self._progress, tuple(self._gaps), self._stop.is_set())
+            gaps = sorted(self._gaps, key=lambda gap: (gap.symbol, str(gap.dataset), gap.start_ns))
+            return Report(self._progress, tuple(gaps), self._stop.is_set())
 
     def _next(self) -> Work | None:
         with self._lock:

@@ -1,0 +1,250 @@
+"""The whole way: simulator, REST, `massive_backfiller`, store; real processes, real data if any."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import tsstore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+BIN = Path(sys.executable).parent
+KEY = "key-of-the-test"
+REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "flatfiles"
+NEW_YORK = "America/New_York"
+DAYS = ("2013-10-07", "2013-10-08")
+REAL = ["-symbols", "SPY,AIG,BAC,IBM", "-bars", "-trades", "-quotes",
+        "-from", DAYS[0], "-to", "2013-10-09"]  # fmt: skip
+SMALL = ["-symbols", "AIG,IBM", "-trades", "-from", DAYS[0], "-to", "2013-10-09"]
+ENVIRONMENT = {**os.environ, "MASSIVE_API_KEY": KEY}
+
+needs_real_data = pytest.mark.skipif(
+    not REAL_DATA.is_dir(), reason="no real market data beside the project"
+)
+
+
+@contextmanager
+def process(*command: object, ready: str) -> Iterator[str]:
+    """A process; gives its first line of output that holds `ready`."""
+    with subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT,
+    ) as running:  # fmt: skip
+        try:
+            yield next(line for line in running.stdout if ready in line)
+        finally:
+            running.kill()
+
+
+@contextmanager
+def simulator(*options: object) -> Iterator[str]:
+    command = (BIN / "massive_simulator", "--port", 0, "--key", KEY, *options)
+    with process(*command, ready="listening on") as line:
+        yield line.split()[-1]
+
+
+def command(url: str, data: Path, *more: str) -> list[str]:
+    return [str(BIN / "massive_backfiller"), "-baseURL", url, "-dir", str(data), *more]
+
+
+def backfill(url: str, data: Path, *more: str) -> str:
+    done = subprocess.run(
+        command(url, data, *more),
+        capture_output=True, text=True, env=ENVIRONMENT, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def contents(data: Path) -> dict[str, list[bytes]]:
+    """Every column of every bucket but for when it was fetched."""
+    with tsstore.open(data, read_only=True) as store:
+        found = {}
+        for key in store.list():
+            rows = store.read(key)
+            names = [name for name in rows.names if name != "Fetched"]
+            found[key] = [rows.ts.tobytes(), *(rows[name].tobytes() for name in names)]
+        return found
+
+
+# Real data
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[str]:
+    """A simulator that serves the real files."""
+    with simulator("--data", REAL_DATA) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def filled(vendor: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with everything there is of the two days."""
+    data = tmp_path_factory.mktemp("filled") / "data"
+    backfill(vendor, data, *REAL)
+    return data
+
+
+def file_of(dataset: str, day: str) -> pa.Table:
+    from pyarrow import csv
+
+    year, month, _ = day.split("-")
+    return csv.read_csv(
+        REAL_DATA / "us_stocks_sip" / dataset / year / month / f"{day}.csv.gz",
+        convert_options=csv.ConvertOptions(column_types={"conditions": "string"}),
+    )
+
+
+def column(table: pa.Table, symbol: str, name: str) -> np.ndarray:
+    rows = np.asarray(table["ticker"]) == symbol
+    return table[name].to_numpy()[rows]
+
+
+@needs_real_data
+@pytest.mark.parametrize(("day", "count"), [(DAYS[0], 388_417), (DAYS[1], 654_140)])
+def test_every_trade_of_the_files_is_stored_exactly(filled, day, count):
+    table = file_of("trades_v1", day)
+    stored = 0
+    with tsstore.open(filled, read_only=True) as store:
+        for symbol in ("SPY", "AIG", "BAC", "IBM"):
+            rows = store.read(
+                f"{symbol}/1Sec/TRADE", start=day, end=f"{day} 23:59:59.999999999", tz=NEW_YORK
+            )
+            order = np.lexsort(
+                (column(table, symbol, "sequence_number"), column(table, symbol, "sip_timestamp"))
+            )
+            for name, stored_as in (
+                ("sip_timestamp", "ts"), ("price", "Price"), ("size", "Size"),
+                ("exchange", "Exchange"), ("sequence_number", "Sequence"), ("id", "TradeID"),
+                ("participant_timestamp", "ParticipantNs"), ("tape", "TapeID"),
+            ):  # fmt: skip
+                assert (rows[stored_as] == column(table, symbol, name)[order]).all(), name
+            stored += len(rows)
+    assert stored == count == table.num_rows
+
+
+@needs_real_data
+@pytest.mark.parametrize(("day", "count"), [(DAYS[0], 109_066), (DAYS[1], 125_749)])
+def test_every_quote_of_the_files_is_stored_exactly(filled, day, count):
+    table = file_of("quotes_v1", day)
+    with tsstore.open(filled, read_only=True) as store:
+        rows = store.read("IBM/1Min/QUOTE", start=day, end=f"{day} 23:59:59.999999999", tz=NEW_YORK)
+    order = np.lexsort(
+        (column(table, "IBM", "sequence_number"), column(table, "IBM", "sip_timestamp"))
+    )
+    assert len(rows) == count == table.num_rows
+    for name, stored_as in (
+        ("sip_timestamp", "ts"), ("bid_price", "BidPrice"), ("ask_price", "AskPrice"),
+        ("bid_size", "BidSize"), ("ask_size", "AskSize"), ("bid_exchange", "BidExchange"),
+    ):  # fmt: skip
+        assert (rows[stored_as] == column(table, "IBM", name)[order]).all(), name
+
+
+@needs_real_data
+def test_every_bar_of_the_files_is_stored(filled):
+    with tsstore.open(filled, read_only=True) as store:
+        for day in DAYS:
+            table = file_of("minute_aggs_v1", day)
+            rows = store.read("IBM/1Min/OHLCV", start=day, end=f"{day} 23:59:59", tz=NEW_YORK)
+            order = np.argsort(column(table, "IBM", "window_start"))
+            for name, stored_as in (
+                ("window_start", "ts"),
+                ("close", "Close"),
+                ("volume", "Volume"),
+            ):
+                assert (rows[stored_as] == column(table, "IBM", name)[order]).all(), name
+
+
+@needs_real_data
+def test_a_second_backfill_changes_nothing(vendor, filled):
+    before = contents(filled)
+    assert backfill(vendor, filled, *REAL).startswith("nothing to fetch\n24 symbol-days")
+    assert contents(filled) == before
+
+
+@needs_real_data
+def test_fetching_again_changes_nothing(vendor, filled):
+    before = contents(filled)
+    assert "stored 126,367 rows" in backfill(vendor, filled, *SMALL, "--refetch")
+    assert contents(filled) == before
+
+
+@needs_real_data
+def test_a_killed_backfill_goes_on_and_ends_with_the_same_rows(vendor, filled, tmp_path):
+    data = tmp_path / "data"
+    many_pages = [*SMALL, "-batchSize", "500", "-parallelism", "2"]
+    for pause_s in (1.2, 1.6, 2.0):
+        with subprocess.Popen(
+            command(vendor, data, *many_pages), env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as running:  # fmt: skip
+            time.sleep(pause_s)  # any moment will do
+            running.send_signal(signal.SIGKILL)
+    backfill(vendor, data, *many_pages)
+    expected = {key: rows for key, rows in contents(filled).items() if key in contents(data)}
+    assert len(expected) == 4
+    assert contents(data) == expected
+
+
+@needs_real_data
+def test_a_backfill_beside_a_running_server_goes_through_it(vendor, filled, tmp_path):
+    data = tmp_path / "data"
+    config = tmp_path / "mkts.yml"
+    config.write_text(f"root_directory: {data}\nlisten_port: 0\n")
+    with process(BIN / "tsstore", "start", "-c", config, ready="serving") as line:
+        backfill(vendor, data, *SMALL, "-config", str(config))
+        with tsstore.connect(line.split()[-1]) as store:
+            assert len(store.read("IBM/1Sec/TRADE", columns=["Price"])) == 57_674
+        found = contents(data)
+    assert found == {key: rows for key, rows in contents(filled).items() if key in found}
+
+
+# A generated market
+
+GENERATED = ["-symbols", "*", "-bars", "-trades", "-from", "2024-06-03", "-to", "2024-06-05"]
+MARKET = ["--symbols", "3", "--seed", "7"]
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store filled from a service without faults."""
+    data = tmp_path_factory.mktemp("generated") / "data"
+    with simulator(*MARKET) as url:
+        backfill(url, data, *GENERATED)
+    return data
+
+
+def test_symbols_of_a_pattern_come_from_the_vendor(generated):
+    with tsstore.open(generated, read_only=True) as store:
+        assert len(store.list("*/1Sec/TRADE")) == 3
+        assert len(store.list("*/1Min/OHLCV")) == 3
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        ["truncate=1", "server_error=2", "drop_request=1"],
+        ["not_json=1", "page=3000", "null_next_url", "null_results"],
+        ["too_many=1", "retry_after=1"],
+        ["too_many=1", "retry_after=1", "empty_429"],
+    ],
+    ids="+".join,
+)
+def test_faults_of_the_service_change_nothing_in_the_end(generated, tmp_path, faults):
+    options = [part for fault in faults for part in ("--fault", fault)]
+    with simulator(*MARKET, *options) as url:
+        backfill(url, tmp_path / "data", *GENERATED)
+    assert contents(tmp_path / "data") == contents(generated)
