@@ -62,7 +62,11 @@ def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> R
         InvalidArgumentError: not a URL.
     """
     store = RemoteStore(url, token=token, timeout_s=timeout_s)
-    store.ping()
+    try:
+        store.ping()
+    except BaseException:
+        store.close()
+        raise
     return store
 
 

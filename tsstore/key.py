@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 #: What MarketStore appends to a key on the wire: the names of its three parts.
 KEY_CATEGORY = "Symbol/Timeframe/AttributeGroup"
 PART_BYTES_MAX = 128
+_CHOICES_MAX = 10_000
 
 # '/' ',' and the glob characters have a meaning in requests; ':' is part of real symbols (O:AAPL…).
 _FORBIDDEN = re.compile(
@@ -145,31 +146,80 @@ def _split_outside_braces(text: str) -> list[str]:
 
 
 def _translate(part: str) -> str:
-    out = []
-    index = 0
+    """One part of a pattern as a regular expression that never takes long, whatever it says."""
+    return f"(?:{'|'.join(map(_translate_plain, _expanded(part)))})"
+
+
+def _expanded(part: str) -> list[str]:
+    """`a{b,c}` as `ab` and `ac`. Choices are written out so that each has its own stars."""
+    opening = _opening_brace(part)
+    if opening is None:
+        return [part]
     depth = 0
-    while index < len(part):
+    begin = opening + 1
+    choices = []
+    for index in range(opening, len(part)):
         character = part[index]
-        index += 1
+        depth += (character == "{") - (character == "}")
+        if depth == 0 or (character == "," and depth == 1):
+            choices.append(part[begin:index])
+            begin = index + 1
+        if depth == 0:
+            break
+    else:
+        raise re.error("unfinished choice")
+    inner = [text for choice in choices for text in _expanded(choice)]
+    rest = _expanded(part[begin:])
+    if len(inner) * len(rest) > _CHOICES_MAX:
+        raise InvalidKeyError(f"a pattern has more than {_CHOICES_MAX} choices in its {{}}")
+    return [part[:opening] + choice + tail for choice in inner for tail in rest]
+
+
+def _opening_brace(part: str) -> int | None:
+    """Where the first `{` stands that is not within `[...]`."""
+    index = 0
+    while index < len(part):
+        if part[index] == "{":
+            return index
+        index = _set_end(part, index) if part[index] == "[" else index + 1
+    return None
+
+
+def _set_end(part: str, opening: int) -> int:
+    """Where what follows `[...]` begins."""
+    end = part.find("]", opening + 2)
+    if end < 0:
+        raise re.error("unfinished set")
+    return end + 1
+
+
+def _translate_plain(text: str) -> str:
+    pieces = [""]  # what stands between stars
+    index = 0
+    while index < len(text):
+        character = text[index]
         if character == "*":
-            out.append("[^/]*")
+            pieces.append("")
         elif character == "?":
-            out.append("[^/]")
+            pieces[-1] += "[^/]"
         elif character == "[":
-            end = part.find("]", index + 1)
-            if end < 0:
-                raise re.error("unfinished set")
-            body = part[index:end].replace("\\", "\\\\")
-            out.append("[" + ("^" + body[1:] if body[:1] in "!^" else body) + "]")
-            index = end + 1
-        elif character == "{":
-            depth += 1
-            out.append("(?:")
-        elif character == "}" and depth:
-            depth -= 1
-            out.append(")")
-        elif character == "," and depth:
-            out.append("|")
+            end = _set_end(text, index)
+            pieces[-1] += _translate_set(text[index + 1 : end - 1])
+            index = end - 1
         else:
-            out.append(re.escape(character))
-    return "".join(out)
+            pieces[-1] += re.escape(character)
+        index += 1
+    first, *rest = pieces
+    if not rest:
+        return first
+    # The first place where a piece fits is as good as any later one, so a star need not be tried
+    # again: the atomic groups say so, and `*a*a*a*a*b` stays linear.
+    between = "".join(f"(?>[^/]*?{piece})" for piece in rest[:-1])
+    return f"{first}{between}[^/]*{rest[-1]}"
+
+
+def _translate_set(body: str) -> str:
+    negated = body[:1] in ("!", "^")
+    # All but the range sign stands for itself.
+    members = re.sub(r"([\\\[\]^&~|]|(?<=-)-)", r"\\\1", body[negated:])
+    return f"[{'^' * negated}{members}]"

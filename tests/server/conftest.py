@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,28 +18,40 @@ from tsstore.server.stream import StreamHub
 SUFFIX = ":Symbol/Timeframe/AttributeGroup"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[tsstore.Store]:
-    with tsstore.open(tmp_path / "data") as store:
-        yield store
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[RunningServer, tsstore.Store, StreamHub]]:
+    """One server for the tests of a module; each test finds its store empty."""
+    settings = ServerSettings(
+        port=0, body_bytes_max=1 << 20, reply_bytes_max=1 << 20, read_timeout_s=0.5
+    )
+    hub = StreamHub(queue_bytes_max=1 << 20)
+    with tsstore.open(tmp_path_factory.mktemp("store")) as store:
+        heartbeat = {"workers": {"massive": {"state": "running", "rows": 7}}}
+        app = create_app(store, settings, hub=hub, heartbeat=lambda: heartbeat)
+        with serve(app, settings) as server:
+            yield server, store, hub
 
 
 @pytest.fixture
-def hub() -> StreamHub:
-    return StreamHub(queue_bytes_max=1 << 20)
+def server(running: tuple[RunningServer, tsstore.Store, StreamHub]) -> RunningServer:
+    return running[0]
 
 
 @pytest.fixture
-def settings() -> ServerSettings:
-    return ServerSettings(port=0, body_bytes_max=1 << 20, read_timeout_s=0.5)
+def hub(running: tuple[RunningServer, tsstore.Store, StreamHub]) -> StreamHub:
+    return running[2]
 
 
-@pytest.fixture
-def server(
-    store: tsstore.Store, hub: StreamHub, settings: ServerSettings
-) -> Iterator[RunningServer]:
-    with serve(create_app(store, settings, hub=hub), settings) as running:
-        yield running
+@pytest.fixture(autouse=True)
+def store(
+    running: tuple[RunningServer, tsstore.Store, StreamHub],
+) -> Iterator[tsstore.Store]:
+    store = running[1]
+    yield store
+    for key in store.list():
+        store.destroy(key)
 
 
 @pytest.fixture

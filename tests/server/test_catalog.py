@@ -1,4 +1,4 @@
-"""DataService.Create, Destroy, ListSymbols and GetInfo: M2, M3, M17, D14 and section 5."""
+"""DataService.Create, Destroy, ListSymbols and GetInfo as MarketStore's clients know them."""
 
 from __future__ import annotations
 

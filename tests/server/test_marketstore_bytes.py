@@ -1,4 +1,4 @@
-"""Bytes that were captured between pymarketstore and MarketStore, with our version in the answers."""
+"""Bytes captured between pymarketstore and MarketStore, with our version in the answers."""
 
 from __future__ import annotations
 

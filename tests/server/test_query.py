@@ -1,4 +1,4 @@
-"""DataService.Query: rows M4 to M12, M14, M17, M18 of the compatibility table."""
+"""DataService.Query as MarketStore's clients know it."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._is_in_head = True
         self._head_bytes = 0
+        self._heads = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -45,8 +46,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """Parse what came, and see whether the head goes on for too long."""
         if self._is_in_head and self._head_timer is None:
             self._await_head()
+        was_in_head, heads = self._is_in_head, self._heads
         super().data_received(data)
-        if not self._is_in_head:
+        is_all_head = was_in_head and self._is_in_head and heads == self._heads
+        if not is_all_head:
             return
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
@@ -55,6 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The application takes over."""
         self._is_in_head = False
+        self._heads += 1
         self._disarm()
         super().on_headers_complete()
 

@@ -142,7 +142,9 @@ class Subscriber:
                 return
             self._queue.append(message)
             self._queue_bytes += len(message)
-            self._is_full = self._queue_bytes > self._queue_bytes_max
+            if self._queue_bytes > self._queue_bytes_max:
+                self._is_full = True
+                self._queue.clear()
             if self._is_woken and not self._is_full:
                 return
             self._is_woken = True

@@ -1,0 +1,375 @@
+"""RemoteStore: the same results and exceptions as the store behind it."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import socket
+import threading
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+import tsstore
+from tsstore import Replace, Schema, Write, WriteTable
+from tsstore.errors import (
+    AlreadyExistsError,
+    ClosedError,
+    ConnectionFailedError,
+    CorruptionError,
+    FormatVersionError,
+    InvalidArgumentError,
+    InvalidKeyError,
+    LimitExceededError,
+    LockedError,
+    NotFoundError,
+    SchemaMismatchError,
+    StorageError,
+    TsStoreError,
+)
+from tsstore.server.http import create_app
+from tsstore.server.serve import serve
+from tsstore.server.settings import ServerSettings
+from tsstore.server.stream import StreamHub
+from tsstore.wire import exact
+
+T0 = 1_381_239_000
+KEY = "AAPL/1Min/OHLCV"
+BARS = {"Epoch": np.arange(5) * 60 + T0, "Open": np.arange(5.0), "Volume": np.arange(5)}
+TICKS = Schema.of({"Price": "f8", "ID": "i8"}, variable=True, identity=["ID"])
+
+
+def same(one, other):
+    assert one.names == other.names
+    assert one.variable == other.variable
+    assert one.tz == other.tz
+    assert one.ts.tolist() == other.ts.tolist()
+    for name in one.names:
+        assert one[name].dtype == other[name].dtype
+        assert one[name].tolist() == other[name].tolist()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"limit": 2},
+        {"limit": 2, "from_start": True},
+        {"start": "2013-10-08 13:31", "end": "2013-10-08 13:32:30"},
+        {"start": "2013-10-08 09:31", "tz": "America/New_York"},
+        {"start": datetime(2013, 10, 8, 13, 32, tzinfo=UTC)},
+        {"start": T0 + 60, "end": T0 + 60},
+        {"end": 0},
+        {"columns": ["Volume"]},
+        {"columns": []},
+    ],
+)
+def test_one_bucket_reads_the_same(remote, store, options):
+    remote.write(KEY, BARS)
+    same(remote.read(KEY, **options), store.read(KEY, **options))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        (["MSFT", "AAPL", "NOPE"], "1Min/OHLCV"),
+        ("AAPL", "1Min/OHLCV"),
+        ("*/1Min/OHLCV",),
+        ("{AAPL,MSFT}/*/*",),
+    ],
+)
+def test_several_buckets_read_the_same(remote, store, target):
+    remote.write_many({KEY: BARS, "MSFT/1Min/OHLCV": {"Epoch": [T0], "P": [1.0]}})
+    found, expected = remote.read(*target), store.read(*target)
+    assert list(found) == list(expected)
+    for key in expected:
+        same(found[key], expected[key])
+
+
+def test_nanoseconds_and_identity_survive(remote, store):
+    times = np.array(["2013-10-08T13:30:00.123456789", "2013-10-08T13:30:00.123"], "M8[ns]")
+    remote.write("A/1Sec/T", {"Epoch": times, "Price": [1.0, 2.0], "ID": [7, 7]}, schema=TICKS)
+    assert store.info("A/1Sec/T").schema == TICKS
+    assert remote.info("A/1Sec/T") == store.info("A/1Sec/T")
+    assert remote.read("A/1Sec/T").ts.tolist() == [times.astype(np.int64)[0]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array(["é", "abc"]),
+        np.array([True, False]),
+        np.array([1, 2**64 - 1], "u8"),
+        np.array([np.nan, -0.0], "f4"),
+        np.array([1, 2], ">i4"),
+    ],
+)
+def test_every_type_is_written_the_same(remote, store, values):
+    remote.write(KEY, {"Epoch": [T0, T0 + 60], "X": values})
+    expected = values.astype(values.dtype.newbyteorder("<"))
+    assert store.read(KEY)["X"].tobytes() == expected.tobytes()
+    assert remote.read(KEY)["X"].tobytes() == expected.tobytes()
+
+
+def test_nanoseconds_beside_seconds_mean_the_same(remote, store):
+    data = {"Epoch": [T0], "Nanoseconds": np.array([5], "i4"), "P": [1.0]}
+    remote.write("A/1Min/X", data)
+    remote.write("A/1Sec/X", data, variable=True)
+    assert remote.read("A/1Min/X").names == ("Nanoseconds", "P")
+    assert remote.read("A/1Sec/X").ts.tolist() == [T0 * 10**9 + 5]
+
+
+def test_a_cross_section_is_one_call(remote, store):
+    table = {"Symbol": ["A", "B", "A"], "Epoch": [T0, T0, T0 + 60], "P": [1.0, 2.0, 3.0]}
+    assert remote.write_table("1Min/X", table) == 3
+    assert store.read("A/1Min/X")["P"].tolist() == [1.0, 3.0]
+    assert remote.list("*/1Min/*") == ["A/1Min/X", "B/1Min/X"]
+
+
+def test_a_range_is_replaced(remote):
+    remote.write(KEY, BARS)
+    new = {"Epoch": [T0 + 60], "Open": [9.0], "Volume": [9]}
+    assert remote.replace(KEY, T0, T0 + 180, new) == 1
+    assert remote.read(KEY)["Open"].tolist() == [9.0, 4.0]
+
+
+def test_a_commit_is_one_unit(remote, store):
+    remote.write(KEY, BARS)
+    operations = [
+        Replace(KEY, T0, T0 + 600, {"Epoch": [T0], "Open": [1.0], "Volume": [1]}),
+        WriteTable("1Min/X", {"Symbol": ["B"], "Epoch": [T0], "P": [1.0]}),
+    ]
+    with pytest.raises(SchemaMismatchError):
+        remote.commit([*operations, Write(KEY, {"Epoch": [T0], "Nope": [1.0]})])
+    assert len(store.read(KEY)) == 5
+    assert remote.commit(operations) == 2
+    assert len(store.read(KEY)) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.read("NOPE/1Min/X"),
+        lambda store: store.read(["NOPE", "NO"], "1Min/X"),
+        lambda store: store.read("*/1Min/NOPE"),
+        lambda store: store.read("A/B"),
+        lambda store: store.read("../1Min/X"),
+        lambda store: store.read(["A"]),
+        lambda store: store.read(KEY, columns=["Nope"]),
+        lambda store: store.read(KEY, columns="Open"),
+        lambda store: store.read(KEY, limit=0),
+        lambda store: store.read(KEY, limit=-1),
+        lambda store: store.read(KEY, start="yesterday"),
+        lambda store: store.read(KEY, tz="Mars/Olympus"),
+        lambda store: store.write(KEY, {"Epoch": [T0], "Nope": [1.0]}),
+        lambda store: store.write(KEY, {"Epoch": [T0], "Open": ["x"], "Volume": [1]}),
+        lambda store: store.write(KEY, {"Epoch": [T0], "Open": [1.0], "Volume": [1.5]}),
+        lambda store: store.write(KEY, {"Open": [1.0]}),
+        lambda store: store.write(KEY, {"Epoch": [np.datetime64("NaT")], "Open": [1.0]}),
+        lambda store: store.write("A/1Min/..", {"Epoch": [T0], "P": [1.0]}),
+        lambda store: store.write("A/1X/P", {"Epoch": [T0], "P": [1.0]}),
+        lambda store: store.write("A/1Min/P", {"Epoch": [T0], "a/b": [1.0]}),
+        lambda store: store.write("A/1Min/P", {"Epoch": [T0], "P": [b"x"]}),
+        lambda store: store.write("A/1Min/P", 5),
+        lambda store: store.replace(KEY, T0, T0 - 1, BARS),
+        lambda store: store.create(KEY, Schema.of({"Open": "f8"})),
+        lambda store: store.destroy("NOPE/1Min/X"),
+        lambda store: store.info("NOPE/1Min/X"),
+        lambda store: store.list("*"),
+        lambda store: store.list("[/1Min/X"),
+    ],
+)
+def test_the_same_exceptions_are_raised_with_the_same_words(remote, store, call):
+    store.write(KEY, BARS)
+    with pytest.raises(TsStoreError) as expected:
+        call(store)
+    with pytest.raises(TsStoreError) as caught:
+        call(remote)
+    assert type(caught.value) is type(expected.value)
+    assert str(caught.value) == str(expected.value)
+
+
+def locked() -> LockedError:
+    error = LockedError("held")
+    error.pid, error.endpoint = 7, "http://127.0.0.1:1"
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CorruptionError("a.seg", 5, "what"),
+        FormatVersionError("FORMAT", 9, 1),
+        NotFoundError("x"),
+        AlreadyExistsError("x"),
+        StorageError("disk full"),
+        LimitExceededError("x"),
+        InvalidKeyError("x"),
+        locked(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_every_exception_crosses_the_wire_whole(error):
+    found = exact.error_from_wire(str(error), exact.error_message(error))
+    assert type(found) is type(error)
+    assert str(found) == str(error)
+    assert vars(found) == vars(error)
+    assert found.args == error.args
+
+
+@pytest.mark.parametrize("data", [None, 5, {}, {"type": "SystemExit"}, {"type": "annotations"}])
+def test_an_exception_that_is_not_ours_becomes_the_general_one(data):
+    error = exact.error_from_wire("what happened", data)
+    assert type(error) is TsStoreError
+    assert str(error) == "what happened"
+
+
+def test_a_result_outlives_the_connection(server, store):
+    store.write(KEY, BARS)
+    with tsstore.connect(server.url) as remote:
+        rows = remote.read(KEY)
+    assert rows["Open"].tolist() == [0, 1, 2, 3, 4]
+    assert not rows["Open"].flags.writeable
+    assert rows.ts.flags.aligned
+
+
+def test_many_threads_share_one_connection_object(remote):
+    def write(symbol):
+        for minute in range(10):
+            data = {"Epoch": [T0 + 60 * minute], "P": [float(minute)]}
+            remote.write(f"{symbol}/1Min/X", data)
+
+    threads = [threading.Thread(target=write, args=(symbol,)) for symbol in "ABCDEF"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = remote.read("*/1Min/X")
+    assert {key: len(rows) for key, rows in found.items()} == {
+        f"{symbol}/1Min/X": 10 for symbol in "ABCDEF"
+    }
+
+
+def test_a_closed_store_says_so(remote):
+    remote.close()
+    with pytest.raises(ClosedError):
+        remote.list()
+
+
+@pytest.mark.parametrize("url", ["ftp://localhost", "http://", "http://a:b", "", "http://a:0"])
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(InvalidArgumentError, match=r"127\.0\.0\.1:5993"):
+        tsstore.connect(url)
+
+
+def test_nobody_listening_is_said_with_what_to_do():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ConnectionFailedError, match="tsstore start"):
+        tsstore.connect(f"http://127.0.0.1:{port}")
+
+
+def test_the_scheme_may_be_left_out(server):
+    with tsstore.connect(f"127.0.0.1:{server.port}") as remote:
+        assert remote.url == server.url
+
+
+class Scripted(http.server.BaseHTTPRequestHandler):
+    """Answers each request as the script of its server says; an empty answer breaks off."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests += 1
+        answer = self.server.script.pop(0) if self.server.script else b""
+        if not answer:
+            self.close_connection = True
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+PONG = b"\x82\xa6result\x82\xa7version\xa11\xa8timezone\xa3UTC\xa2id\x01"
+
+
+@pytest.fixture
+def scripted():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as server:
+        server.script = [PONG]
+        server.requests = 0
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def connect_to(scripted, **options):
+    return tsstore.connect(f"http://127.0.0.1:{scripted.server_address[1]}", **options)
+
+
+def test_a_read_is_tried_a_second_time(scripted):
+    with connect_to(scripted) as remote:
+        scripted.script = [b"", b"\x81\xa6result\x81\xa4keys\x91\xa1A"]
+        assert remote.list() == ["A"]
+
+
+def test_a_read_that_breaks_twice_is_an_error(scripted):
+    with connect_to(scripted) as remote, pytest.raises(ConnectionFailedError, match="twice"):
+        remote.list()
+
+
+def test_a_write_is_never_tried_a_second_time(scripted):
+    with connect_to(scripted) as remote:
+        with pytest.raises(ConnectionFailedError, match="unknown: read it back"):
+            remote.write(KEY, BARS)
+        assert scripted.requests == 2  # the ping and one write
+
+
+@pytest.mark.parametrize("answer", [b"\xc1", b"hello", b"\x80", b"\x81\xa6result\x05"])
+def test_another_kind_of_server_is_recognised(scripted, answer):
+    scripted.script = [answer]
+    with pytest.raises(ConnectionFailedError, match="not answer like a tsstore server"):
+        connect_to(scripted)
+
+
+def test_a_server_that_says_nothing_is_given_up():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(ConnectionFailedError, match=r"no answer within 0\.1 s"),
+    ):
+        tsstore.connect(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.1)
+
+
+def test_a_server_that_was_restarted_is_reached_again(store):
+    settings = ServerSettings(port=0)
+    server = serve(create_app(store, settings, hub=StreamHub()), settings)
+    remote = tsstore.connect(server.url)
+    server.stop()
+    again = ServerSettings(port=server.port)
+    with serve(create_app(store, again, hub=StreamHub()), again), remote:
+        assert remote.write(KEY, BARS) == 5
+
+
+def test_a_request_beyond_the_limit_is_an_argument_error(remote):
+    rows = 200_000
+    with pytest.raises((InvalidArgumentError, ConnectionFailedError)):
+        remote.write("A/1Sec/X", {"Epoch": np.arange(rows), "P": np.zeros(rows)})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_uses_connections_of_its_own(remote, store):
+    store.write(KEY, BARS)
+    assert len(remote.read(KEY)) == 5
+    inherited = remote._transport._idle[0]
+    remote._transport._process = -1  # what the child finds
+    assert len(remote.read(KEY)) == 5
+    assert remote._transport._idle[0] is not inherited
+    inherited.close()
