@@ -74,7 +74,7 @@ class Commands(click.Group):
     epilog='Shell completion: eval "$(_TSSTORE_COMPLETE=bash_source tsstore)", or zsh_source, '
     "fish_source.",
 )
-@click.version_option(version("tsstore"), "-v", "--version", message="%(prog)s %(version)s")
+@click.version_option(version("tsstore"), "-v", "--version", message="tsstore %(version)s")
 def main() -> None:
     """Time-series store for market data.
 
