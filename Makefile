@@ -1,0 +1,52 @@
+# `make` alone lists what there is. Every target sets up what it needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: help run test lint fmt types imports crash bench wheel clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/tsstore: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/tsstore
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+run: $(BIN)/tsstore  ## the whole thing, live: simulator, server, worker (DATA=folder replays files)
+	@$(BIN)/tsstore demo --dir $(DEMO) $(if $(DATA),--data $(DATA))
+
+test: $(VENV)/.dev  ## all tests
+	$(BIN)/python -m pytest -q -n 2
+
+crash: $(VENV)/.dev  ## the tests of crashes and damage alone
+	$(BIN)/python -m pytest -q tests/crash tests/stateful
+
+lint: $(VENV)/.dev  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: $(VENV)/.dev  ## put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev  ## types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev  ## direction of imports
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## against DuckDB and ArcticDB, as ratios
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/.dev  ## build the wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+
+clean:  ## remove what the targets made, data of the demonstration included
+	rm -rf $(VENV) .venv-* dist $(DEMO)
