@@ -242,7 +242,9 @@ class Backfiller:
             days = self._calendar.days(target.first, min(target.last, today))
             ends = dataset.ends(days)
             adjusted = self._adjusted and dataset.kind == "bars"
-            for symbol, coverage in read_coverage(self._store, dataset, symbols, adjusted=adjusted):
+            for symbol, coverage in read_coverage(
+                self._store, dataset, symbols, days, adjusted=adjusted
+            ):
                 known = Coverage(None, adjusted=adjusted) if refetch else coverage
                 done = known.done(days, ends)
                 covered += int(done.sum())

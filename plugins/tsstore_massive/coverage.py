@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SCHEMA = Schema.of({"Rows": "i8", "Through": "i8", "Fetched": "i8", "Adjusted": "i1"})
 
-_SYMBOLS_PER_READ = 500
+_SYMBOLS_PER_READ = 200
 
 
 @dataclass(frozen=True)
@@ -90,21 +90,25 @@ class Coverage:
 
 
 def read_coverage(
-    store: StoreApi, dataset: Dataset, symbols: Sequence[str], *, adjusted: bool
+    store: StoreApi,
+    dataset: Dataset,
+    symbols: Sequence[str],
+    days: NDArray[np.datetime64],
+    *,
+    adjusted: bool,
 ) -> Iterator[tuple[str, Coverage]]:
-    """The coverage of each symbol, in the order given."""
+    """The coverage of each symbol, in the order given, from the first to the last of some days."""
+    if not len(days):
+        return
     for at in range(0, len(symbols), _SYMBOLS_PER_READ):
         keys = {s: dataset.coverage_key(s) for s in symbols[at : at + _SYMBOLS_PER_READ]}
-        found = _read(store, [key.partition("/")[0] for key in keys.values()], dataset)
+        names = [key.partition("/")[0] for key in keys.values()]
+        try:
+            found = store.read(names, dataset.coverage_group, start=days[0], end=days[-1])
+        except NotFoundError:
+            found = {}
         for symbol, key in keys.items():
             yield symbol, Coverage(found.get(key), adjusted=adjusted)
-
-
-def _read(store: StoreApi, symbols: list[str], dataset: Dataset) -> dict[str, Columns]:
-    try:
-        return store.read(symbols, dataset.coverage_group)
-    except NotFoundError:
-        return {}
 
 
 def coverage_rows(

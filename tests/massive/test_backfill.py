@@ -553,6 +553,17 @@ def test_a_plan_counts_what_was_fetched_before(bench):
     assert (plan.covered_days, plan.total_days) == (1, 5)
 
 
+def test_days_that_are_yet_to_come_are_no_work(bench):
+    assert bench.plan(ticks(date(2030, 1, 2), date(2030, 1, 4))).total_days == 0
+
+
+def test_a_plan_of_many_symbols_knows_each(bench):
+    symbols = [f"S{n}" for n in range(450)]
+    bench.run(ticks(), symbols=symbols[:3] + symbols[-2:])
+    plan = bench.plan(ticks(), symbols=symbols)
+    assert (plan.covered_days, plan.total_days) == (5, 445)
+
+
 def test_a_symbol_with_a_slash_goes_to_a_bucket_with_a_dot(bench):
     bench.vendor.trades["BRK%2FB"] = spread("2024-06-03", 1)
     bench.run(ticks(), symbols=["BRK/B"])
