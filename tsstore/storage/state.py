@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +69,7 @@ class View:
         reading = Reading(bucket.schema, start, end, limit, from_start=from_start, columns=columns)
         return reading.rows(self.sources(bucket))
 
-    @property
+    @cached_property
     def chunk_bytes(self) -> int:
         """Memory of the rows that are not in segments."""
         return sum(chunk.bytes for chunks in self.chunks.values() for chunk in chunks)
