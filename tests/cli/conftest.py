@@ -82,6 +82,10 @@ def spawn(here: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield spawn
     for process in started:
-        if process.poll() is None:
+        # Asked first, so that it ends what it started itself.
+        process.terminate()
+        try:
+            process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.communicate()
+            process.communicate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from datetime import date, timedelta
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
 
-KEY = "demo-key"
+#: The vendor lets one connection in per key, so each demonstration has a key of its own.
+KEY = f"demo-{os.getpid()}"
 GROUPS = ("1Min/OHLCV", "1Sec/TRADE", "1Min/QUOTE")
 _WORKER = "massive"
 _SYMBOLS_SHOWN = 8

@@ -1,0 +1,215 @@
+"""`tsstore start`, as a process with signals."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import numpy as np
+import pytest
+
+import tsstore
+from tsstore.clock import SystemClock
+
+from .conftest import BARS, bars
+
+if TYPE_CHECKING:
+    import subprocess
+
+CONFIG = "root_directory: data\nlisten_port: 0\n"
+#: A plugin beside the configuration, as a user would write one.
+PLUGIN = """
+import msgspec
+
+class Options(msgspec.Struct):
+    api_key: str = ""
+    mode: str = "wait"
+
+class Worker:
+    Config = Options
+
+    def __init__(self, context, config):
+        self.context, self.config = context, config
+
+    def run(self):
+        self.context.status["key"] = self.config.api_key
+        self.context.logger.warning("the key is %s", self.config.api_key)
+        if self.config.mode == "crash":
+            raise RuntimeError(self.config.api_key)
+        if self.config.mode == "hang":
+            import time
+            time.sleep(60)
+        self.context.store.write("AAPL/1Min/OHLCV", {"Epoch": [0], "Close": [1.0]})
+        self.context.stop.wait()
+"""
+
+
+class Server:
+    """A running `tsstore start`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.log = ""
+        self.url = ""
+        for line in process.stderr:
+            self.log += line
+            found = re.search(r"serving \S+ at (http://\S+)", line)
+            if found:
+                self.url = found[1]
+                return
+        raise AssertionError(self.log)
+
+    def stop(self, number: int = signal.SIGINT) -> float:
+        """Send a signal; how many seconds it took."""
+        clock = SystemClock()
+        begun = clock.monotonic()
+        self.process.send_signal(number)
+        self.log += self.process.communicate(timeout=20)[1]
+        return clock.monotonic() - begun
+
+    def heartbeat(self) -> dict:
+        return httpx.get(f"{self.url}/heartbeat", trust_env=False).json()
+
+
+@pytest.fixture
+def start(here: Path, spawn):
+    def start(config: str = CONFIG, **environment: str) -> Server:
+        (here / "mkts.yml").write_text(config)
+        (here / "my_plugin.py").write_text(PLUGIN)
+        return Server(spawn("start", PYTHONPATH=str(here), **environment))
+
+    return start
+
+
+def worker(mode: str = "wait") -> str:
+    return (
+        CONFIG + "bgworkers:\n- module: my_plugin:Worker\n  name: mine\n"
+        f"  config: {{api_key: '${{KEY}}', mode: {mode}}}\n"
+    )
+
+
+def wait_for(condition) -> None:
+    clock = SystemClock()
+    deadline = clock.monotonic() + 15
+    while not condition():
+        assert clock.monotonic() < deadline
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly_within_two_seconds(start, number: int) -> None:
+    server = start()
+    with tsstore.connect(server.url) as store:
+        store.write(BARS, bars())
+        assert server.stop(number) < 2
+    assert server.process.returncode == 0
+    assert "stopped; everything written is in data" in server.log
+
+
+def test_written_rows_are_there_afterwards(start, here) -> None:
+    server = start()
+    with tsstore.connect(server.url) as store:
+        store.write(BARS, bars())
+    server.stop()
+    with tsstore.open(here / "data") as store:
+        assert store.read(BARS)["Close"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_commands_work_beside_it(start, run, here) -> None:
+    server = start()
+    (here / "in.csv").write_text("Epoch,Close\n60,1\n")
+    assert run("load", "in.csv", BARS).exit_code == 0
+    assert "(1 row)" in run("query", BARS).output
+    assert "(1 row)" in run("query", BARS, "--url", server.url).output
+    assert run("ls", "--url", server.url).output == f"{BARS}\n"
+    assert run("check", "data").exit_code == 0
+    server.stop()
+
+
+def test_a_second_server_on_the_directory_is_refused(start, run) -> None:
+    server = start()
+    result = run("start")
+    assert result.exit_code == 6
+    assert len(result.stderr.splitlines()) == 1
+    server.stop()
+
+
+def test_a_token_is_asked_for(start, run, here) -> None:
+    (here / "token").write_text("SECRET123")
+    (here / "token").chmod(0o600)
+    server = start(CONFIG + "token_file: token\n")
+    assert run("ls", "--url", server.url).exit_code == 5
+    assert run("ls", "--url", server.url, "--token-file", "token").exit_code == 0
+    (here / "in.csv").write_text("Epoch,Close\n60,1\n")
+    assert run("load", "in.csv", BARS, "--token-file", "token").exit_code == 0
+    server.stop()
+    assert "SECRET123" not in server.log
+
+
+def test_a_worker_runs_and_shows_on_heartbeat(start) -> None:
+    server = start(worker(), KEY="SECRET123")
+    wait_for(lambda: server.heartbeat()["workers"]["mine"].get("key"))
+    status = server.heartbeat()
+    assert status["status"] == "queryable"
+    assert status["workers"]["mine"]["state"] == "running"
+    assert status["workers"]["mine"]["key"] == "***"
+    server.stop()
+
+
+def test_secrets_are_nowhere_in_logs_and_status_of_a_crashing_worker(start) -> None:
+    server = start(worker("crash"), KEY="SECRET123")
+    wait_for(lambda: server.heartbeat()["workers"]["mine"]["restarts"] >= 1)
+    assert server.heartbeat()["workers"]["mine"]["error"] == "RuntimeError: ***"
+    metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
+    assert 'tsstore_worker_restarts{worker="mine"}' in metrics
+    server.stop()
+    assert "Traceback" in server.log
+    assert "SECRET123" not in server.log + metrics
+
+
+def test_a_worker_that_does_not_end_delays_nothing_for_long(start) -> None:
+    server = start(worker("hang"), KEY="x")
+    assert server.stop() < 2.5
+    assert "mine did not stop within" in server.log
+
+
+def test_keys_without_effect_are_logged(start) -> None:
+    server = start(CONFIG + "grpc_listen_port: 5995\n")
+    server.stop()
+    assert "mkts.yml:3: grpc_listen_port: ignored" in server.log
+
+
+def test_rows_of_a_trigger_reach_the_stream(start) -> None:
+    from websockets.sync.client import connect
+
+    server = start(CONFIG + "triggers: [{module: stream.so, on: '*/1Min/*'}]\n")
+    with connect(server.url.replace("http", "ws") + "/ws", proxy=None) as socket:
+        import msgpack
+
+        socket.send(msgpack.packb({"streams": [BARS]}))
+        socket.recv(timeout=10)
+        with tsstore.connect(server.url) as store:
+            store.write(BARS, {"Epoch": np.array([60]), "Close": np.array([2.0])})
+        message = msgpack.unpackb(socket.recv(timeout=10))
+    server.stop()
+    assert message == {"key": BARS, "data": {"Epoch": 60, "Close": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("listen_host: 0.0.0.0\n", "0.0.0.0"),
+        ("bgworkers: [{module: nope}]\n", "mkts.yml:3: bgworkers[0].module: no bgworker 'nope'"),
+        ("token_file: nowhere\n", "token_file: cannot read nowhere"),
+        ("listen_prot: 1\n", "mkts.yml:3: listen_prot: unknown key; did you mean listen_port?"),
+        ("listen_host: 192.0.2.1\ninsecure: true\n", "cannot listen on 192.0.2.1:0"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_exit_code_2(here, spawn, text, message) -> None:
+    (here / "mkts.yml").write_text(CONFIG + text)
+    _, log = (process := spawn("start")).communicate(timeout=20)
+    assert process.returncode == 2
+    assert message in log
+    assert "Traceback" not in log
