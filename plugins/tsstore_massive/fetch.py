@@ -10,7 +10,9 @@ Each unit may be repeated at any time, by anybody, after any crash, and leaves t
 
 Two rules keep good rows from being lost. An empty answer never deletes: where the store has rows
 and the vendor none, that is a failure to report. And a bar is stored when its time is over, never
-half-way, so that a fetched bar cannot be less than a streamed one.
+half-way, so that a fetched bar cannot be less than a streamed one. A correction that is streamed
+while an older copy of its bar is being fetched may lose to it; that lasts until the day is fetched
+once more after its end, because only then it counts as done.
 """
 
 from __future__ import annotations

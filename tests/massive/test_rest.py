@@ -23,6 +23,7 @@ from tests.massive.http_server import (
     zipped,
 )
 from tsstore.clock import ManualClock, SystemClock
+from tsstore.plugin import FatalPluginError
 from tsstore.timeframe import Timeframe
 from tsstore_massive.errors import (
     ApiKeyError,
@@ -206,6 +207,10 @@ def test_a_wrong_key_is_told_and_not_tried_again():
     ):
         fetch(server)
     assert len(server.requests) == 1
+
+
+def test_a_wrong_key_keeps_the_worker_down():
+    assert issubclass(ApiKeyError, FatalPluginError)
 
 
 def test_a_plan_without_the_data_is_told_in_the_words_of_the_vendor():
