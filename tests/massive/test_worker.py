@@ -1,0 +1,315 @@
+"""The worker against the simulator: what streams and what is fetched add up to the market."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from websockets.sync.client import connect
+
+import tsstore
+from tests.massive.simulated import KEY, RunningWorker, simulator
+from tsstore.clock import SystemClock
+from tsstore.errors import ConfigError, LockedError
+from tsstore.plugin import FatalPluginError
+from tsstore.timeframe import Timeframe
+from tsstore_massive import Worker
+from tsstore_massive.rate import RateLimiter
+from tsstore_massive.rest import RestClient
+from tsstore_massive.schemas import STREAM_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.massive.simulated import Simulator
+    from tsstore.columns import Columns
+
+MS = 1_000_000
+SECOND = 1_000 * MS
+MINUTE = 60 * SECOND
+#: Bars as they stay: without corrections, which could still be on their way at the end of a test.
+NO_REVISIONS = "revised_bars=0.000001"
+
+
+@pytest.fixture(autouse=True)
+def _own_lock_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def market(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    with simulator(NO_REVISIONS, *getattr(request, "param", ())) as running:
+        yield running
+
+
+def fetched(server: Simulator, symbol: str, start_ns: int, end_ns: int) -> dict[str, list[Columns]]:
+    """What the vendor's history says of a range."""
+    with RestClient(
+        server.url, KEY, clock=SystemClock(), stop=threading.Event(),
+        limiter=RateLimiter(10_000, 60, SystemClock()),
+    ) as rest:  # fmt: skip
+        minute = Timeframe(1, "Min")
+        return {
+            "bars": list(rest.bars(symbol, minute, start_ns, end_ns - MINUTE, adjusted=True)),
+            "trades": list(rest.trades(symbol, start_ns, end_ns)),
+            "quotes": list(rest.quotes(symbol, start_ns, end_ns)),
+        }
+
+
+#: What the socket does not tell, so that it differs between streamed and fetched rows.
+FETCHED_ONLY = {"TradeCount", "ParticipantNs", "Correction"}
+
+
+def rows_of(columns: Columns) -> list[tuple[Any, ...]]:
+    """Rows to compare, in one order; times in milliseconds, since the socket has no finer ones."""
+    names = [name for name in columns.names if name not in FETCHED_ONLY]
+    arrays = [columns.ts // MS, *(columns[name] for name in names)]
+    return sorted(zip(*(array.tolist() for array in arrays), strict=True))
+
+
+def assert_complete(store: tsstore.Store, server: Simulator, start_ns: int, end_ns: int) -> None:
+    """The store holds exactly what the market had between two instants, whole minutes of bars."""
+    compared = 0
+    for symbol in ("AAPL", "NVDA", "SPY"):
+        for kind, pages in fetched(server, symbol, start_ns, end_ns).items():
+            expected = sorted(row for page in pages for row in rows_of(page))
+            end = end_ns if kind != "bars" else end_ns - MINUTE
+            start = start_ns if kind != "bars" else -(-start_ns // MINUTE) * MINUTE
+            held = store.read(
+                f"{symbol}/{STREAM_GROUPS[kind]}",
+                start=np.datetime64(start, "ns"),
+                end=np.datetime64(end, "ns"),
+            )
+            assert rows_of(held.take(held.ts <= end)) == expected, (symbol, kind)
+            compared += len(expected)
+    assert compared > 100
+
+
+def settled_ns(worker: RunningWorker) -> int:
+    """An instant up to which everything has arrived."""
+    now_ns = worker.context.clock.now_ns()
+    worker.until(lambda: worker.context.clock.now_ns() > now_ns + 20 * SECOND)
+    worker.until(lambda: worker.status["gap_count"] == 0)
+    return now_ns
+
+
+def test_what_streams_is_what_the_market_had(market: Simulator, store: tsstore.Store) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until_received(10)
+        start_ns = worker.context.clock.now_ns() + SECOND
+        worker.until(lambda: len(store.list("*/1Min/OHLCV")) > 0)
+        worker.until_received(8_000)
+        end_ns = settled_ns(worker)
+    assert worker.error is None
+    assert_complete(store, market, start_ns, end_ns)
+
+
+ODDITIES = [
+    "duplicates=0.05", "out_of_order=0.05", "unknown_event=0.02", "unknown_field=0.05",
+    "float_ints=0.1", "malformed=0.02", "broken_json=0.05", "late_acks",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("market", [ODDITIES], indirect=True, ids=["odd"])
+def test_odd_messages_cost_and_double_nothing(market: Simulator, store: tsstore.Store) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until_received(10)
+        start_ns = worker.context.clock.now_ns() + SECOND
+        worker.until_received(8_000)
+        end_ns = settled_ns(worker)
+        assert worker.status["connections"] == 1
+        assert worker.status["faults"]["unknown event ZZ"] > 0
+        assert worker.status["faults"]["frame that is no JSON"] > 0
+    assert_complete(store, market, start_ns, end_ns)
+
+
+@pytest.mark.parametrize("market", [["drop_every=700"]], indirect=True, ids=["drops"])
+def test_what_is_missed_between_connections_is_fetched(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until_received(10)
+        start_ns = worker.context.clock.now_ns() + SECOND
+        worker.until(lambda: worker.status["connections"] >= 5)
+        market.set_faults(drop_every=None)
+        worker.until_received(2_000)
+        end_ns = settled_ns(worker)
+    assert_complete(store, market, start_ns, end_ns)
+
+
+def test_history_and_stream_of_one_day_double_nothing(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    starts = {"1Min": "2024-06-03", "trades": "2024-06-03", "quotes": "2024-06-03"}
+    with RunningWorker(store, market, market.clock(), query_start=starts) as worker:
+        worker.until_received(2_000)
+        worker.until(lambda: worker.status["backfill"]["total"] > 0)
+        worker.until(
+            lambda: worker.status["backfill"]["done"] == worker.status["backfill"]["total"]
+        )
+        end_ns = settled_ns(worker)
+    day_ns = 1_717_387_200 * SECOND
+    assert_complete(store, market, day_ns, end_ns)
+
+
+def test_a_new_start_goes_on_from_what_the_store_holds(market: Simulator, tmp_path: Path) -> None:
+    clock = market.clock()
+    with tsstore.open(tmp_path / "s") as store, RunningWorker(store, market, clock) as worker:
+        worker.until_received(10)
+        start_ns = clock.now_ns() + SECOND
+        worker.until_received(2_000)
+        worker.until(lambda: len(store.list("*/1Min/OHLCV")) == 3)
+    clock.wait(threading.Event(), 1.0)  # half a minute of the market goes by
+    with tsstore.open(tmp_path / "s") as store, RunningWorker(store, market, clock) as worker:
+        worker.until_received(2_000)
+        end_ns = settled_ns(worker)
+        assert_complete(store, market, start_ns, end_ns)
+
+
+def test_a_gap_that_cannot_be_fetched_is_shown_until_it_is(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    with RunningWorker(store, market, market.clock(), data_types=["trades"]) as worker:
+        worker.until_received(500)
+        start_ns = worker.context.clock.now_ns() + SECOND
+        worker.until_received(500)
+        market.set_faults(forbidden="entitlement", forbidden_paths="/v3/trades")
+        market.disconnect()
+        worker.until(
+            lambda: worker.status["gap_count"] > 0 and bool(worker.status["gaps"][0]["reason"])
+        )
+        worker.until(lambda: "entitled" in worker.status["gaps"][0]["reason"])
+        assert worker.status["gaps"][0]["kind"] == "trades"
+        market.set_faults(forbidden=None)
+        market.disconnect()
+        worker.until_received(500)
+        assert worker.status["state"] == "streaming"
+        assert start_ns < worker.context.clock.now_ns()
+
+
+@pytest.mark.parametrize("market", [["server_error=20"]], indirect=True, ids=["5xx"])
+def test_a_failing_rest_service_does_not_disturb_the_stream(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    with RunningWorker(store, market, market.clock(), query_start={"1Min": "2024-06-03"}) as worker:
+        worker.until_received(3_000)
+        assert worker.status["state"] == "streaming"
+
+
+def test_an_evicted_worker_alarms_and_comes_back(market: Simulator, store: tsstore.Store) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until_received(100)
+        with connect(market.url.replace("http", "ws") + "/stocks", proxy=None) as other:
+            other.recv()
+            other.send(f'{{"action":"auth","params":"{KEY}"}}')
+            worker.until(lambda: worker.status["state"] == "evicted")
+        assert "another connection" in worker.status["alarm"]
+        worker.until(lambda: worker.status["state"] == "streaming")
+        worker.until_received(100)
+
+
+@pytest.mark.parametrize("market", [["wrong_key"], ["no_plan"]], indirect=True)
+def test_a_refused_key_is_fatal_and_not_shown(market: Simulator, store: tsstore.Store) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until(worker.ended)
+    assert isinstance(worker.error, FatalPluginError)
+    assert KEY not in str(worker.error)
+    assert len(market.state()["connections"]) == 0
+
+
+@pytest.mark.parametrize("market", [["not_authorized=Q"]], indirect=True, ids=["Q"])
+def test_a_refused_topic_is_shown_and_the_others_stream(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until(lambda: len(store.list("*/1Sec/TRADE")) > 0)
+        worker.until(lambda: worker.status.get("refused") == "not authorized")
+    assert store.list("*/1Min/QUOTE") == []
+
+
+def test_only_the_wanted_symbols_and_kinds_are_stored(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    with RunningWorker(
+        store, market, market.clock(), symbols=["AAPL"], data_types=["trades"]
+    ) as worker:
+        worker.until_received(200)
+        (connection,) = market.state()["connections"]
+        assert connection["topics"] == ["T.AAPL"]
+    assert store.list() == ["AAPL/1Sec/TRADE"]
+
+
+def test_all_kinds_share_one_connection(market: Simulator, store: tsstore.Store) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until_received(200)
+        (connection,) = market.state()["connections"]
+        assert connection["topics"] == ["AM.*", "Q.*", "T.*"]
+
+
+def test_a_replay_of_a_day_is_asked_for(market: Simulator, store: tsstore.Store) -> None:
+    with RunningWorker(store, market, market.clock(), ws_query_start="2024-05-31") as worker:
+        worker.until(lambda: bool(store.list()))
+    first_ns = min(store.info(key).first_ns for key in store.list())
+    assert np.datetime64(first_ns, "ns").astype("M8[D]") == np.datetime64("2024-05-31")
+
+
+def test_a_second_worker_with_the_same_key_does_not_run(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    clock = market.clock()
+    with RunningWorker(store, market, clock) as first:
+        first.until_received(10)
+        with RunningWorker(store, market, clock) as second:
+            second.until(second.ended)
+        assert isinstance(second.error, LockedError)
+        assert first.status["connections"] == 1
+
+
+def test_no_key_is_a_configuration_error(
+    market: Simulator, store: tsstore.Store, monkeypatch: Any
+) -> None:
+    monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
+    with RunningWorker(store, market, market.clock(), api_key="") as worker:
+        worker.until(worker.ended)
+    assert isinstance(worker.error, ConfigError)
+
+
+def test_a_stop_takes_less_than_two_seconds_and_leaves_no_thread(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    with RunningWorker(
+        store, market, market.clock(), query_start={"trades": "2024-01-02", "1Min": "2024-01-02"}
+    ) as worker:
+        worker.until_received(100)
+        begun = time.monotonic()
+        worker.context.stop.set()
+        worker.until(worker.ended)
+        assert time.monotonic() - begun < 2
+    names = ("massive", "backfill")
+    worker.until(lambda: not any(t.name.startswith(names) for t in threading.enumerate()))
+
+
+def test_the_key_is_in_no_log_and_no_status(
+    market: Simulator, store: tsstore.Store, caplog: Any
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with RunningWorker(store, market, market.clock(), query_start={"1Min": "2024-06-03"}) as worker:
+        worker.until_received(200)
+        market.disconnect(1001)
+        worker.until(lambda: worker.status["connections"] == 2)
+        worker.until_received(200)
+    assert caplog.records
+    assert not any(KEY in record.getMessage() for record in caplog.records)
+    assert KEY not in str(worker.status)
+
+
+def test_the_entry_point_is_the_worker() -> None:
+    from importlib.metadata import entry_points
+
+    (found,) = entry_points(group="tsstore.bgworkers", name="massive")
+    assert found.load() is Worker
