@@ -52,7 +52,9 @@ def test_log_records_are_masked_with_their_tracebacks() -> None:
     assert formatter.format(record) == "key ***\nValueError: ***"
 
 
-@pytest.mark.parametrize("name", ["api_key", "API_KEY", "token", "client_secret", "x.password"])
+@pytest.mark.parametrize(
+    "name", ["api_key", "API_KEY", "token", "client_secret", "x.password", "x.keys[1]"]
+)
 def test_names_that_hold_secrets(name: str) -> None:
     assert is_secret_name(name)
 

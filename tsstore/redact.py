@@ -107,4 +107,5 @@ def _contents(path: Path) -> list[str]:
 
 def is_secret_name(name: str) -> bool:
     """Whether a key or variable of that name holds a secret: api_key, TOKEN, client_secret."""
-    return _SECRET_NAME.search(name.rpartition(".")[2]) is not None
+    last = re.sub(r"(?:\[\d+\])+$", "", name.rpartition(".")[2])
+    return _SECRET_NAME.search(last) is not None

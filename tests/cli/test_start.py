@@ -175,6 +175,14 @@ def test_a_worker_that_does_not_end_delays_nothing_for_long(start) -> None:
     assert "mine did not stop within" in server.log
 
 
+def test_the_grace_period_answers_not_queryable_and_a_second_signal_ends_it(start) -> None:
+    server = start(CONFIG + "stop_grace_period: 60\n")
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: server.heartbeat()["status"] == "not queryable")
+    assert httpx.get(f"{server.url}/heartbeat", trust_env=False).status_code == 503
+    assert server.stop(signal.SIGTERM) < 2
+
+
 def test_keys_without_effect_are_logged(start) -> None:
     server = start(CONFIG + "grpc_listen_port: 5995\n")
     server.stop()

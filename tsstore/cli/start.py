@@ -56,10 +56,10 @@ def command(path: Path) -> None:
     settings = server_settings(config)
     redactor.add(plugins.secrets)
     redactor.add([settings.token or ""])
-    stop = _stop_on_signals()
+    signals = _Signals()
     root = config.root_directory
     with tsstore.open(root, timezone=config.timezone, settings=store_settings(config)) as store:
-        _run(config, plugins, settings, store, redactor, stop)
+        _run(config, plugins, settings, store, redactor, signals)
     logger.info("stopped; everything written is in %s", root)
 
 
@@ -94,17 +94,25 @@ def _present(keys: msgspec.Struct, names: tuple[str, ...]) -> Iterator[tuple[str
             yield name, value
 
 
-def _stop_on_signals() -> threading.Event:
-    """An event that SIGINT and SIGTERM set."""
-    stop = threading.Event()
+class _Signals:
+    """SIGINT and SIGTERM as events.
 
-    def on_signal(number: int, _: object) -> None:
+    Attributes:
+        stop: the first one came.
+        hurry: the second one came: whoever sent it does not want to wait.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.hurry = threading.Event()
+        signal.signal(signal.SIGINT, self._received)
+        signal.signal(signal.SIGTERM, self._received)
+
+    def _received(self, number: int, _: object) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
-        stop.set()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
-    return stop
+        if self.stop.is_set():
+            self.hurry.set()
+        self.stop.set()
 
 
 def _run(
@@ -113,7 +121,7 @@ def _run(
     settings: ServerSettings,
     store: Store,
     redactor: Redactor,
-    stop: threading.Event,
+    signals: _Signals,
 ) -> None:
     from tsstore.server.http import create_app
     from tsstore.server.serve import serve
@@ -131,7 +139,7 @@ def _run(
     )
 
     def heartbeat() -> Mapping[str, Any]:
-        status = {"status": "not queryable"} if stop.is_set() else {}
+        status = {"status": "not queryable"} if signals.stop.is_set() else {}
         return {**status, **host.status()}
 
     app = create_app(store, settings, heartbeat=heartbeat, hub=hub, clock=clock)
@@ -140,8 +148,7 @@ def _run(
         store.announce(server.url)
         logger.info("serving %s at %s", config.root_directory, server.url)
         host.start()
-        stop.wait()
-        if config.stop_grace_period:
-            clock.wait(threading.Event(), config.stop_grace_period)
+        signals.stop.wait()
+        clock.wait(signals.hurry, config.stop_grace_period)
         for name in host.stop(_PLUGINS_STOP_S):
             logger.warning("%s did not stop within %s s and was left behind", name, _PLUGINS_STOP_S)

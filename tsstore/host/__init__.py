@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Plugin", "PluginHost", "Plugins", "load_plugins"]
 
 STOP_TIMEOUT_S = 2.0
+# A worker that uses up the time leaves the triggers so much.
+_TRIGGERS_STOP_S = 0.2
 
 
 class PluginHost:
@@ -103,7 +105,8 @@ class PluginHost:
         late = [w.name for w in self._workers if not w.join(self._left(deadline))]
         for trigger in self._triggers:
             trigger.request_stop()
-        late += [t.name for t in self._triggers if not t.join(self._left(deadline))]
+        left = max(self._left(deadline), _TRIGGERS_STOP_S)
+        late += [t.name for t in self._triggers if not t.join(left)]
         return late
 
     def status(self) -> dict[str, Any]:
