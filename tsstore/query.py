@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tsstore import aggregate, functions
+from tsstore import aggregate
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, KeyPattern, check_part, is_pattern
@@ -223,12 +223,15 @@ def run(engine: Engine, query: Query, *, clock: Clock | None = None) -> dict[str
         InvalidArgumentError: an unknown column or function, or one that does not fit the columns.
         CorruptionError: the rows cannot be read as they were written.
     """
+    if not query.functions:
+        return _Reader(engine, query).all()
+    from tsstore import functions  # few queries have any, and all would wait for the import
+
     calls = [functions.parse(text) for text in query.functions]
-    results = _Reader(engine, query).all()
-    if calls:
-        for key, rows in results.items():
-            results[key] = functions.apply(rows, calls, tz=query.tz, clock=clock)
-    return results
+    return {
+        key: functions.apply(rows, calls, tz=query.tz, clock=clock)
+        for key, rows in _Reader(engine, query).all().items()
+    }
 
 
 class _Reader:

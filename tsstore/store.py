@@ -8,10 +8,8 @@ from tsstore import query
 from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
 from tsstore.errors import ReadOnlyError
 from tsstore.key import BucketKey, KeyPattern
-from tsstore.storage.check import check_directory
 from tsstore.storage.follower import Follower
 from tsstore.storage.settings import Settings
-from tsstore.storage.writer import Writer
 from tsstore.vfs import FileSystem, OsFileSystem
 from tsstore.zones import zone
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from tsstore.storage.check import CheckReport
     from tsstore.storage.committed import Committed
     from tsstore.storage.engine import Engine
+    from tsstore.storage.writer import Writer
     from tsstore.times import TimeLike
 
 
@@ -67,6 +66,8 @@ class Store:
         if read_only:
             self._engine: Engine = Follower(self._fs, chosen)
         else:
+            from tsstore.storage.writer import Writer  # half the import time, not for readers
+
             self._writer = Writer(self._fs, chosen, timezone=timezone)
             self._engine = self._writer
 
@@ -159,6 +160,8 @@ class Store:
 
     def check(self) -> CheckReport:
         """Read every byte of the directory and report what is wrong with it."""
+        from tsstore.storage.check import check_directory
+
         self.stats()  # raises when the store is closed
         return check_directory(self._fs)
 

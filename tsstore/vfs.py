@@ -15,10 +15,8 @@ Rules that hold for every implementation:
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -336,6 +334,8 @@ class OsFileSystem:
 
     def _sync_file_system(self) -> bool:
         """Write back the whole file system at once; False where that does not exist."""
+        import ctypes  # only large flushes need it, and it is slow to import
+
         syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
         if syncfs is None:
             return False
@@ -387,6 +387,8 @@ class OsLock:
 
     def note(self, holder: dict[str, Any]) -> None:
         """Change what others are told about the holder. Not synced: a crash also ends the lock."""
+        import json
+
         text = json.dumps(holder).encode() + b"\n"
         with _refused("write", self._path):
             os.ftruncate(self._fd, 0)
@@ -411,6 +413,8 @@ def _is_same_file(fd: int, path: Path) -> bool:
 
 
 def _locked(root: str, note: bytes) -> LockedError:
+    import json
+
     try:
         holder = json.loads(note or b"{}")
     except ValueError:

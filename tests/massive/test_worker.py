@@ -41,9 +41,20 @@ def _own_lock_folder(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
+@pytest.fixture(scope="module")
+def well_behaved() -> Iterator[Simulator]:
+    with simulator(NO_REVISIONS) as running:
+        yield running
+
+
 @pytest.fixture
 def market(request: pytest.FixtureRequest) -> Iterator[Simulator]:
-    with simulator(NO_REVISIONS, *getattr(request, "param", ())) as running:
+    """The simulator that all tests share; one of its own for a test that names faults."""
+    faults = getattr(request, "param", ())
+    if not faults:
+        yield request.getfixturevalue("well_behaved")
+        return
+    with simulator(NO_REVISIONS, *faults) as running:
         yield running
 
 
@@ -103,7 +114,7 @@ def test_what_streams_is_what_the_market_had(market: Simulator, store: tsstore.S
         worker.until_received(10)
         start_ns = worker.context.clock.now_ns() + SECOND
         worker.until(lambda: len(store.list("*/1Min/OHLCV")) > 0)
-        worker.until_received(8_000)
+        worker.until_received(3_000)
         end_ns = settled_ns(worker)
     assert worker.error is None
     assert_complete(store, market, start_ns, end_ns)
@@ -120,7 +131,7 @@ def test_odd_messages_cost_and_double_nothing(market: Simulator, store: tsstore.
     with RunningWorker(store, market, market.clock()) as worker:
         worker.until_received(10)
         start_ns = worker.context.clock.now_ns() + SECOND
-        worker.until_received(8_000)
+        worker.until_received(3_000)
         end_ns = settled_ns(worker)
         assert worker.status["connections"] == 1
         assert worker.status["faults"]["unknown event ZZ"] > 0
@@ -137,7 +148,7 @@ def test_what_is_missed_between_connections_is_fetched(
         start_ns = worker.context.clock.now_ns() + SECOND
         worker.until(lambda: worker.status["connections"] >= 5)
         market.set_faults(drop_every=None)
-        worker.until_received(2_000)
+        worker.until_received(800)
         end_ns = settled_ns(worker)
     assert_complete(store, market, start_ns, end_ns)
 
@@ -147,7 +158,7 @@ def test_history_and_stream_of_one_day_double_nothing(
 ) -> None:
     starts = {"1Min": "2024-06-03", "trades": "2024-06-03", "quotes": "2024-06-03"}
     with RunningWorker(store, market, market.clock(), query_start=starts) as worker:
-        worker.until_received(2_000)
+        worker.until_received(800)
         worker.until(lambda: worker.status["backfill"]["total"] > 0)
         worker.until(
             lambda: worker.status["backfill"]["done"] == worker.status["backfill"]["total"]
@@ -162,11 +173,11 @@ def test_a_new_start_goes_on_from_what_the_store_holds(market: Simulator, tmp_pa
     with tsstore.open(tmp_path / "s") as store, RunningWorker(store, market, clock) as worker:
         worker.until_received(10)
         start_ns = clock.now_ns() + SECOND
-        worker.until_received(2_000)
+        worker.until_received(800)
         worker.until(lambda: len(store.list("*/1Min/OHLCV")) == 3)
     clock.wait(threading.Event(), 1.0)  # half a minute of the market goes by
     with tsstore.open(tmp_path / "s") as store, RunningWorker(store, market, clock) as worker:
-        worker.until_received(2_000)
+        worker.until_received(800)
         end_ns = settled_ns(worker)
         assert_complete(store, market, start_ns, end_ns)
 
@@ -175,9 +186,9 @@ def test_a_gap_that_cannot_be_fetched_is_shown_until_it_is(
     market: Simulator, store: tsstore.Store
 ) -> None:
     with RunningWorker(store, market, market.clock(), data_types=["trades"]) as worker:
-        worker.until_received(500)
+        worker.until_received(60)
         start_ns = worker.context.clock.now_ns() + SECOND
-        worker.until_received(500)
+        worker.until_received(60)
         market.set_faults(forbidden="entitlement", forbidden_paths="/v3/trades")
         market.disconnect()
         worker.until(
@@ -187,7 +198,7 @@ def test_a_gap_that_cannot_be_fetched_is_shown_until_it_is(
         assert worker.status["gaps"][0]["kind"] == "trades"
         market.set_faults(forbidden=None)
         market.disconnect()
-        worker.until_received(500)
+        worker.until_received(60)
         assert worker.status["state"] == "streaming"
         assert start_ns < worker.context.clock.now_ns()
 
@@ -238,7 +249,7 @@ def test_only_the_wanted_symbols_and_kinds_are_stored(
     with RunningWorker(
         store, market, market.clock(), symbols=["AAPL"], data_types=["trades"]
     ) as worker:
-        worker.until_received(200)
+        worker.until_received(20)
         (connection,) = market.state()["connections"]
         assert connection["topics"] == ["T.AAPL"]
     assert store.list() == ["AAPL/1Sec/TRADE"]
@@ -246,7 +257,7 @@ def test_only_the_wanted_symbols_and_kinds_are_stored(
 
 def test_all_kinds_share_one_connection(market: Simulator, store: tsstore.Store) -> None:
     with RunningWorker(store, market, market.clock()) as worker:
-        worker.until_received(200)
+        worker.until_received(20)
         (connection,) = market.state()["connections"]
         assert connection["topics"] == ["AM.*", "Q.*", "T.*"]
 
@@ -299,10 +310,10 @@ def test_the_key_is_in_no_log_and_no_status(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with RunningWorker(store, market, market.clock(), query_start={"1Min": "2024-06-03"}) as worker:
-        worker.until_received(200)
+        worker.until_received(20)
         market.disconnect(1001)
         worker.until(lambda: worker.status["connections"] == 2)
-        worker.until_received(200)
+        worker.until_received(20)
     assert caplog.records
     assert not any(KEY in record.getMessage() for record in caplog.records)
     assert KEY not in str(worker.status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import TYPE_CHECKING
 
 from tsstore.errors import CorruptionError, InvalidArgumentError
@@ -49,7 +49,7 @@ def load_or_create(fs: FileSystem) -> Manifest:
             f"{fs.describe('')} is not a store and holds {foreign[0]!r}; use an empty directory"
         )
     fs.make_dir(WAL_DIR)
-    manifest = Manifest(number=1, store_id=secrets.randbits(63))
+    manifest = Manifest(number=1, store_id=int.from_bytes(os.urandom(8)) >> 1)
     publish_manifest(fs, manifest)
     return manifest
 

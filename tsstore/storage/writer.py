@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsstore.clock import SystemClock
-from tsstore.errors import AlreadyExistsError, NotFoundError, StorageError
+from tsstore.errors import (
+    AlreadyExistsError,
+    LimitExceededError,
+    NotFoundError,
+    StorageError,
+)
 from tsstore.format.commit import Commit, encode_commit
+from tsstore.format.constants import RECORD_BODY_MAX
 from tsstore.format.manifest import SEGMENT_DTYPE
 from tsstore.storage.batch import Batch, parse
 from tsstore.storage.committed import Committed
@@ -158,7 +164,13 @@ class Writer(Engine):
         return batch.rows
 
     def _enqueue(self, commit: Commit) -> Any:
-        return self._log.enqueue(commit, encode_commit(commit))
+        body = encode_commit(commit)
+        if body.length > RECORD_BODY_MAX:
+            raise LimitExceededError(
+                f"one write of {body.length} bytes; at most {RECORD_BODY_MAX} fit into one commit, "
+                "write in smaller batches"
+            )
+        return self._log.enqueue(commit, body)
 
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket."""
