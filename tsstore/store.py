@@ -56,7 +56,8 @@ class Store:
         settings: Settings | None = None,
         fs: FileSystem | None = None,
     ) -> None:
-        zone(timezone)
+        if timezone != "UTC":
+            zone(timezone)
         self.path = str(path)
         self.timezone = timezone
         self.read_only = read_only

@@ -18,7 +18,6 @@ import contextlib
 import errno
 import fcntl
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tsstore.errors import LockedError, StorageError
@@ -134,11 +133,11 @@ class Lock(Protocol):
 
 
 @contextlib.contextmanager
-def _refused(action: str, path: str | Path) -> Iterator[None]:
+def _refused(action: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise storage_error(action, str(path), error) from None
+        raise storage_error(action, path, error) from None
 
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
@@ -162,7 +161,7 @@ def storage_error(action: str, path: str, error: OSError) -> StorageError:
 class OsFile:
     """A file of the operating system."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: str) -> None:
         self._fd = fd
         self._path = path
         self._sync_failed = False
@@ -231,18 +230,17 @@ class OsFileSystem:
     """A real directory. Files are private to the owner; links are not followed."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root).absolute()
-        self._prefix = f"{self.root}/"
+        self.root = os.path.abspath(root)
 
     def describe(self, name: str) -> str:
         """The full path, for messages."""
-        return str(self.root / name)
+        return f"{self.root}/{name}"
 
     def make_dir(self, name: str) -> None:
         """Create a directory and the ones above it; nothing happens if it is there."""
-        path = self.root / name
+        path = self.describe(name)
         with _refused("create directory", path):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.makedirs(path, mode=0o700, exist_ok=True)
 
     def create(self, name: str) -> OsFile:
         """Create an empty file for appending; one that is there is emptied."""
@@ -253,7 +251,7 @@ class OsFileSystem:
         return self._open(name, os.O_RDWR | os.O_APPEND if append else os.O_RDONLY, "open")
 
     def _open(self, name: str, flags: int, action: str) -> OsFile:
-        path = self.root / name
+        path = self.describe(name)
         with _refused(action, path):
             return OsFile(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), path)
 
@@ -278,45 +276,44 @@ class OsFileSystem:
                 self.remove(temporary)
             raise
         file.close()
-        path = self.root / name
+        path = self.describe(name)
         with _refused("rename", path):
-            (self.root / temporary).replace(path)
-        self._sync_dir(path.parent)
+            os.replace(self.describe(temporary), path)
+        self._sync_dir(os.path.dirname(path))
 
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
-        path = self.root / name
-        with _refused("remove", path):
-            path.unlink(missing_ok=True)
+        path = self.describe(name)
+        with _refused("remove", path), contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
     def prune_dirs(self, name: str) -> None:
         """Remove a directory and those above it as long as they are empty."""
-        path = self.root / name
-        while path != self.root and self.root in path.parents:
+        while name:
             try:
-                path.rmdir()
+                os.rmdir(self.describe(name))
             except OSError:
                 return
-            path = path.parent
+            name = os.path.dirname(name)
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of that name."""
-        return os.path.lexists(f"{self._prefix}{name}")
+        return os.path.lexists(f"{self.root}/{name}")
 
     def names(self, directory: str) -> list[str]:
         """Names of the entries of a directory, sorted; none if it is not there."""
-        path = self.root / directory
+        path = self.describe(directory)
         with _refused("list", path):
             try:
-                return sorted(entry.name for entry in path.iterdir())
+                return sorted(os.listdir(path))
             except FileNotFoundError:
                 return []
 
     def walk(self, directory: str) -> Iterator[str]:
         """Names of all files below a directory, relative to the root."""
-        for folder, _, files in os.walk(self.root / directory):
+        for folder, _, files in os.walk(self.describe(directory)):
             for file in sorted(files):
-                yield str((Path(folder) / file).relative_to(self.root))
+                yield os.path.relpath(f"{folder}/{file}", self.root)
 
     def sync_files(self, names: Sequence[str]) -> None:
         """Return once these closed files and their directory entries are on the medium."""
@@ -328,9 +325,9 @@ class OsFileSystem:
                 file.sync()
             finally:
                 file.close()
-        folders = {parent for name in names for parent in Path(name).parents}
-        for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
-            self._sync_dir(self.root / folder)
+        folders = {folder for name in names for folder in _folders(name)}
+        for folder in sorted(folders, key=len, reverse=True):
+            self._sync_dir(self.describe(folder))
 
     def _sync_file_system(self) -> bool:
         """Write back the whole file system at once; False where that does not exist."""
@@ -349,7 +346,7 @@ class OsFileSystem:
                 os.close(fd)
         return True
 
-    def _sync_dir(self, path: Path) -> None:
+    def _sync_dir(self, path: str) -> None:
         with _refused("sync directory", path):
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -359,7 +356,7 @@ class OsFileSystem:
 
     def lock(self, name: str, holder: dict[str, Any]) -> OsLock:
         """Take the writer's lock, or raise LockedError naming who has it."""
-        path = self.root / name
+        path = self.describe(name)
         while True:
             with _refused("open", path):
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -368,7 +365,7 @@ class OsFileSystem:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 try:
-                    raise _locked(str(self.root), os.pread(fd, 65536, 0)) from None
+                    raise _locked(self.root, os.pread(fd, 65536, 0)) from None
                 finally:
                     os.close(fd)
             if _is_same_file(fd, path):
@@ -381,7 +378,7 @@ class OsFileSystem:
 class OsLock:
     """`flock` on a file; the kernel drops it when the process ends, however it ends."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: str) -> None:
         self._fd = fd
         self._path = path
 
@@ -403,9 +400,16 @@ class OsLock:
             os.close(fd)
 
 
-def _is_same_file(fd: int, path: Path) -> bool:
+def _folders(name: str) -> Iterator[str]:
+    """The directories above a file, the root (as an empty name) included."""
+    while name:
+        name = os.path.dirname(name)
+        yield name
+
+
+def _is_same_file(fd: int, path: str) -> bool:
     try:
-        named = path.stat(follow_symlinks=False)
+        named = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
         return False
     opened = os.fstat(fd)

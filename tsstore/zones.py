@@ -6,13 +6,14 @@ import math
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
 from tsstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from numpy.typing import NDArray
 
 NS_PER_SECOND = 1_000_000_000
@@ -26,6 +27,8 @@ def zone(name: str) -> ZoneInfo:
     Raises:
         InvalidArgumentError: there is no such zone.
     """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # most stores are in UTC and need none
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):

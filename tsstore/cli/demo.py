@@ -100,7 +100,7 @@ def command(
 
 def _stop_on_signals() -> threading.Event:
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     return stop
 
@@ -110,8 +110,7 @@ def _symbols(vendor_url: str, wanted: str | None, *, files: bool) -> list[str]:
     if wanted:
         return [name.strip() for name in wanted.split(",") if name.strip()]
     day = _market_time(vendor_url)[1][:10]
-    bars = _results(vendor_url, f"/v2/aggs/grouped/locale/us/market/stocks/{day}")
-    names = [str(bar["T"]) for bar in sorted(bars, key=lambda bar: -bar["v"])]
+    names = _busiest(vendor_url, date.fromisoformat(day))
     names = names or [str(row["ticker"]) for row in _results(vendor_url, "/v3/reference/tickers")]
     if not names:
         raise NotFoundError("the simulator has no symbols; is --data in the vendor's layout?")
@@ -119,6 +118,16 @@ def _symbols(vendor_url: str, wanted: str | None, *, files: bool) -> list[str]:
         # Files may hold bars of many symbols and ticks of few; those are what one wants to see.
         names = sorted(names[:_SYMBOLS_ASKED], key=lambda name: -_kinds(vendor_url, name, day))
     return names[:_SYMBOLS_SHOWN]
+
+
+def _busiest(vendor_url: str, day: date) -> list[str]:
+    """Symbols by volume on the newest day that has traded, the day itself or one before."""
+    for back in range(_HISTORY_DAYS):
+        path = f"/v2/aggs/grouped/locale/us/market/stocks/{day - timedelta(days=back)}"
+        bars = sorted(_results(vendor_url, path), key=lambda bar: -bar["v"])
+        if bars:
+            return [str(bar["T"]) for bar in bars]
+    return []
 
 
 def _kinds(vendor_url: str, symbol: str, day: str) -> int:
@@ -220,7 +229,9 @@ class _Watcher:
         for name in self._symbols:
             rows = self._rows_of(name.replace("/", "."))
             before = self._rows.get(name, rows)
-            views[name] = SymbolView(rows, (sum(rows) - sum(before)) / passed, prices.get(name))
+            # The store counts replaced rows twice until it merges them, so counts can shrink.
+            added = max(0, sum(rows) - sum(before))
+            views[name] = SymbolView(rows, added / passed, prices.get(name))
             self._rows[name] = rows
         self._looked = now
         market_ns, market = _market_time(self._vendor_url)

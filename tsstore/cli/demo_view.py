@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+#: After so long no history to fetch means that all of it is there.
+_PLANNED_AFTER_S = 5.0
+
+
 @dataclass(frozen=True)
 class SymbolView:
     """A symbol in the store.
@@ -141,12 +145,12 @@ class TableView:
     def show(self, snapshot: Snapshot) -> None:
         """Draw it in place of the one before."""
         done, total = snapshot.backfill
-        self._history.update(
-            self._task,
-            completed=done,
-            total=total or None,
-            note=f"{done:,} of {total:,} symbol-days" if total else "being planned",
-        )
+        note = f"{done:,} of {total:,} symbol-days"
+        if not total and snapshot.seconds > _PLANNED_AFTER_S:
+            done, total, note = 1, 1, "up to date"
+        elif not total:
+            note = "being planned"
+        self._history.update(self._task, completed=done, total=total or None, note=note)
         table = _table(snapshot)
         self._live.update(Group(self._history, table, _footer(snapshot)), refresh=True)
 

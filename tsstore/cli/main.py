@@ -29,7 +29,7 @@ _COMMANDS = {
 
 
 class Commands(click.Group):
-    """Imports a command only when it is run: `tsstore --help` needs no numpy."""
+    """Imports a command only when it is run, so that none pays for the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, in the order of use."""

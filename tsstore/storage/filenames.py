@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +21,7 @@ BUCKETS_DIR = "buckets"
 #: Segments that hold many buckets; no symbol has this name on disk (see `key.name_on_disk`).
 SHARED_DIR = f"{BUCKETS_DIR}/%shared"
 
-_WAL = re.compile(r"(\d{6,})\.wal")
-_MANIFEST = re.compile(r"MANIFEST-(\d{6,})")
-_SEGMENT = re.compile(r"(?:.*/)?[^/]+\.(\d{6,})\.seg")
+_MANIFEST = "MANIFEST-"
 
 
 def wal_name(number: int) -> str:
@@ -34,19 +31,18 @@ def wal_name(number: int) -> str:
 
 def wal_number(entry: str) -> int | None:
     """The number of a file of the WAL directory; None if it is not a WAL file."""
-    match = _WAL.fullmatch(entry)
-    return int(match[1]) if match else None
+    digits, dot, suffix = entry.partition(".")
+    return _number(digits) if dot and suffix == "wal" else None
 
 
 def manifest_name(number: int) -> str:
     """`MANIFEST-000003`."""
-    return f"MANIFEST-{number:06d}"
+    return f"{_MANIFEST}{number:06d}"
 
 
 def manifest_number(entry: str) -> int | None:
     """The number of an entry of the root; None if it is not a manifest."""
-    match = _MANIFEST.fullmatch(entry)
-    return int(match[1]) if match else None
+    return _number(entry.removeprefix(_MANIFEST)) if entry.startswith(_MANIFEST) else None
 
 
 def shared_segment_name(number: int) -> str:
@@ -68,8 +64,13 @@ def segment_name(key: str, period: str, number: int) -> str:
 
 def segment_number(name: str) -> int | None:
     """The number of a segment file; None if it is not one."""
-    match = _SEGMENT.fullmatch(name)
-    return int(match[1]) if match else None
+    parts = name.rpartition("/")[2].rsplit(".", 2)
+    return _number(parts[1]) if len(parts) == 3 and parts[2] == "seg" else None
+
+
+def _number(digits: str) -> int | None:
+    """The number that at least six digits make."""
+    return int(digits) if len(digits) >= 6 and digits.isascii() and digits.isdigit() else None
 
 
 def split_periods(
