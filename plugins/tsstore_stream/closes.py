@@ -27,7 +27,7 @@ class MarketCloses:
                 "or remove the filter"
             ) from None
         calendar = exchange_calendars.get_calendar("XNYS")
-        closes = calendar.closes.to_numpy().astype("M8[ns]").astype(np.int64)
+        closes = calendar.closes.dt.tz_convert(None).to_numpy().astype("M8[ns]").astype(np.int64)
         self._days = calendar.sessions.to_numpy().astype("M8[D]").astype(np.int64)
         self._closes: NDArray[np.int64] = closes
 

@@ -37,10 +37,14 @@ def socket(ws_url):
         yield socket
 
 
+def exchange(socket, message):
+    socket.send(message)
+    return socket.recv(timeout=5)
+
+
 def subscribe(socket, *streams):
     request = msgpack.packb({"streams": list(streams)})
-    socket.send(request)
-    assert socket.recv(timeout=5) == request
+    assert exchange(socket, request) == request
 
 
 def test_a_subscription_is_answered_by_its_own_bytes(socket):
@@ -197,10 +201,8 @@ def test_a_client_that_vanishes_is_forgotten(ws_url, hub):
 
 def test_a_frame_that_is_too_large_ends_only_its_client(ws_url, socket, hub):
     subscribe(socket, KEY)
-    with connect(ws_url) as hostile:
-        hostile.send(b"x" * (2 << 20))
-        with pytest.raises(ConnectionClosed):
-            hostile.recv(timeout=5)
+    with connect(ws_url) as hostile, pytest.raises(ConnectionClosed):
+        exchange(hostile, b"x" * (2 << 20))
     hub.publish(KEY, {"Epoch": 1})
     assert msgpack.unpackb(socket.recv(timeout=5))["key"] == KEY
 

@@ -1,0 +1,45 @@
+"""Globs over bucket keys."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from tsstore.errors import InvalidKeyError
+from tsstore.key import KeyPattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("A*/1Min/*", ["A/1Min/X", "AB/1Min/"], ["BA/1Min/X", "A/5Min/X"]),
+        ("*A*B*/1Min/O?C", ["xAxBx/1Min/OHC", "AB/1Min/OxC"], ["BA/1Min/OHC"]),
+        ("*AB/1D/X", ["AB/1D/X", "ABAB/1D/X"], ["ABA/1D/X"]),
+        ("{AAPL,M*T}/1D/X", ["AAPL/1D/X", "MSFT/1D/X", "MT/1D/X"], ["M/1D/X"]),
+        ("{a,{b,c}d}x/1D/X", ["ax/1D/X", "bdx/1D/X", "cdx/1D/X"], ["bx/1D/X"]),
+        ("[!A-C]*/1D/X", ["D/1D/X"], ["A/1D/X"]),
+        ("[]a]/1D/X", ["]/1D/X", "a/1D/X"], ["b/1D/X"]),
+        ("[[:x&&~~||]/1D/X", ["[/1D/X", "&/1D/X"], ["y/1D/X"]),
+        ("a.b/1D/X", ["a.b/1D/X"], ["axb/1D/X"]),
+        ("//", ["//"], ["a//"]),
+        ("**/1Min/OHLCV", ["A/1Min/OHLCV"], ["A/B/1Min/OHLCV"]),
+        ("*/*/*:Symbol/Timeframe/AttributeGroup", ["A/1D/X"], []),
+    ],
+)
+def test_globs_match_what_they_say(pattern, matching, other):
+    compiled = KeyPattern(pattern)
+    assert compiled.filter([*matching, *other]) == matching
+
+
+@pytest.mark.parametrize("pattern", ["{a/1D/X", "[a/1D/X", "a/1D", "{a,b}" * 20 + "/1D/X"])
+def test_unfinished_or_endless_globs_are_refused(pattern):
+    with pytest.raises(InvalidKeyError):
+        KeyPattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 40 + "b/*/*", "{*a*,*b*}{*a*,*b*}{*a*,*b*}*c/*/*"])
+def test_no_glob_takes_long(pattern):
+    began = monotonic()
+    assert not KeyPattern(pattern).matches("a" * 128 + "/1Min/X")
+    assert monotonic() - began < 0.5
