@@ -78,7 +78,7 @@ class Simulator:
 
 
 @contextmanager
-def simulator(*faults: str, speed: float = 30, symbols: str = "3") -> Iterator[Simulator]:
+def simulator(*faults: str, speed: float = 60, symbols: str = "3") -> Iterator[Simulator]:
     """A generated market from 09:30 of a Monday on."""
     arguments = ["--port", "0", "--symbols", symbols, "--date", "2024-06-03T09:30"]
     arguments += ["--speed", f"{speed:g}"]

@@ -101,21 +101,22 @@ def assert_complete(store: tsstore.Store, server: Simulator, start_ns: int, end_
     assert compared > 100
 
 
-def settled_ns(worker: RunningWorker) -> int:
-    """An instant up to which everything has arrived."""
-    now_ns = worker.context.clock.now_ns()
-    worker.until(lambda: worker.context.clock.now_ns() > now_ns + 20 * SECOND)
+def settled_ns(worker: RunningWorker, start_ns: int) -> int:
+    """An instant two minutes of bars after the start, up to which everything has arrived."""
+    clock = worker.context.clock
+    worker.until(lambda: clock.now_ns() > start_ns + 2 * MINUTE)
+    end_ns = clock.now_ns()
+    worker.until(lambda: clock.now_ns() > end_ns + 20 * SECOND)
     worker.until(lambda: worker.status["gap_count"] == 0)
-    return now_ns
+    return end_ns
 
 
 def test_what_streams_is_what_the_market_had(market: Simulator, store: tsstore.Store) -> None:
     with RunningWorker(store, market, market.clock()) as worker:
         worker.until_received(10)
         start_ns = worker.context.clock.now_ns() + SECOND
-        worker.until(lambda: len(store.list("*/1Min/OHLCV")) > 0)
         worker.until_received(3_000)
-        end_ns = settled_ns(worker)
+        end_ns = settled_ns(worker, start_ns)
     assert worker.error is None
     assert_complete(store, market, start_ns, end_ns)
 
@@ -132,7 +133,7 @@ def test_odd_messages_cost_and_double_nothing(market: Simulator, store: tsstore.
         worker.until_received(10)
         start_ns = worker.context.clock.now_ns() + SECOND
         worker.until_received(3_000)
-        end_ns = settled_ns(worker)
+        end_ns = settled_ns(worker, start_ns)
         assert worker.status["connections"] == 1
         assert worker.status["faults"]["unknown event ZZ"] > 0
         assert worker.status["faults"]["frame that is no JSON"] > 0
@@ -149,7 +150,7 @@ def test_what_is_missed_between_connections_is_fetched(
         worker.until(lambda: worker.status["connections"] >= 5)
         market.set_faults(drop_every=None)
         worker.until_received(800)
-        end_ns = settled_ns(worker)
+        end_ns = settled_ns(worker, start_ns)
     assert_complete(store, market, start_ns, end_ns)
 
 
@@ -163,7 +164,7 @@ def test_history_and_stream_of_one_day_double_nothing(
         worker.until(
             lambda: worker.status["backfill"]["done"] == worker.status["backfill"]["total"]
         )
-        end_ns = settled_ns(worker)
+        end_ns = settled_ns(worker, worker.context.clock.now_ns() - MINUTE)
     day_ns = 1_717_387_200 * SECOND
     assert_complete(store, market, day_ns, end_ns)
 
@@ -178,7 +179,7 @@ def test_a_new_start_goes_on_from_what_the_store_holds(market: Simulator, tmp_pa
     clock.wait(threading.Event(), 1.0)  # half a minute of the market goes by
     with tsstore.open(tmp_path / "s") as store, RunningWorker(store, market, clock) as worker:
         worker.until_received(800)
-        end_ns = settled_ns(worker)
+        end_ns = settled_ns(worker, start_ns)
         assert_complete(store, market, start_ns, end_ns)
 
 
