@@ -92,10 +92,17 @@ def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> R
     return connect_to(url, token=token, timeout_s=timeout_s)
 
 
-def open_shared(path: str | os.PathLike[str], *, timezone: str = "UTC") -> StoreApi:
+def open_shared(
+    path: str | os.PathLike[str], *, timezone: str = "UTC", token: str | None = None
+) -> StoreApi:
     """Write to a directory whether or not a server runs on it.
 
     Opens the directory; or, where a running server holds it, connects to that server.
+
+    Args:
+        path: the data directory.
+        timezone: see `Store`; a server has its own.
+        token: bearer token, when that server asks for one.
 
     Raises:
         LockedError: a process that is not a server holds it.
@@ -105,4 +112,4 @@ def open_shared(path: str | os.PathLike[str], *, timezone: str = "UTC") -> Store
     except LockedError as error:
         if error.endpoint is None:
             raise
-        return connect(error.endpoint)
+        return connect(error.endpoint, token=token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -132,7 +133,11 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
             config.base_url, config.resolve_key(),
             clock=clock, limiter=limiter, stop=stop, limits=limits,
         ) as rest,
-        tsstore.open_shared(options.directory, timezone=options.timezone) as store,
+        tsstore.open_shared(
+            options.directory,
+            timezone=options.timezone,
+            token=os.environ.get("TSSTORE_TOKEN"),
+        ) as store,
     ):  # fmt: skip
         backfiller = Backfiller(
             store,
