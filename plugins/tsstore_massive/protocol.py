@@ -120,7 +120,7 @@ class Session:
         self.state = State.CONNECTING
         self.acknowledged = set[str]()
         self._api_key = api_key
-        self._topics = ",".join(topics)
+        self._topics = tuple(topics)
         self._replay = replay
         self._faults = faults
         self._outbox: list[str] = []
@@ -174,12 +174,12 @@ class Session:
             return None
         self.state = State.STREAMING
         extra = {} if self._replay is None else {"date": self._replay.isoformat()}
-        self._send(action="subscribe", params=self._topics, **extra)
+        self._send(action="subscribe", params=",".join(self._topics), **extra)
         return Subscribed()
 
     def _acknowledge(self, message: str) -> None:
         verb, _, topic = message.partition(": ")
-        if verb == "subscribed to":
+        if verb == "subscribed to" and topic in self._topics:
             self.acknowledged.add(topic)
 
     def _error(self, status: Status) -> SessionEvent:

@@ -247,20 +247,28 @@ class _Run:
     # Where an earlier run left off.
 
     def _to_resume(self) -> list[Stretch]:
-        oldest_ns = self._context.clock.now_ns() - RESUME_NS_MAX
+        if self._config.ws_query_start is not None:
+            return []  # a replay goes on from nowhere
         stretches = []
+        oldest_ns = self._context.clock.now_ns() - RESUME_NS_MAX
         for kind in self._config.data_types:
             together: dict[int, list[str]] = {}
             for symbol, last_ns in self._last_stored(kind):
                 together.setdefault(last_ns // _RESUME_GRID_NS, []).append(symbol)
-            for cell, symbols in together.items():
-                start_ns = cell * _RESUME_GRID_NS - _OVERLAP_NS[kind]
-                stretch = Stretch(kind, tuple(symbols), start_ns)
-                if start_ns >= oldest_ns:
-                    stretches.append(stretch)
-                elif not self._is_history(kind):
-                    self._gaps.add(stretch.given_up(self._context.clock.now_ns(), _TOO_OLD))
+            starts = {cell: cell * _RESUME_GRID_NS - _OVERLAP_NS[kind] for cell in together}
+            recent = [cell for cell, start_ns in starts.items() if start_ns >= oldest_ns]
+            stretches += [Stretch(kind, tuple(together[cell]), starts[cell]) for cell in recent]
+            if not self._is_history(kind):
+                self._give_up(kind, {starts[c]: together[c] for c in together if c not in recent})
         return stretches
+
+    def _give_up(self, kind: Kind, symbols_by_start: dict[int, list[str]]) -> None:
+        """Show what is too old to be fetched without being asked for."""
+        if not symbols_by_start:
+            return
+        symbols = sorted(symbol for some in symbols_by_start.values() for symbol in some)
+        stretch = Stretch(kind, tuple(symbols), min(symbols_by_start))
+        self._gaps.add(stretch.given_up(self._context.clock.now_ns(), _TOO_OLD))
 
     def _last_stored(self, kind: Kind) -> Iterable[tuple[str, int]]:
         """Symbols that the store has rows of, each with the time of the last one."""

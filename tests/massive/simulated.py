@@ -80,12 +80,27 @@ class Simulator:
 @contextmanager
 def simulator(*faults: str, speed: float = 60, symbols: str = "3") -> Iterator[Simulator]:
     """A generated market from 09:30 of a Monday on."""
-    arguments = ["--port", "0", "--symbols", symbols, "--date", "2024-06-03T09:30"]
-    arguments += ["--speed", f"{speed:g}"]
+    arguments = ["--symbols", symbols, "--date", "2024-06-03T09:30", "--speed", f"{speed:g}"]
     for fault in faults:
         arguments += ["--fault", fault]
+    with _process(arguments, speed) as running:
+        yield running
+
+
+@contextmanager
+def replaying(folder: Path) -> Iterator[Simulator]:
+    """Real data, as fast as they are read."""
+    with _process(["--data", str(folder), "--speed", "max"], 1) as running:
+        yield running
+
+
+@contextmanager
+def _process(arguments: list[str], speed: float) -> Iterator[Simulator]:
     with subprocess.Popen(
-        [COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [COMMAND, "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None

@@ -115,10 +115,17 @@ def test_a_refused_key_is_final(message: str) -> None:
 
 def test_a_refused_topic_leaves_the_stream_alone() -> None:
     talk = streaming()
-    events = tell(talk, status("error", "not authorized"), status("success", "subscribed to: T.*"))
+    events = tell(talk, status("error", "not authorized"), status("success", "subscribed to: AM.*"))
     assert events == [TopicRefused("not authorized")]
     assert talk.state is State.STREAMING
-    assert talk.acknowledged == {"T.*"}
+    assert talk.acknowledged == {"AM.*"}
+
+
+def test_an_acknowledgement_of_what_nobody_asked_for_is_not_remembered() -> None:
+    talk = streaming()
+    for number in range(100):
+        tell(talk, status("success", f"subscribed to: T.S{number}"))
+    assert talk.acknowledged == set()
 
 
 @pytest.mark.parametrize("state", ["before", "after"])

@@ -12,15 +12,16 @@ import pytest
 from websockets.sync.client import connect
 
 import tsstore
-from tests.massive.simulated import KEY, RunningWorker, simulator
+from tests.massive.simulated import KEY, MarketClock, RunningWorker, replaying, simulator
 from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError, LockedError
 from tsstore.plugin import FatalPluginError
 from tsstore.timeframe import Timeframe
+from tsstore.times import to_ns
 from tsstore_massive import Worker
 from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import RestClient
-from tsstore_massive.schemas import STREAM_GROUPS
+from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,6 +212,42 @@ def test_a_failing_rest_service_does_not_disturb_the_stream(
     with RunningWorker(store, market, market.clock(), query_start={"1Min": "2024-06-03"}) as worker:
         worker.until_received(3_000)
         assert worker.status["state"] == "streaming"
+
+
+def test_a_real_day_streamed_and_backfilled_is_the_day(
+    real_data: Path, store: tsstore.Store
+) -> None:
+    trades, quotes = 24_293, 109_066  # of IBM on 2013-10-07
+    options: dict[str, Any] = {"symbols": ["IBM"], "data_types": ["trades", "quotes"]}
+    next_day_ns = to_ns("2013-10-08 05:00")
+    with replaying(real_data) as server:
+        clock = MarketClock(next_day_ns, 1)
+        with RunningWorker(store, server, clock, ws_query_start="2013-10-07", **options) as worker:
+            worker.until(lambda: worker.status.get("rows", 0) == trades + quotes)
+        streamed = store.read("IBM/1Sec/TRADE"), store.read("IBM/1Min/QUOTE")
+        assert [len(rows) for rows in streamed] == [trades, quotes]
+        starts = {"trades": "2013-10-07", "quotes": "2013-10-07"}
+        server.set_faults(mute=True)
+        with RunningWorker(store, server, clock, query_start=starts, **options) as worker:
+            worker.until(lambda: worker.status.get("backfill", {}).get("done", 0) == 4)
+            assert worker.status["backfill"]["rows"] >= trades + quotes
+            assert worker.status["backfill"]["failed"] == 0
+        for before, after in zip(
+            streamed, (store.read("IBM/1Sec/TRADE"), store.read("IBM/1Min/QUOTE")), strict=True
+        ):
+            assert rows_of(after) == rows_of(before)
+
+
+def test_rows_too_old_to_go_on_from_are_a_gap_that_is_shown(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    old = {"Epoch": [to_ns("2024-01-02") // SECOND], **{n: [1.0] for n in SCHEMAS["bars"].names}}
+    store.write_many({"AAPL/1Min/OHLCV": old, "SPY/1Min/OHLCV": old})
+    with RunningWorker(store, market, market.clock(), data_types=["bars"]) as worker:
+        worker.until(lambda: worker.status.get("gap_count") == 1)
+        (gap,) = worker.status["gaps"]
+    assert gap["symbols"] == "AAPL SPY"
+    assert "massive_backfiller" in gap["reason"]
 
 
 def test_an_evicted_worker_alarms_and_comes_back(market: Simulator, store: tsstore.Store) -> None:
