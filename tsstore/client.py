@@ -141,8 +141,8 @@ class RemoteStore:
             None if names is None else list(names),
         )
         result = self._call("TsStore.Read", params, exact.ReadResult, repeatable=True)
-        found = [exact.columns_of(rows, tz or "UTC") for rows in result.rows]
-        return found[0] if is_single else dict(zip(result.keys, found, strict=True))
+        found = exact.found_in(result, tz or "UTC")
+        return next(iter(found.values())) if is_single else found
 
     def write(
         self, key: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False

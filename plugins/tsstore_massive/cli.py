@@ -88,8 +88,8 @@ _GAPS_SHOWN = 20
     help="Directory of the store [root_directory of the config].",
 )
 @click.version_option(version("tsstore"), prog_name="massive_backfiller")
-def command(**flags: Any) -> None:
-    r"""Fetch history from Massive.com into a store.
+def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
+    """Fetch history from Massive.com into a store.
 
     The store may be in use by a running server; rows then go through it. Days that were fetched
     before are left out, so the same command goes on where it was stopped, and does nothing once it
@@ -98,7 +98,7 @@ def command(**flags: Any) -> None:
     \b
     massive_backfiller -dir data -symbols AAPL,MSFT -bars -from 1Min=2024-01-01
     massive_backfiller -config mkts.yml -trades -from trades=2024-06-03 -to 2024-06-08
-    """
+    """  # noqa: D301
     clock = SystemClock()
     options = read_options(flags, day_of(clock.now_ns()))
     with _stop_on_signal() as (stop, received):

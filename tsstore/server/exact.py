@@ -57,8 +57,7 @@ class ExactService:
             tz=self._store.timezone,
         )
         engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
-        found = run(engine, query)
-        return exact.ReadResult(list(found), [exact.rows_of(rows) for rows in found.values()])
+        return exact.read_result(run(engine, query))
 
     def commit(self, params: Any) -> exact.CommitResult:
         """Several operations as one atomic unit."""

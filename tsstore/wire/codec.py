@@ -6,6 +6,8 @@ are written the way MarketStore writes them: integers that it declares as int64 
 
 from __future__ import annotations
 
+import struct
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgpack
@@ -15,15 +17,26 @@ import numpy as np
 from tsstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ITEMS_MAX = 1_000_000
-_INT64 = b"\xd3"
-_NUMPY_TAGS = {
-    "i1": b"\xd0", "i2": b"\xd1", "i4": b"\xd2", "i8": b"\xd3",
-    "u1": b"\xcc", "u2": b"\xcd", "u4": b"\xce", "u8": b"\xcf",
-    "f4": b"\xca", "f8": b"\xcb",
-}  # fmt: skip
+# By type of numpy scalar: the tag byte and the big-endian value behind it, packed at once.
+_NUMPY_PACKERS: dict[type, Callable[[Any], bytes]] = {
+    kind: partial(struct.Struct(f">B{code}").pack, tag)
+    for kind, tag, code in (
+        (np.uint8, 0xCC, "B"),
+        (np.uint16, 0xCD, "H"),
+        (np.uint32, 0xCE, "I"),
+        (np.uint64, 0xCF, "Q"),
+        (np.int8, 0xD0, "b"),
+        (np.int16, 0xD1, "h"),
+        (np.int32, 0xD2, "i"),
+        (np.int64, 0xD3, "q"),
+        (np.float32, 0xCA, "f"),
+        (np.float64, 0xCB, "d"),
+    )
+}
+_pack_int64 = _NUMPY_PACKERS[np.int64]
 
 
 class MalformedBodyError(InvalidArgumentError):
@@ -116,15 +129,14 @@ def _reason(error: Exception) -> str:
     return str(error)[:200] or type(error).__name__
 
 
-def _to_msgpack(value: object) -> msgspec.Raw:
+def _to_msgpack(value: object) -> Any:
+    pack = _NUMPY_PACKERS.get(type(value))
+    if pack is not None:
+        return msgspec.Raw(pack(value))
     if isinstance(value, Int64):
-        return msgspec.Raw(_INT64 + value.value.to_bytes(8, "big", signed=True))
+        return msgspec.Raw(_pack_int64(value.value))
     if isinstance(value, np.bool_):
-        return msgspec.Raw(b"\xc3" if value else b"\xc2")
-    if isinstance(value, np.generic):
-        tag = _NUMPY_TAGS.get(value.dtype.str[1:])
-        if tag is not None:
-            return msgspec.Raw(tag + value.byteswap().tobytes())
+        return bool(value)
     raise TypeError(f"{type(value)} has no form on the wire")
 
 

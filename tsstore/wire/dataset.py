@@ -13,6 +13,7 @@ Datasets of requests are checked in whole here, before any of their rows comes n
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _EPOCH = np.dtype("<i8")
 _NANOSECONDS = np.dtype("<i4")
 _INT32_SPAN = 2**32
+_dtype = lru_cache(1024)(parse_dtype)
 
 
 class Dataset(msgspec.Struct):
@@ -82,7 +84,7 @@ def unpack_column(name: str, text: str, buffer: memoryview) -> NDArray[Any]:
     Raises:
         InvalidArgumentError: an unknown type, or bytes that are no whole number of values.
     """
-    dtype = parse_dtype(text)
+    dtype = _dtype(text)
     if buffer.nbytes % dtype.itemsize:
         raise InvalidArgumentError(
             f"column {name!r} has {buffer.nbytes} bytes, which is no whole number of {text} values"

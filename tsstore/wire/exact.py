@@ -20,6 +20,8 @@ from tsstore.tables import Table
 from tsstore.wire.dataset import packed, unpack_column, unpack_columns
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 _NAT = np.iinfo(np.int64).min
@@ -80,11 +82,24 @@ class ReadParams(msgspec.Struct, omit_defaults=True):
     columns: list[str] | None = None
 
 
-class ReadResult(msgspec.Struct):
-    """Result of `TsStore.Read`: keys and their rows; a single key when one bucket was asked for."""
+class Batch(msgspec.Struct):
+    """Rows of buckets that have the same columns, one bucket after the other.
+
+    Attributes:
+        keys: the buckets.
+        lengths: how many rows each of them has.
+        rows: the rows of all.
+    """
 
     keys: list[str]
-    rows: list[Rows]
+    lengths: list[int]
+    rows: Rows
+
+
+class ReadResult(msgspec.Struct):
+    """Result of `TsStore.Read`; one batch for each set of columns."""
+
+    batches: list[Batch]
 
 
 class CommitParams(msgspec.Struct):
@@ -145,8 +160,26 @@ class Nothing(msgspec.Struct):
     """No parameters, or no result."""
 
 
-def rows_of(columns: Columns) -> Rows:
+def read_result(found: Mapping[str, Columns]) -> ReadResult:
     """Rows that were read, on their way to the client."""
+    alike: dict[Any, dict[str, Columns]] = {}
+    for key, rows in found.items():
+        shape = (rows.variable, *((name, array.dtype) for name, array in rows.items()))
+        alike.setdefault(shape, {})[key] = rows
+    return ReadResult(
+        [
+            Batch(list(group), [len(rows) for rows in group.values()], _joined(group))
+            for group in alike.values()
+        ]
+    )
+
+
+def _joined(group: Mapping[str, Columns]) -> Rows:
+    return rows_of(Columns.concat(list(group.values())))
+
+
+def rows_of(columns: Columns) -> Rows:
+    """Rows as a message."""
     return Rows(
         packed(columns.ts),
         list(columns.names),
@@ -156,8 +189,20 @@ def rows_of(columns: Columns) -> Rows:
     )
 
 
+def found_in(result: ReadResult, tz: str) -> dict[str, Columns]:
+    """Rows that were read, at the client, by key and in the order of the keys."""
+    found = {}
+    for batch in result.batches:
+        rows = columns_of(batch.rows, tz)
+        start = 0
+        for key, length in zip(batch.keys, batch.lengths, strict=True):
+            found[key] = rows.slice(start, start + length)
+            start += length
+    return dict(sorted(found.items()))
+
+
 def columns_of(rows: Rows, tz: str) -> Columns:
-    """Rows that were read, at the client; arrays are read-only."""
+    """Rows from a message; arrays are read-only."""
     arrays = {
         name: _aligned(unpack_column(name, text, buffer))
         for name, text, buffer in zip(rows.names, rows.types, rows.data, strict=True)
