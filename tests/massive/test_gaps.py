@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
+from tsstore.clock import SystemClock
+from tsstore_massive.backfill import Backfiller
+from tsstore_massive.gaps import GapFiller, Stretch
+from tsstore_massive.rate import RateLimiter
+from tsstore_massive.rest import Limits, RestClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import tsstore
+
+SECOND = 1_000_000_000
+START = 1_717_421_400 * SECOND  # 2024-06-03 13:30 UTC
+FORBIDDEN = Reply(
+    b'{"status":"NOT_AUTHORIZED","message":"You are not entitled to this data."}', 403
+)
+FAILING = Reply(b"<html>", 502)
+
+
+class Tried:
+    """A filler with the store and the vendor it works on."""
+
+    def __init__(self, filler: GapFiller, vendor: Vendor, told: list[str]) -> None:
+        self.filler = filler
+        self.vendor = vendor
+        self.told = told
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, self.filler.describe()
+            time.sleep(0.005)
+
+    def missing(self) -> int:
+        return self.filler.describe()[0]
+
+
+@contextmanager
+def filling(
+    store: tsstore.Store, *, retry_s: float = 0.05, running: bool = True
+) -> Iterator[Tried]:
+    vendor, stop, told = Vendor(), threading.Event(), list[str]()
+    vendor.tickers = ["AAPL", "MSFT"]
+    vendor.trades = {
+        name: [trade(START + n * SECOND, n) for n in range(60)] for name in ("AAPL", "MSFT")
+    }
+    vendor.bars = {"AAPL": [bar(START, 10.0)]}
+    clock = SystemClock()
+    with (
+        Server(vendor) as server,
+        RestClient(
+            server.url, KEY, clock=clock, limiter=RateLimiter(10_000, 60, clock), stop=stop,
+            limits=Limits(attempts=1),
+        ) as rest,
+    ):  # fmt: skip
+        filler = GapFiller(
+            Backfiller(store, rest, clock=clock, stop=stop),
+            all_symbols=lambda: tuple(rest.tickers()),
+            before_fill=lambda: told.append("before"),
+            after_fill=lambda: told.append("after"),
+            clock=clock,
+            logger=logging.getLogger("tests.gaps"),
+            stop=stop,
+            retry_s=retry_s,
+        )
+        thread = threading.Thread(target=filler.run)
+        if running:
+            thread.start()
+        try:
+            yield Tried(filler, vendor, told)
+        finally:
+            stop.set()
+            if running:
+                thread.join(5)
+
+
+def stretch(*symbols: str, kind: Any = "trades", **fields: Any) -> Stretch:
+    defaults: dict[str, Any] = {"start_ns": START, "end_ns": START + 60 * SECOND}
+    return Stretch(kind, symbols or None, **(defaults | fields))
+
+
+def rows(store: tsstore.Store) -> dict[str, int]:
+    return {key: len(store.read(key)) for key in store.list()}
+
+
+def test_a_stretch_is_fetched_and_no_longer_missing(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.filler.add(stretch("AAPL"))
+        tried.until(lambda: tried.missing() == 0)
+        assert rows(store) == {"AAPL/1Sec/TRADE": 60}
+        assert tried.told == ["before", "after"]
+
+
+def test_only_the_range_is_fetched(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.filler.add(stretch("AAPL", start_ns=START + 10 * SECOND, end_ns=START + 19 * SECOND))
+        tried.until(lambda: tried.missing() == 0)
+        assert rows(store) == {"AAPL/1Sec/TRADE": 10}
+
+
+def test_a_stretch_of_all_symbols_asks_the_vendor_for_them(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.filler.add(stretch())
+        tried.until(lambda: tried.missing() == 0)
+        assert rows(store) == {"AAPL/1Sec/TRADE": 60, "MSFT/1Sec/TRADE": 60}
+
+
+def test_a_stretch_waits_for_its_time(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        later = SystemClock().monotonic() + 0.3
+        tried.filler.add(stretch("AAPL", not_before=later))
+        tried.until(lambda: tried.missing() == 0)
+        assert SystemClock().monotonic() >= later
+
+
+def test_what_fails_is_tried_again_and_shown_meanwhile(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.vendor.fault = lambda _: FAILING
+        tried.filler.add(stretch("AAPL", "MSFT"))
+        tried.until(lambda: "502" in tried.filler.describe()[1][0]["reason"])
+        tried.vendor.fault = lambda _: None
+        tried.until(lambda: tried.missing() == 0)
+        assert rows(store) == {"AAPL/1Sec/TRADE": 60, "MSFT/1Sec/TRADE": 60}
+
+
+def test_a_failing_list_of_symbols_is_tried_again(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.vendor.fault = lambda _: FAILING
+        tried.filler.add(stretch())
+        tried.until(lambda: "502" in tried.filler.describe()[1][0]["reason"])
+        tried.vendor.fault = lambda _: None
+        tried.until(lambda: tried.missing() == 0)
+
+
+def test_only_the_symbol_that_fails_stays(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.vendor.fault = lambda request: FORBIDDEN if "MSFT" in request.path else None
+        tried.filler.add(stretch("AAPL", "MSFT"))
+        tried.until(lambda: "entitled" in tried.filler.describe()[1][0]["reason"])
+        (gap,) = tried.filler.describe()[1]
+        assert (gap["symbols"], gap["symbol_count"], gap["kind"]) == ("MSFT", 1, "trades")
+        assert rows(store) == {"AAPL/1Sec/TRADE": 60}
+
+
+def test_what_the_plan_does_not_include_is_not_tried_again_but_shown(store: tsstore.Store) -> None:
+    asked = []
+    with filling(store, retry_s=0.01) as tried:
+
+        def forbid(request: Any) -> Reply:
+            asked.append(request.path)
+            return FORBIDDEN
+
+        tried.vendor.fault = forbid
+        tried.filler.add(stretch("AAPL"))
+        tried.until(lambda: "entitled" in tried.filler.describe()[1][0]["reason"])
+        tried.vendor.fault = lambda _: None
+        tried.filler.add(stretch("MSFT"))
+        tried.until(lambda: "MSFT/1Sec/TRADE" in store.list())
+        tried.until(lambda: tried.missing() == 1)
+        assert len(asked) == 1
+
+
+def test_symbols_that_fail_alike_stay_together(store: tsstore.Store) -> None:
+    with filling(store, retry_s=60) as tried:
+        tried.vendor.fault = lambda _: FORBIDDEN
+        tried.filler.add(stretch("MSFT", "AAPL"))
+        tried.until(lambda: "entitled" in tried.filler.describe()[1][0]["reason"])
+        assert [gap["symbols"] for gap in tried.filler.describe()[1]] == ["AAPL MSFT"]
+
+
+def test_stretches_of_the_same_rows_become_one(store: tsstore.Store) -> None:
+    with filling(store, running=False) as tried:
+        tried.filler.add(stretch("AAPL"))
+        tried.filler.add(stretch("AAPL", start_ns=START - SECOND, end_ns=START + SECOND))
+        tried.filler.add(stretch("MSFT"))
+        tried.filler.add(stretch("AAPL", kind="bars"))
+        count, shown = tried.filler.describe()
+        assert count == 3
+        joined = next(gap for gap in shown if gap["symbols"] == "AAPL" and gap["kind"] == "trades")
+        assert joined["from"] == "2024-06-03 13:29:59Z"
+        assert joined["to"] == "2024-06-03 13:31:00Z"
+
+
+def test_the_status_spells_out_a_bounded_number(store: tsstore.Store) -> None:
+    with filling(store, running=False) as tried:
+        for number in range(500):
+            tried.filler.add(stretch(f"S{number}"))
+        count, shown = tried.filler.describe()
+        assert count == 500
+        assert len(shown) < 100
+
+
+def test_a_hopeless_stretch_is_only_shown(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.filler.add(stretch("AAPL").given_up(START + SECOND, "too old"))
+        tried.filler.add(stretch("MSFT"))
+        tried.until(lambda: "MSFT/1Sec/TRADE" in store.list())
+        tried.until(lambda: tried.missing() == 1)
+        assert tried.filler.describe()[1][0]["reason"] == "too old"
+        assert "AAPL/1Sec/TRADE" not in store.list()
+
+
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_filling_twice_doubles_nothing(store: tsstore.Store, repeat: int) -> None:
+    with filling(store) as tried:
+        for _ in range(repeat):
+            tried.filler.add(stretch("AAPL"))
+            tried.filler.add(stretch("AAPL", kind="bars"))
+            tried.until(lambda: tried.missing() == 0)
+        assert rows(store) == {"AAPL/1Min/OHLCV": 1, "AAPL/1Sec/TRADE": 60}
+
+
+def test_a_stopped_filler_keeps_what_is_missing(store: tsstore.Store) -> None:
+    with filling(store, retry_s=60) as tried:
+        tried.vendor.fault = lambda _: FAILING
+        tried.filler.add(stretch("AAPL"))
+        tried.until(lambda: "502" in tried.filler.describe()[1][0]["reason"])
+    assert tried.missing() == 1
