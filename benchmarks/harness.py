@@ -1,0 +1,159 @@
+"""Timing of peers in turns, and the lines of the report that come of it.
+
+The machine may be shared, so peers take turns (A B C, A B C, ...) and the ratios mean more than
+the figures. What is timed is one call; everything around it is not.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+MS_PER_S = 1e3
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work a run does.
+
+    Attributes:
+        quick: only as much as shows that everything works.
+        folder: an empty directory for the data of all peers.
+    """
+
+    quick: bool
+    folder: Path
+
+    def pick(self, quick: T, full: T) -> T:
+        """One of two sizes."""
+        return quick if self.quick else full
+
+
+@dataclass(frozen=True)
+class Case(Generic[T]):
+    """A peer at its work.
+
+    Attributes:
+        call: what is timed; it is given one input.
+        before: called before each call, untimed.
+    """
+
+    call: Callable[[T], object]
+    before: Callable[[], object] | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the report.
+
+    Attributes:
+        value: the number, in the unit of its line.
+        details: further numbers by name.
+    """
+
+    value: float
+    details: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a line is to reach.
+
+    Attributes:
+        text: the goal for people.
+        met: whether it was reached.
+    """
+
+    text: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measurement of the report.
+
+    Attributes:
+        workload: its number, such as `P2`.
+        what: what was measured.
+        unit: of all figures.
+        ours: tsstore's figure.
+        peers: the others' figures by name.
+        goals: what tsstore's figure is to reach.
+        more_is_better: whether the unit is a rate.
+    """
+
+    workload: str
+    what: str
+    unit: str
+    ours: Figure
+    peers: Mapping[str, Figure]
+    goals: tuple[Goal, ...]
+    more_is_better: bool = False
+
+    def ratio(self, peer: str) -> float:
+        """How many times better than a peer."""
+        ours, other = self.ours.value, self.peers[peer].value
+        return ours / other if self.more_is_better else other / ours
+
+
+def take_turns(
+    cases: Mapping[str, Case[T]], inputs: Sequence[T], *, rounds: int
+) -> dict[str, list[float]]:
+    """Time every case on every input.
+
+    Args:
+        cases: the peers by name.
+        inputs: what each of them is given, in this order.
+        rounds: in how many turns.
+
+    Returns:
+        Seconds of each call by peer.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for places in np.array_split(np.arange(len(inputs)), rounds):
+        for name, case in cases.items():
+            gc.collect()  # nobody pays for the garbage of the one before
+            seconds[name] += [_timed(case, inputs[place]) for place in places]
+    return seconds
+
+
+def _timed(case: Case[T], value: T) -> float:
+    if case.before is not None:
+        case.before()
+    begun = perf_counter()
+    case.call(value)
+    return perf_counter() - begun
+
+
+def latency(seconds: Sequence[float]) -> Figure:
+    """The median in milliseconds, with the best and the almost worst call."""
+    ms = np.array(seconds) * MS_PER_S
+    details = {"p99": np.quantile(ms, 0.99), "min": ms.min()}
+    return Figure(float(np.median(ms)), {name: float(value) for name, value in details.items()})
+
+
+def latencies(seconds: Mapping[str, Sequence[float]]) -> dict[str, Figure]:
+    """The same for every peer."""
+    return {name: latency(each) for name, each in seconds.items()}
+
+
+def throughput(seconds: Sequence[float], rows: int) -> Figure:
+    """Thousand rows a second over all calls, the slow ones included; each call has `rows`."""
+    figure = latency(seconds)
+    details = {"p50 ms": figure.value, "p99 ms": figure.details["p99"]}
+    return Figure(rows * len(seconds) / sum(seconds) / 1e3, details)
+
+
+def load_average() -> float:
+    """Processes that want a processor, over the last minute."""
+    return os.getloadavg()[0]

@@ -1,0 +1,126 @@
+"""P12: the firehose, from the simulator through the worker to durable rows.
+
+The simulator plays a day as fast as it is read: quotes and trades, four to one, a hundred to a
+frame, on one socket. The peer is the official client, which decodes events and stores nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+import psutil
+
+import tsstore
+from benchmarks.goals import at_least, times_more
+from benchmarks.harness import Figure, Goal, Line, Scale
+from benchmarks.processes import run_python, server, simulator
+from benchmarks.verify import WrongResultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DAY = "2026-06-01"
+_POLL_S = 0.1
+#: No event for so long means that the day is over; the worker shows its state twice a second.
+_QUIET_S = 2.0
+_PATIENCE_S = 300.0
+_RSS_GROWTH_MAX = 1.5
+_MB = 1e6
+_CONFIG = """
+bgworkers:
+  - module: massive.so
+    name: Massive
+    config:
+      api_key: benchmark
+      base_url: {url}
+      ws_server: {socket}
+      data_types: [trades, quotes]
+      ws_query_start: {day}
+"""
+_CLIENT = Path(__file__).with_name("peers") / "massive_client.py"
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """How far the worker was at some time."""
+
+    at: float
+    events: int
+    rss: int
+
+
+def run(scale: Scale) -> list[Line]:
+    """Measure it."""
+    options = ("--speed", "max", "--date", DAY, "--symbols", scale.pick("2", "500"))
+    with simulator(scale.folder, *options) as (_, url):
+        config = _CONFIG.format(url=url, socket=url.replace("http", "ws"), day=DAY)
+        with server(scale.folder, config) as (process, ours_url):
+            samples = list(_watch(ours_url, url, psutil.Process(process.pid)))
+        sent = sum(_sent(url).values())
+    stored = _stored(scale.folder / "data")
+    if stored != sent:
+        raise WrongResultError(f"{stored:,} rows stored of {sent:,} events sent")
+    ours = _figure(samples)
+    client = _official(scale, options)
+    goals = (
+        at_least(ours, 300, "k/s"),
+        times_more(ours, "the official client", client, 1),
+        Goal("flat memory", ours.details["RSS MB"] < _RSS_GROWTH_MAX * ours.details["at half"]),
+        Goal("none lost", met=True),
+    )
+    what = f"firehose, {sent:,} quotes and trades, stored durably"
+    peers = {"official client, decoding only": client}
+    return [Line("P12", what, "k events/s", ours, peers, goals, more_is_better=True)]
+
+
+def _watch(url: str, simulator_url: str, process: psutil.Process) -> Iterator[_Sample]:
+    """Look at the worker until it has everything."""
+    deadline = time.monotonic() + _PATIENCE_S
+    changed_at, last = time.monotonic(), 0
+    while time.monotonic() < deadline:
+        status = _get(f"{url}/heartbeat")["workers"]["Massive"]
+        now = time.monotonic()
+        events = int(status.get("messages", 0))
+        if events != last:
+            changed_at, last = now, events
+            yield _Sample(now, events, process.memory_info().rss)
+        is_quiet = last > 0 and now - changed_at > _QUIET_S
+        if is_quiet and last == sum(_sent(simulator_url).values()):
+            return
+        time.sleep(_POLL_S)
+    raise WrongResultError(f"the worker had {last:,} events after {_PATIENCE_S:g} s")
+
+
+def _figure(samples: list[_Sample]) -> Figure:
+    """The rate between the first and the last full look, and the memory on the way."""
+    first, last = samples[0], samples[-2] if len(samples) > 2 else samples[-1]
+    rate = (last.events - first.events) / max(last.at - first.at, _POLL_S) / 1e3
+    rss = [sample.rss / _MB for sample in samples]
+    return Figure(rate, {"RSS MB": rss[-1], "at half": rss[len(rss) // 2], "highest": max(rss)})
+
+
+def _official(scale: Scale, options: tuple[str, ...]) -> Figure:
+    with simulator(scale.folder, *options) as (_, url):
+        host = url.removeprefix("http://")
+        events = scale.pick(100_000, 1_000_000)
+        return Figure(float(run_python(str(_CLIENT), host, str(events))) / 1e3, {})
+
+
+def _stored(folder: Path) -> int:
+    with tsstore.open(folder, read_only=True) as store:
+        return sum(len(store.read(key, columns=["Sequence"])) for key in store.list())
+
+
+def _sent(url: str) -> dict[str, int]:
+    sent: dict[str, int] = _get(f"{url}/_simulator/state")["events_sent"]
+    return sent
+
+
+def _get(url: str) -> Any:
+    with urlopen(url) as answer:
+        return json.load(answer)
