@@ -6,6 +6,7 @@ client that is tested against it. The days come from exchange_calendars, importe
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -95,8 +96,8 @@ def market_days(first: date, last: date) -> list[date]:
     """Market days from `first` to `last`, both included, ascending."""
     if last < first:
         return []
-    closes = _closes(_last_year(last))
-    return [day for day in closes if first <= day <= last]
+    days = _all_days(_last_year(last))
+    return days[bisect_left(days, first) : bisect_right(days, last)]
 
 
 def latest_market_day(day: date) -> date:
@@ -113,6 +114,11 @@ def _hours(day: date, *, half_day: bool) -> Session:
 
 def _last_year(day: date) -> int:
     return day.year // 10 * 10 + 10
+
+
+@lru_cache(maxsize=4)
+def _all_days(last_year: int) -> list[date]:
+    return list(_closes(last_year))
 
 
 @lru_cache(maxsize=4)

@@ -8,10 +8,9 @@ import signal
 import sys
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import uvloop
 
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive_simulator.calendar import hours, wall_ns
@@ -21,9 +20,12 @@ from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from tsstore_massive_simulator.market import Market
 
 _DEFAULT_TICKERS = 30
+_TICKERS_MAX = 20_000
 
 
 class _Speed(click.ParamType[float | None]):
@@ -117,13 +119,25 @@ def main(
         for fault in faults:
             active.set_text(fault)
         market = _market(data, symbols, seed)
+        simulator = Simulator(market, speed=speed, start_ns=start_ns, keys=keys, faults=active)
     except (FaultError, FlatFileError) as error:
         raise click.UsageError(str(error)) from None
-    simulator = Simulator(market, speed=speed, start_ns=start_ns, keys=keys, faults=active)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from None
     try:
-        uvloop.run(_serve(simulator, host, port))
+        _run(_serve(simulator, host, port))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    """Run on the quick event loop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
 
 
 async def _serve(simulator: Simulator, host: str, port: int) -> None:
@@ -137,12 +151,12 @@ async def _serve(simulator: Simulator, host: str, port: int) -> None:
 
 
 def _market(data: Path | None, symbols: str | None, seed: int) -> Market:
-    if data is None:
-        if symbols is None or symbols.isdigit():
-            return GeneratedMarket(seed, int(symbols or _DEFAULT_TICKERS))
-        return GeneratedMarket(seed, _names(symbols))
-    return FlatFileMarket(data, None if symbols is None else _names(symbols))
-
-
-def _names(symbols: str) -> list[str]:
-    return [name.strip() for name in symbols.split(",") if name.strip()]
+    names = [name.strip() for name in (symbols or "").split(",") if name.strip()]
+    if data is not None:
+        return FlatFileMarket(data, names or None)
+    if names and not names[0].isdigit():
+        return GeneratedMarket(seed, names)
+    count = int(names[0]) if names else _DEFAULT_TICKERS
+    if not 1 <= count <= _TICKERS_MAX:
+        raise click.UsageError(f"--symbols must be 1 to {_TICKERS_MAX} or names, not {count}")
+    return GeneratedMarket(seed, count)

@@ -114,7 +114,7 @@ class Connection:
         if code == _ABNORMAL:
             self.drop()
             return
-        if self._protocol.state is State.OPEN:
+        if self.is_open:
             self._protocol.send_close(code, reason)
             self._flush()
         # A client that does not answer the close is not waited for.
@@ -123,6 +123,11 @@ class Connection:
     def drop(self) -> None:
         """Drop the TCP connection without a word."""
         self._writer.transport.abort()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be talked to."""
+        return self._protocol.state is State.OPEN
 
     def evict(self) -> None:
         """Close because of another connection with the same key."""
@@ -146,7 +151,7 @@ class Connection:
                     response = protocol.reject(404, "404 page not found\n")
                 protocol.send_response(response)
         self._flush()
-        if protocol.state is not State.OPEN:
+        if not self.is_open:
             return False
         self._say([words.CONNECTED])
         if self._faults.strikes("drop_connected"):
@@ -197,7 +202,7 @@ class Connection:
             self._changed.set()
 
     def _auth_is_late(self) -> None:
-        if self.conversation.key is None:
+        if self.conversation.key is None and self.is_open:
             self._say([words.AUTH_TIMEOUT])
             self._writer.close()
 
@@ -316,7 +321,7 @@ class Connection:
         self._send_text(msgspec.json.encode(statuses))
 
     def _send_text(self, text: bytes) -> None:
-        if self._protocol.state is not State.OPEN:
+        if not self.is_open:
             raise ConnectionAbortedError
         self._protocol.send_text(text)
         self._flush()

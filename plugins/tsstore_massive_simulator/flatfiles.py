@@ -56,12 +56,14 @@ class FlatFileMarket:
 
     Raises:
         FlatFileError: there is no flat file in it.
+        ModuleNotFoundError: the package that reads CSV is not installed; the text names it.
     """
 
     live = False
     revised_share = 0.0
 
     def __init__(self, folder: Path, tickers: Sequence[str] | None = None) -> None:
+        _arrow()  # says now, not at the first request, that it is missing
         self._files = _find_files(folder)
         self._only = None if tickers is None else frozenset(tickers)
         # Two requests for the same day must not read its file twice at once.
@@ -163,7 +165,6 @@ def _read(kind: Kind, path: Path, only: frozenset[str] | None) -> Rows:
 
 
 def _read_csv(path: Path) -> Any:
-    _arrow()
     from pyarrow import csv
 
     try:

@@ -170,7 +170,7 @@ class Simulator:
     def _admit(self, newcomer: Connection) -> None:
         """Close connections of the newcomer's key beyond the quota, the oldest first."""
         key = newcomer.conversation.key
-        same = [each for each in self._connections if each.conversation.key == key]
+        same = [each for each in self._connections if each.conversation.key == key and each.is_open]
         excess = len(same) - int(self.faults.number("connections", 1))
         if excess <= 0:
             return
