@@ -55,6 +55,8 @@ _CACHED_BAR_DAYS = 8192
 _KNOT_NS = 10 * NS_PER_SECOND
 _DAILY_MOVE = 0.012
 _LAST_DAY_NUMBER = 60 * 366
+#: When prices are what one expects of stocks; they wander both ways from there.
+_ANCHOR_DAY = (date(2026, 7, 1) - FIRST_DAY).days
 
 # Codes of the sets of conditions: bit 0 odd lot, bit 1 intermarket sweep, bit 2 extended hours.
 _ODD_LOT, _SWEEP, _EXTENDED = 1, 2, 4
@@ -81,7 +83,7 @@ class _Ticker:
     name: str
     rank: int
     trades_a_day: int
-    first_price: float
+    anchor_price: float
     tape: int
 
 
@@ -155,7 +157,9 @@ class GeneratedMarket:
     def _make_levels(self, name: str) -> NDArray[np.float64]:
         """Logarithm of the price at the start of each day since the vendor's first."""
         moves = self._random(name, 1).normal(0, _DAILY_MOVE, _LAST_DAY_NUMBER)
-        return np.asarray(np.log(self._tickers[name].first_price) + np.cumsum(moves))
+        walk = np.cumsum(moves)
+        walk -= walk[_ANCHOR_DAY]
+        return np.asarray(np.log(self._tickers[name].anchor_price) + walk)
 
     def _make_path(self, name: str, day: date) -> NDArray[np.float64]:
         """The middle price at each knot of the day, first to last hour."""
