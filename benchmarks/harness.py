@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -50,6 +51,18 @@ class Case(Generic[T]):
 
     call: Callable[[T], object]
     before: Callable[[], object] | None = None
+
+
+class Call(NamedTuple):
+    """What a call took, in seconds.
+
+    Attributes:
+        wall: until it returned.
+        cpu: of all threads of this process meanwhile, and of child processes that ended.
+    """
+
+    wall: float
+    cpu: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ class Line:
 
 def take_turns(
     cases: Mapping[str, Case[T]], inputs: Sequence[T], *, rounds: int
-) -> dict[str, list[float]]:
+) -> dict[str, list[Call]]:
     """Time every case on every input.
 
     Args:
@@ -117,41 +130,51 @@ def take_turns(
         rounds: in how many turns.
 
     Returns:
-        Seconds of each call by peer.
+        The calls of each peer.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    calls: dict[str, list[Call]] = {name: [] for name in cases}
     for places in np.array_split(np.arange(len(inputs)), rounds):
         for name, case in cases.items():
             gc.collect()  # nobody pays for the garbage of the one before
-            seconds[name] += [_timed(case, inputs[place]) for place in places]
-    return seconds
+            calls[name] += [_timed(case, inputs[place]) for place in places]
+    return calls
 
 
-def _timed(case: Case[T], value: T) -> float:
+def _timed(case: Case[T], value: T) -> Call:
     if case.before is not None:
         case.before()
-    begun = perf_counter()
+    cpu, begun = _cpu_seconds(), perf_counter()
     case.call(value)
-    return perf_counter() - begun
+    wall = perf_counter() - begun
+    return Call(wall, _cpu_seconds() - cpu)
 
 
-def latency(seconds: Sequence[float]) -> Figure:
-    """The median in milliseconds, with the best and the almost worst call."""
-    ms = np.array(seconds) * MS_PER_S
-    details = {"p99": np.quantile(ms, 0.99), "min": ms.min()}
-    return Figure(float(np.median(ms)), {name: float(value) for name, value in details.items()})
+def _cpu_seconds() -> float:
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def latencies(seconds: Mapping[str, Sequence[float]]) -> dict[str, Figure]:
+def latency(calls: Sequence[Call]) -> Figure:
+    """The median in milliseconds; the best and the almost worst call, and the mean CPU time.
+
+    Neighbours on the machine disturb the best call and the CPU time least.
+    """
+    wall, cpu = np.array(calls).T * MS_PER_S
+    details = {"p99": np.quantile(wall, 0.99), "min": wall.min(), "cpu": cpu.mean()}
+    return Figure(float(np.median(wall)), {name: float(value) for name, value in details.items()})
+
+
+def latencies(calls: Mapping[str, Sequence[Call]]) -> dict[str, Figure]:
     """The same for every peer."""
-    return {name: latency(each) for name, each in seconds.items()}
+    return {name: latency(each) for name, each in calls.items()}
 
 
-def throughput(seconds: Sequence[float], rows: int) -> Figure:
+def throughput(calls: Sequence[Call], rows: int) -> Figure:
     """Thousand rows a second over all calls, the slow ones included; each call has `rows`."""
-    figure = latency(seconds)
-    details = {"p50 ms": figure.value, "p99 ms": figure.details["p99"]}
-    return Figure(rows * len(seconds) / sum(seconds) / 1e3, details)
+    figure = latency(calls)
+    details = {f"{name} ms": value for name, value in figure.details.items()}
+    rate = rows * len(calls) / sum(call.wall for call in calls) / 1e3
+    return Figure(rate, {"p50 ms": figure.value, **details})
 
 
 def load_average() -> float:

@@ -50,9 +50,9 @@ def run(scale: Scale) -> list[Line]:
     programs = _programs(folder, symbol)
     price = float(rows[-1].columns["Open"][fewer - 1])
     for name, program in programs.items():
-        expect(name, (1, float(run_python("-c", program))), (1, price))
+        expect(name, (1, float(_run(program, folder))), (1, price))
     programs[_NUMPY] = _NUMPY
-    cases = {name: Case(partial(_run, program)) for name, program in programs.items()}
+    cases = {name: Case(partial(_run, program, folder)) for name, program in programs.items()}
     count = scale.pick(2, 15)
     figures = latencies(take_turns(cases, [None] * count, rounds=count))
     lines = []
@@ -89,5 +89,5 @@ def _programs(folder: Path, symbol: str) -> dict[str, str]:
     }
 
 
-def _run(program: str, _: None) -> None:
-    run_python("-c", program)
+def _run(program: str, folder: Path, _: None = None) -> str:
+    return run_python("-c", program, bytecode=folder / "bytecode")

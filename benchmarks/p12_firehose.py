@@ -52,6 +52,7 @@ class _Sample:
     at: float
     events: int
     rss: int
+    cpu: float
 
 
 def run(scale: Scale) -> list[Line]:
@@ -88,7 +89,8 @@ def _watch(url: str, simulator_url: str, process: psutil.Process) -> Iterator[_S
         events = int(status.get("messages", 0))
         if events != last:
             changed_at, last = now, events
-            yield _Sample(now, events, process.memory_info().rss)
+            cpu = process.cpu_times()
+            yield _Sample(now, events, process.memory_info().rss, cpu.user + cpu.system)
         is_quiet = last > 0 and now - changed_at > _QUIET_S
         if is_quiet and last == sum(_sent(simulator_url).values()):
             return
@@ -99,16 +101,26 @@ def _watch(url: str, simulator_url: str, process: psutil.Process) -> Iterator[_S
 def _figure(samples: list[_Sample]) -> Figure:
     """The rate between the first and the last full look, and the memory on the way."""
     first, last = samples[0], samples[-2] if len(samples) > 2 else samples[-1]
-    rate = (last.events - first.events) / max(last.at - first.at, _POLL_S) / 1e3
+    events = (last.events - first.events) / 1e3
     rss = [sample.rss / _MB for sample in samples]
-    return Figure(rate, {"RSS MB": rss[-1], "at half": rss[len(rss) // 2], "highest": max(rss)})
+    return Figure(
+        events / max(last.at - first.at, _POLL_S),
+        {
+            "per CPU s": events / max(last.cpu - first.cpu, _POLL_S),
+            "RSS MB": rss[-1],
+            "at half": rss[len(rss) // 2],
+            "highest": max(rss),
+        },
+    )
 
 
 def _official(scale: Scale, options: tuple[str, ...]) -> Figure:
     with simulator(scale.folder, *options) as (_, url):
         host = url.removeprefix("http://")
         events = scale.pick(100_000, 1_000_000)
-        return Figure(float(run_python(str(_CLIENT), host, str(events))) / 1e3, {})
+        printed = run_python(str(_CLIENT), host, str(events), bytecode=scale.folder / "bytecode")
+    rate, cpu_rate = map(float, printed.split())
+    return Figure(rate / 1e3, {"per CPU s": cpu_rate / 1e3})
 
 
 def _stored(folder: Path) -> int:

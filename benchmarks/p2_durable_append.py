@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.data import BAR_COLUMNS, Rows, minute_boundaries, names
 from benchmarks.goals import at_most, times_faster
-from benchmarks.harness import Case, Figure, Line, Scale, latencies, take_turns
+from benchmarks.harness import Call, Case, Figure, Line, Scale, latencies, latency, take_turns
 from benchmarks.peers.arcticdb import ArcticDb, ArcticDbLong
 from benchmarks.peers.duckdb import DuckDb
 from benchmarks.peers.tsstore import TsStore
@@ -49,8 +49,8 @@ def _arcticdb_per_symbol(scale: Scale) -> Figure:
     batches: list[Rows] = minute_boundaries(names(PER_SYMBOL), scale.pick(3, 10))
     peer = ArcticDb(scale.folder / "arcticdb")
     peer.write(batches[0])
-    seconds = take_turns({"arcticdb": Case(peer.write)}, batches[1:], rounds=1)["arcticdb"]
+    calls = take_turns({"arcticdb": Case(peer.write)}, batches[1:], rounds=1)["arcticdb"]
     expect_all(peer, batches)
     peer.close()
     factor = SYMBOLS // PER_SYMBOL
-    return latencies({"": [each * factor for each in seconds]})[""]
+    return latency([Call(call.wall * factor, call.cpu * factor) for call in calls])

@@ -30,11 +30,11 @@ def run(scale: Scale) -> list[Line]:
     for peer in peers.values():
         peer.write(batches[0])  # untimed: it creates most of the buckets
     cases = {name: Case(peer.write) for name, peer in peers.items()}
-    seconds = take_turns(cases, batches[1:], rounds=scale.pick(3, 10))
+    calls = take_turns(cases, batches[1:], rounds=scale.pick(3, 10))
     for peer in peers.values():
         expect_all(peer, batches)
         peer.close()
-    figures = {name: throughput(each, BATCH_ROWS) for name, each in seconds.items()}
+    figures = {name: throughput(each, BATCH_ROWS) for name, each in calls.items()}
     ours = figures.pop("tsstore")
     goals = (
         at_least(ours, 500, "krows/s"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 60.0
 _POLL_S = 0.02
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 _ADDRESS = re.compile(r"(?:listening on|serving .* at) (http://\S+)")
 
 
@@ -65,10 +67,18 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise RuntimeError(f"{log.stem} did not start:\n{log.read_text()}")
 
 
-def run_python(*arguments: str) -> str:
-    """Run Python with these arguments in a process of its own; return what it printed."""
+def run_python(*arguments: str, bytecode: Path) -> str:
+    """Run Python with these arguments in a process of its own; return what it printed.
+
+    Args:
+        arguments: of the interpreter.
+        bytecode: where compiled modules are kept, so that only the first process compiles them,
+            as with anything that is installed.
+    """
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    environment = {name: os.environ[name] for name in os.environ.keys() - {_NO_BYTECODE}}
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{command} failed:\n{done.stderr}")
     return done.stdout

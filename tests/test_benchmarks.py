@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.goals import at_least, at_most, times_faster, times_more, within
-from benchmarks.harness import Case, Figure, Line, latency, take_turns, throughput
+from benchmarks.harness import Call, Case, Figure, Line, latency, take_turns, throughput
 from benchmarks.report import as_json, markdown
 
 ROOT = Path(__file__).parent.parent
@@ -20,9 +20,9 @@ ROOT = Path(__file__).parent.parent
 def test_peers_take_turns_on_the_same_inputs() -> None:
     seen: list[tuple[str, int]] = []
     cases = {name: Case(lambda n, name=name: seen.append((name, n))) for name in "AB"}
-    seconds = take_turns(cases, [1, 2, 3, 4], rounds=2)
+    calls = take_turns(cases, [1, 2, 3, 4], rounds=2)
     assert seen == [(name, n) for half in ((1, 2), (3, 4)) for name in "AB" for n in half]
-    assert {name: len(each) for name, each in seconds.items()} == {"A": 4, "B": 4}
+    assert {name: len(each) for name, each in calls.items()} == {"A": 4, "B": 4}
 
 
 def test_what_comes_before_a_call_is_not_timed() -> None:
@@ -33,9 +33,11 @@ def test_what_comes_before_a_call_is_not_timed() -> None:
 
 
 def test_figures() -> None:
-    assert latency([0.001, 0.003, 0.002]).value == 2
-    assert latency([0.001, 0.003, 0.002]).details["min"] == 1
-    assert throughput([1.0, 3.0], 1000).value == 0.5
+    calls = [Call(0.001, 0.001), Call(0.004, 0.003), Call(0.002, 0.002)]
+    assert latency(calls).value == 2
+    assert latency(calls).details["min"] == 1
+    assert latency(calls).details["cpu"] == 2
+    assert throughput([Call(1, 0), Call(3, 0)], 1000).value == 0.5
 
 
 def test_goals() -> None:
