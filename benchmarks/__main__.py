@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,20 +56,30 @@ def main(
     """Measure tsstore and its peers on the same data, in turns, and compare them."""
     lines: list[Line] = []
     loads: dict[str, tuple[float, float]] = {}
+    failed: list[str] = []
     for name in only:
         before = load_average()
-        module = import_module(f"benchmarks.{WORKLOADS[name]}")
-        with tempfile.TemporaryDirectory(prefix=".bench-", dir=parent) as folder:
-            lines += module.run(Scale(quick, Path(folder).resolve()))
+        try:
+            lines += _measure(name, quick, parent)
+        except Exception:  # noqa: BLE001  (what the others measured took minutes)
+            failed.append(name)
+            click.echo(traceback.format_exc(), err=True)
         loads[name] = before, load_average()
-        click.echo(
-            f"{name} done, load {before:.1f} before and {loads[name][1]:.1f} after", err=True
-        )
+        click.echo(f"{name}: load {before:.1f} before and {loads[name][1]:.1f} after", err=True)
     report.show(lines)
     if json_file is not None:
         json_file.write_text(report.as_json(lines, quick=quick, load=loads))
     if markdown_file is not None:
         markdown_file.write_text(report.markdown(lines))
+    if failed:
+        raise click.ClickException(f"failed: {', '.join(failed)}")
+
+
+def _measure(name: str, quick: bool, parent: Path) -> list[Line]:
+    module = import_module(f"benchmarks.{WORKLOADS[name]}")
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=parent) as folder:
+        lines: list[Line] = module.run(Scale(quick, Path(folder).resolve()))
+    return lines
 
 
 if __name__ == "__main__":

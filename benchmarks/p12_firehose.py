@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import psutil
 
 import tsstore
-from benchmarks.goals import at_least, times_more
+from benchmarks.goals import at_least, at_most, times_more
 from benchmarks.harness import Figure, Goal, Line, Scale
 from benchmarks.processes import run_python, server, simulator
 from benchmarks.verify import WrongResultError
@@ -28,8 +28,9 @@ DAY = "2026-06-01"
 _POLL_S = 0.1
 #: No event for so long means that the day is over; the worker shows its state twice a second.
 _QUIET_S = 2.0
-_PATIENCE_S = 300.0
-_RSS_GROWTH_MAX = 1.5
+_PATIENCE_S = 120.0
+#: The interpreter and its modules 90, the queue 67, two memtables 134, a commit and a flush.
+_RSS_MAX_MB = 400
 _MB = 1e6
 _CONFIG = """
 bgworkers:
@@ -71,7 +72,7 @@ def run(scale: Scale) -> list[Line]:
     goals = (
         at_least(ours, 300, "k/s"),
         times_more(ours, "the official client", client, 1),
-        Goal("flat memory", ours.details["RSS MB"] < _RSS_GROWTH_MAX * ours.details["at half"]),
+        at_most(ours, _RSS_MAX_MB, "MB", "highest RSS"),
         Goal("none lost", met=True),
     )
     what = f"firehose, {sent:,} quotes and trades, stored durably"
@@ -83,6 +84,7 @@ def _watch(url: str, simulator_url: str, process: psutil.Process) -> Iterator[_S
     """Look at the worker until it has everything."""
     deadline = time.monotonic() + _PATIENCE_S
     changed_at, last = time.monotonic(), 0
+    status: dict[str, Any] = {}
     while time.monotonic() < deadline:
         status = _get(f"{url}/heartbeat")["workers"]["Massive"]
         now = time.monotonic()
@@ -95,7 +97,7 @@ def _watch(url: str, simulator_url: str, process: psutil.Process) -> Iterator[_S
         if is_quiet and last == sum(_sent(simulator_url).values()):
             return
         time.sleep(_POLL_S)
-    raise WrongResultError(f"the worker had {last:,} events after {_PATIENCE_S:g} s")
+    raise WrongResultError(f"the worker had {last:,} events after {_PATIENCE_S:g} s: {status}")
 
 
 def _figure(samples: list[_Sample]) -> Figure:
@@ -107,9 +109,8 @@ def _figure(samples: list[_Sample]) -> Figure:
         events / max(last.at - first.at, _POLL_S),
         {
             "per CPU s": events / max(last.cpu - first.cpu, _POLL_S),
-            "RSS MB": rss[-1],
-            "at half": rss[len(rss) // 2],
-            "highest": max(rss),
+            "RSS at half": rss[len(rss) // 2],
+            "highest RSS": max(rss),
         },
     )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 60.0
 _POLL_S = 0.02
+_LOG_LINES_SHOWN = 20
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 _ADDRESS = re.compile(r"(?:listening on|serving .* at) (http://\S+)")
 
@@ -53,6 +54,10 @@ def _program(command: list[str], log: Path) -> Iterator[tuple[subprocess.Popen[b
     with process:
         try:
             yield process, _address(process, log)
+        except Exception as error:
+            lines = log.read_text().splitlines()
+            error.add_note("\n".join([f"The end of {log.name}:", *lines[-_LOG_LINES_SHOWN:]]))
+            raise
         finally:
             process.terminate()
 
@@ -64,7 +69,7 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
         if found is not None:
             return found[1]
         time.sleep(_POLL_S)
-    raise RuntimeError(f"{log.stem} did not start:\n{log.read_text()}")
+    raise RuntimeError(f"the {log.stem} did not start")
 
 
 def run_python(*arguments: str, bytecode: Path) -> str:
