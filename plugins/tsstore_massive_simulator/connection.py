@@ -243,8 +243,9 @@ class Connection:
             high = int(np.searchsorted(tape.due, until, side="right"))
             while low < high:
                 end = min((low // CHUNK + 1) * CHUNK, high)
-                await self._send_events(tape, low, end, remember=playback.as_fast_as_read)
                 after = int(tape.due[end - 1])
+                playback.reaching(after)
+                await self._send_events(tape, low, end, remember=playback.as_fast_as_read)
                 playback.reached(after)
                 if self._changed.is_set():
                     return after

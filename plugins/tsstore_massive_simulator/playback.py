@@ -55,6 +55,10 @@ class Playback(Protocol):
         """Days that are played between two instants, ascending."""
         ...
 
+    def reaching(self, due_ns: int) -> None:
+        """Events due up to an instant are about to be sent."""
+        ...
+
     def reached(self, due_ns: int) -> None:
         """Events due up to an instant were sent."""
         ...
@@ -88,6 +92,9 @@ class Live:
     def days(self, first_ns: int, last_ns: int) -> Sequence[date]:
         """Days that are played between two instants, ascending."""
         return self._market.played_days(day_of(first_ns), day_of(last_ns))
+
+    def reaching(self, due_ns: int) -> None:
+        """The present does not depend on readers."""
 
     def reached(self, due_ns: int) -> None:
         """The present does not depend on readers."""
@@ -144,6 +151,9 @@ class Replay:
         """Days that are played between two instants, ascending."""
         return _between(self._days, first_ns, last_ns)
 
+    def reaching(self, due_ns: int) -> None:
+        """The time does not depend on readers."""
+
     def reached(self, due_ns: int) -> None:
         """The time does not depend on readers."""
 
@@ -153,7 +163,7 @@ class Replay:
 
 
 class AsFastAsRead:
-    """Days as fast as readers take them; the time is that of the last event sent to anyone.
+    """Days as fast as readers take them; the time is that of the last event on its way to anyone.
 
     Args:
         days: what to play, ascending, at least one.
@@ -164,15 +174,15 @@ class AsFastAsRead:
 
     def __init__(self, days: Sequence[date], start_ns: int) -> None:
         self._days = days
-        self._reached_ns = start_ns - 1
+        self._now_ns = self._reached_ns = start_ns - 1
 
     def begin(self) -> int:
         """Events are to come after those that were sent already."""
         return self._reached_ns
 
     def now_ns(self) -> int:
-        """The instant in the market."""
-        return self._reached_ns
+        """The instant in the market: what a reader has seen happen, has happened for everyone."""
+        return self._now_ns
 
     def until_ns(self) -> int:
         """Everything may be sent."""
@@ -181,6 +191,10 @@ class AsFastAsRead:
     def days(self, first_ns: int, last_ns: int) -> Sequence[date]:
         """Days that are played between two instants, ascending."""
         return _between(self._days, first_ns, last_ns)
+
+    def reaching(self, due_ns: int) -> None:
+        """Events due up to an instant are about to be sent."""
+        self._now_ns = max(self._now_ns, due_ns)
 
     def reached(self, due_ns: int) -> None:
         """Events due up to an instant were sent."""

@@ -1,6 +1,7 @@
 """The simulator: WebSocket and REST on one port, and a side door for tests.
 
     GET  /_simulator/state         connections, counters, faults, the instant in the market
+    POST /_simulator/begin         let the time run, which else waits for a subscription
     POST /_simulator/faults        {"drop_every": 1000, "mute": null}: switch on, switch off
     POST /_simulator/disconnect    {"code": 1012}: close every connection; 1006 drops them
 
@@ -216,6 +217,8 @@ class Simulator:
                         self.faults.clear(name)
                     else:
                         self.faults.set(name, None if value is True else value)
+            elif what == "begin" and request.method == "POST":
+                self._world.playback.begin()
             elif what == "disconnect" and request.method == "POST":
                 self.disconnect(int(wish.get("code", 1006)))
             elif what != "state":

@@ -86,8 +86,16 @@ def test_waiting_is_shortened_by_the_speed() -> None:
 
 def test_a_playback_without_a_clock_is_where_its_readers_are() -> None:
     playback = AsFastAsRead([THURSDAY], FIRST)
+    playback.reaching(FIRST + 7)
     playback.reached(FIRST + 7)
     assert playback.now_ns() == playback.begin() == FIRST + 7
+
+
+def test_what_is_on_its_way_to_a_reader_has_happened() -> None:
+    playback = AsFastAsRead([THURSDAY], FIRST)
+    playback.reaching(FIRST + 7)
+    assert playback.now_ns() == FIRST + 7
+    assert playback.begin() == FIRST - 1
 
 
 def test_no_speed_means_as_fast_as_read() -> None:

@@ -512,6 +512,13 @@ def test_the_state_counts_answers(running: Running) -> None:
     assert state["now_ns"] == START - 1
 
 
+def test_time_can_be_let_run_without_a_subscription(start: Start) -> None:
+    running = start(start_ns=START, speed=60)
+    assert running.simulator.state()["now_ns"] == START
+    running.post("/_simulator/begin", {})
+    assert running.simulator.state()["now_ns"] > START
+
+
 # Real data
 
 
