@@ -94,11 +94,11 @@ class Observer(Protocol):
     """Who is told how the feed fares; calls come on the event loop and must be quick."""
 
     def on_streaming(self) -> None:
-        """The subscription is on its way: what comes from now on is not missed."""
+        """The server answered the subscription: what comes from now on is not missed."""
         ...
 
     def on_lost(self) -> None:
-        """The connection ended and all that came over it is stored."""
+        """The connection that was streaming ended, and all that came over it is stored."""
         ...
 
     def on_tick(self) -> None:
@@ -114,6 +114,7 @@ class _Connection:
         self.ending: KeyRefused | Evicted | Dropped | None = None
         self.reason = "closed"
         self.streaming_since: float | None = None
+        self.is_answered = False
         self.abort: Callable[[], None] = lambda: None
 
 
@@ -317,7 +318,7 @@ class Feed:
         except (OSError, WebSocketException) as error:
             connection.reason = str(error) or type(error).__name__
         await self.intake.drained()
-        if connection.streaming_since is not None:
+        if connection.is_answered:
             self._observer.on_lost()
         return connection
 
@@ -348,7 +349,6 @@ class Feed:
         connection.streaming_since = self._streaming_since = self._clock.monotonic()
         self.state = "streaming"
         self._logger.info("streaming from %s", self._config.stream_url)
-        self._observer.on_streaming()
         await self._read(connection, socket)
 
     async def _authenticate(self, connection: _Connection, socket: ClientConnection) -> None:
@@ -370,6 +370,10 @@ class Feed:
             if frame is None:
                 connection.reason = "nothing came although the market is open"
                 return
+            if not connection.is_answered:
+                # Only now is it sure that the subscription arrived, however long that took.
+                connection.is_answered = True
+                self._observer.on_streaming()
             intake.put(connection, frame)
 
     async def _receive(self, socket: ClientConnection) -> bytes | None:

@@ -5,8 +5,8 @@ Each unit may be repeated at any time, by anybody, after any crash, and leaves t
 - Ticks of a day that is over replace whatever is stored of the day, range after range; each range
   and the coverage up to its end are one commit, so memory stays bounded and a crash goes on from
   the last range.
-- Ticks of a day that is under way replace only what lies before the last millisecond fetched; the
-  rest is added, and the identity of the schema keeps streamed and fetched copies from doubling.
+- Ticks of a day that is under way are only added: the vendor's history may still lack rows that
+  were streamed. The identity of the schema keeps streamed and fetched copies from doubling.
 
 Two rules keep good rows from being lost. An empty answer never deletes: where the store has rows
 and the vendor none, that is a failure to report. And a bar is stored when its time is over, never
@@ -280,30 +280,30 @@ class _TickDay:
             if sum(map(len, waiting)) >= BATCH_ROWS:
                 before, after = _split(_concat(waiting, self._work.dataset))
                 if len(before):
-                    self._store_range(before, _floor_ms(after) - 1)
+                    self._store(before, _floor_ms(after) - 1)
                 waiting = [after]
         rows = _concat(waiting, self._work.dataset)
         if not len(rows):
             self._nothing()
-        elif self._is_over:
-            self._store_range(rows, self._end_ns)
         else:
-            before, after = _split(rows)
-            self._store_range(before, _floor_ms(after) - 1, after)
+            # More rows may come in the last millisecond of a day that is under way.
+            self._store(rows, self._end_ns if self._is_over else _floor_ms(rows) - 1)
 
-    def _store_range(self, rows: Columns, through_ns: int, added: Columns | None = None) -> None:
-        """Replace everything from the cursor to `through_ns`, and add rows after it."""
-        schema = self._work.dataset.schema
-        start, end = np.datetime64(self._cursor_ns, "ns"), np.datetime64(through_ns, "ns")
-        self._rows += len(rows)
-        operations: list[Operation] = []
+    def _store(self, rows: Columns, through_ns: int) -> None:
+        """Store rows, after which everything from the cursor to `through_ns` is fetched."""
+        operations: list[Operation] = [self._operation(rows, through_ns)]
         if through_ns >= self._cursor_ns:
-            operations.append(Replace(self._key, start, end, rows, schema))
+            self._rows += int(np.count_nonzero(rows.ts <= through_ns))
             operations.append(self._covered(through_ns))
-        if added is not None:
-            operations.append(Write(self._key, added, schema))
-        self._fetcher.commit(operations, len(rows) + (0 if added is None else len(added)))
+        self._fetcher.commit(operations, len(rows))
         self._cursor_ns = through_ns + 1
+
+    def _operation(self, rows: Columns, through_ns: int) -> Operation:
+        schema = self._work.dataset.schema
+        if not self._is_over:
+            return Write(self._key, rows, schema)
+        start, end = np.datetime64(self._cursor_ns, "ns"), np.datetime64(through_ns, "ns")
+        return Replace(self._key, start, end, rows, schema)
 
     def _nothing(self) -> None:
         if self._fetcher.holds_rows(self._work, self._cursor_ns, self._end_ns):

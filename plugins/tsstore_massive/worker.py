@@ -159,7 +159,8 @@ class _Run:
 
     def work(self) -> None:
         """Stream until stopped."""
-        self._missed = self._to_resume()
+        if self._config.ws_query_start is None:  # a replay goes on from nowhere
+            self._missed = [*self._to_resume(), *self._before_streaming()]
         threads = [self._start(self._gaps.run, "massive-gaps")]
         if self._config.starts:
             threads.append(self._start(self._history.run, "massive-history"))
@@ -247,8 +248,6 @@ class _Run:
     # Where an earlier run left off.
 
     def _to_resume(self) -> list[Stretch]:
-        if self._config.ws_query_start is not None:
-            return []  # a replay goes on from nowhere
         stretches = []
         oldest_ns = self._context.clock.now_ns() - RESUME_NS_MAX
         for kind in self._config.data_types:
@@ -261,6 +260,12 @@ class _Run:
             if not self._is_history(kind):
                 self._give_up(kind, {starts[c]: together[c] for c in together if c not in recent})
         return stretches
+
+    def _before_streaming(self) -> list[Stretch]:
+        """From the start on: the history of today may be fetched before anything streams."""
+        now_ns, symbols = self._context.clock.now_ns(), self._config_symbols()
+        kinds = [kind for kind in self._config.data_types if self._is_history(kind)]
+        return [Stretch(kind, symbols, now_ns - _OVERLAP_NS[kind]) for kind in kinds]
 
     def _give_up(self, kind: Kind, symbols_by_start: dict[int, list[str]]) -> None:
         """Show what is too old to be fetched without being asked for."""

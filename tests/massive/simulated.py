@@ -39,12 +39,18 @@ QUICK = Patience(
 
 
 class MarketClock(SystemClock):
-    """Shows the simulator's time, which may run faster than ours."""
+    """Shows the simulator's time, which may run faster than ours.
 
-    def __init__(self, now_ns: int, speed: float) -> None:
+    Args:
+        now_ns: what it showed at `base_s`.
+        speed: how fast it runs.
+        base_s: an instant of our monotonic clock.
+    """
+
+    def __init__(self, now_ns: int, speed: float, base_s: float = 0.0) -> None:
         self._base_ns = now_ns
         self._speed = speed
-        self._base_s = self.monotonic()
+        self._base_s = base_s or self.monotonic()
 
     def now_ns(self) -> int:
         return self._base_ns + round((self.monotonic() - self._base_s) * self._speed * 1e9)
@@ -67,8 +73,19 @@ class Simulator:
     def disconnect(self, code: int = 1006) -> None:
         self._post("disconnect", {"code": code})
 
+    def begin(self) -> None:
+        """Let the market's time run."""
+        self._post("begin", {})
+
     def clock(self) -> MarketClock:
-        return MarketClock(self.state()["now_ns"], self.speed)
+        """A clock set by the quickest answer of some; never behind the market, hardly ahead."""
+        answers = []
+        for _ in range(10):
+            asked_s = time.monotonic()
+            now_ns = self.state()["now_ns"]
+            answers.append((time.monotonic() - asked_s, now_ns, asked_s))
+        _, now_ns, asked_s = min(answers)
+        return MarketClock(now_ns, self.speed, asked_s)
 
     def _post(self, what: str, body: dict[str, Any]) -> None:
         request = urllib.request.Request(
@@ -84,6 +101,7 @@ def simulator(*faults: str, speed: float = 60, symbols: str = "3") -> Iterator[S
     for fault in faults:
         arguments += ["--fault", fault]
     with _process(arguments, speed) as running:
+        running.begin()
         yield running
 
 
@@ -151,7 +169,7 @@ class RunningWorker:
         self._thread.join(10)
         assert self.ended()
 
-    def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if self.error is not None and self.ended():
@@ -163,6 +181,12 @@ class RunningWorker:
         """Wait for so many more events."""
         wanted = self.status.get("messages", 0) + events
         self.until(lambda: self.status.get("messages", 0) >= wanted)
+
+    def until_gapless(self) -> None:
+        """Wait until everything missed so far is fetched."""
+        # The status is shown now and then; more messages in it mean that it is not an old one.
+        messages = self.status["messages"]
+        self.until(lambda: self.status["messages"] > messages and self.status["gap_count"] == 0)
 
     def ended(self) -> bool:
         return not self._thread.is_alive()

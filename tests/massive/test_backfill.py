@@ -320,6 +320,17 @@ def test_rows_streamed_meanwhile_stay(midday):
     ]
 
 
+def test_streamed_rows_that_the_history_of_an_open_day_lacks_stay(midday, monkeypatch):
+    monkeypatch.setattr(fetch, "BATCH_ROWS", 3)
+    exact = spread("2024-06-05", 9)
+    write_trades(
+        midday.store, [row["sip_timestamp"] // 10**6 * 10**6 for row in exact], range(1, 10)
+    )
+    midday.vendor.trades["AAPL"] = [row for n, row in enumerate(exact) if n not in {1, 7}]
+    midday.run(ticks(WEDNESDAY, WEDNESDAY), page_rows=2)
+    assert midday.store.read(TRADE_KEY)["Sequence"].tolist() == list(range(1, 10))
+
+
 def test_the_rest_of_an_open_day_is_fetched_later(midday):
     midday.vendor.trades["AAPL"] = spread("2024-06-05", 3)
     midday.run(ticks(WEDNESDAY, WEDNESDAY))

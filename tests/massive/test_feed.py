@@ -125,6 +125,26 @@ def sending(*numbers: int, then: Callable[[Peer], None] = Peer.stay) -> Callable
     return script
 
 
+def test_it_streams_for_sure_once_the_subscription_is_answered() -> None:
+    answer = threading.Event()
+
+    def ended_unanswered(peer: Peer) -> None:
+        peer.accept()
+        peer.close()
+
+    def answered_late(peer: Peer) -> None:
+        peer.accept()
+        answer.wait(10)
+        peer.send(status("success", "subscribed to: T.*"))
+        peer.stay()
+
+    with SocketServer(ended_unanswered, answered_late) as server, Running(server) as running:
+        running.until(lambda: running.feed.connections == 2 and running.feed.state == "streaming")
+        assert running.told == []
+        answer.set()
+        running.until(lambda: running.told == ["streaming"])
+
+
 def test_it_authenticates_subscribes_and_stores() -> None:
     received = []
 
