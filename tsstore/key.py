@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: What MarketStore appends to a key on the wire: the names of its three parts.
 KEY_CATEGORY = "Symbol/Timeframe/AttributeGroup"
 PART_BYTES_MAX = 128
+# File systems take names of 255 bytes.
+_DISK_NAME_MAX = 200
 _CHOICES_MAX = 10_000
 
 # '/' ',' and the glob characters have a meaning in requests; ':' is part of real symbols (O:AAPL…).
@@ -90,7 +92,7 @@ def name_on_disk(part: str) -> str:
 
     Capitals, digits and a few signs stay; a small letter `p` becomes `~p`, so that `BCpC` and
     `BCPC` differ where the file system ignores case; other bytes become `%XX`, and so does a dot
-    in front.
+    in front. A name that would be too long for a file system ends in a hash of the part.
     """
     pieces = []
     for index, character in enumerate(part):
@@ -100,7 +102,12 @@ def name_on_disk(part: str) -> str:
             pieces.append("~" + character)
         else:
             pieces.extend(f"%{byte:02X}" for byte in character.encode())
-    return "".join(pieces)
+    name = "".join(pieces)
+    if len(name) <= _DISK_NAME_MAX:
+        return name
+    from hashlib import blake2b  # names this long are rare, and the import is slow
+
+    return name[: _DISK_NAME_MAX - 33] + "%" + blake2b(part.encode(), digest_size=16).hexdigest()
 
 
 class KeyPattern:

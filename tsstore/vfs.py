@@ -115,6 +115,10 @@ class FileSystem(Protocol):
         """Return once these closed files and their directory entries are on the medium."""
         ...
 
+    def sync_dir(self, name: str) -> None:
+        """Return once the entries of a directory are on the medium."""
+        ...
+
     def lock(self, name: str, holder: dict[str, Any]) -> Lock:
         """Take the writer's lock, or raise LockedError naming who has it."""
         ...
@@ -239,8 +243,12 @@ class OsFileSystem:
     def make_dir(self, name: str) -> None:
         """Create a directory and the ones above it; nothing happens if it is there."""
         path = self.describe(name)
+        if os.path.isdir(path):
+            return
         with _refused("create directory", path):
             os.makedirs(path, mode=0o700, exist_ok=True)
+        if not name:  # the entry of the root itself; the others are synced with their files
+            _sync_dir(os.path.dirname(path))
 
     def create(self, name: str) -> OsFile:
         """Create an empty file for appending; one that is there is emptied."""
@@ -279,7 +287,7 @@ class OsFileSystem:
         path = self.describe(name)
         with _refused("rename", path):
             os.replace(self.describe(temporary), path)
-        self._sync_dir(os.path.dirname(path))
+        _sync_dir(os.path.dirname(path))
 
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
@@ -327,7 +335,7 @@ class OsFileSystem:
                 file.close()
         folders = {folder for name in names for folder in _folders(name)}
         for folder in sorted(folders, key=len, reverse=True):
-            self._sync_dir(self.describe(folder))
+            self.sync_dir(folder)
 
     def _sync_file_system(self) -> bool:
         """Write back the whole file system at once; False where that does not exist."""
@@ -346,13 +354,9 @@ class OsFileSystem:
                 os.close(fd)
         return True
 
-    def _sync_dir(self, path: str) -> None:
-        with _refused("sync directory", path):
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+    def sync_dir(self, name: str) -> None:
+        """Return once the entries of a directory are on the medium."""
+        _sync_dir(self.describe(name))
 
     def lock(self, name: str, holder: dict[str, Any]) -> OsLock:
         """Take the writer's lock, or raise LockedError naming who has it."""
@@ -363,8 +367,10 @@ class OsFileSystem:
                 fd = os.open(path, flags, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except OSError as error:
                 try:
+                    if error.errno != errno.EWOULDBLOCK:
+                        raise storage_error("lock", path, error) from None
                     raise _locked(self.root, os.pread(fd, 65536, 0)) from None
                 finally:
                     os.close(fd)
@@ -397,6 +403,16 @@ class OsLock:
             fd, self._fd = self._fd, -1
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, 0)
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may hold a copy of it
+            os.close(fd)
+
+
+def _sync_dir(path: str) -> None:
+    with _refused("sync directory", path):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
             os.close(fd)
 
 

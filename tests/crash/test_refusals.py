@@ -6,15 +6,17 @@ ends with a power cut, because a mistake after a fault often shows only then.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.crash.test_power_cut import CHANGES
-from tests.crash.workload import CONTENTS, STEPS, contents, open_store
+from tests.crash.workload import CONTENTS, STEPS, bars, contents, open_store
 from tsstore.errors import AlreadyExistsError, StorageError, TsStoreError
 from tsstore.testing.faultfs import FaultFileSystem
+from tsstore.testing.model import ModelStore
 
 if TYPE_CHECKING:
     from tsstore.store import Store
@@ -65,6 +67,47 @@ def test_one_refused_operation_loses_nothing(change: int, code: int) -> None:
         assert contents(after_the_cut) == CONTENTS[-1]
         assert after_the_cut.check().ok
     store.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("change", range(CHANGES))
+@pytest.mark.parametrize("ending", ["kill", "cut", "close"])
+def test_what_was_acknowledged_before_and_after_a_refusal_stays(
+    change: int, code: int, ending: str
+) -> None:
+    """One change is refused, the next steps go on, then it ends in one of three ways."""
+    fs = FaultFileSystem()
+    fs.refuse_at(change, code)
+    store = retry(lambda: open_store(fs))
+    follower = open_store(fs, read_only=True)
+    last_step = 5 if change % 2 else len(STEPS)
+    model = ModelStore()
+    unknown = False
+    for step in STEPS[:last_step]:
+        try:
+            step(store)
+        except StorageError as error:
+            unknown = "opened again" in str(error)
+            break
+        step(model)
+    with contextlib.suppress(StorageError):
+        store.write("after/1Min/OHLCV", bars(0, 2, 5.0))
+        model.write("after/1Min/OHLCV", bars(0, 2, 5.0))
+        store.flush()
+    expected = contents(model)
+    if not unknown:
+        assert contents(store) == expected
+        assert contents(follower) == expected
+    if ending == "close":
+        store.close()
+    after = {"kill": fs.killed, "cut": fs.survivors, "close": fs.killed}[ending]()
+    with open_store(after) as again:
+        seen = contents(again)
+        assert seen == expected or unknown
+        assert again.check().ok
+        again.write("more/1Min/OHLCV", bars(0, 1, 6.0))
+    with open_store(after.survivors()) as finally_:
+        assert {k: v for k, v in contents(finally_).items() if k != "more/1Min/OHLCV"} == seen
 
 
 def test_a_failed_sync_is_never_followed_by_an_acknowledgement() -> None:

@@ -29,4 +29,4 @@ ENCODING_CONSTANT = 1
 #: Rows of a column block; the last one of a segment may hold fewer.
 BLOCK_ROWS = 4096
 #: Largest body of a record in bytes; a larger length field is damage.
-RECORD_BODY_MAX = 1 << 31
+RECORD_BODY_MAX = 1 << 30

@@ -35,15 +35,7 @@ _PADDING = bytes(8)
 
 
 class RecordError(Exception):
-    """Bytes that are not a whole, undamaged record.
-
-    Attributes:
-        torn: the bytes end before the record does, as after a crash in the middle of a write.
-    """
-
-    def __init__(self, what: str, *, torn: bool = False) -> None:
-        super().__init__(what)
-        self.torn = torn
+    """Bytes that are not a whole, undamaged record."""
 
 
 class VersionError(Exception):
@@ -141,7 +133,7 @@ def decode_header(data: bytes | memoryview, *, owner: int | None = None) -> Head
         VersionError: written by a newer format.
     """
     if len(data) < HEADER_BYTES:
-        raise RecordError("a record header is cut short", torn=True)
+        raise RecordError("a record header is cut short")
     fields = _HEADER.unpack(data[:HEADER_BYTES])
     magic, kind, version, meta_length, zero1, body_length, sequence, found_owner, zero2 = fields[:9]
     if xxhash.xxh3_64_intdigest(bytes(data[:_CHECKED_BYTES])) != fields[10]:
@@ -178,7 +170,7 @@ def decode_body(header: Header, body: bytes | memoryview) -> Record:
     """
     view = memoryview(body)
     if len(view) < header.body_length:
-        raise RecordError("a record is cut short", torn=True)
+        raise RecordError("a record is cut short")
     if xxhash.xxh3_64_intdigest(view) != header.body_checksum:
         raise RecordError("the checksum of a record does not match")
     meta = msgpack.unpackb(view[: header.meta_length], strict_map_key=False)

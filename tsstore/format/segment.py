@@ -170,7 +170,7 @@ def decode_trailer(data: bytes, file_bytes: int) -> tuple[int, int]:
         RecordError: not the end of a segment of that size.
     """
     if len(data) != TRAILER_BYTES:
-        raise RecordError("a segment is cut short", torn=True)
+        raise RecordError("a segment is cut short")
     offset, length, checksum, magic = _TRAILER.unpack(data)
     if magic != SEGMENT_END_MAGIC or checksum != xxhash.xxh3_64_intdigest(data[:16]):
         raise RecordError("the end of a segment is not where it should be")

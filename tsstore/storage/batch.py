@@ -170,14 +170,14 @@ class Batch:
         self._created.append((bucket.id, key, bucket.schema_id))
 
     def _schema_number(self, schema: Schema) -> int:
-        number, new = self._catalog.schema_id(schema)
-        if new:
+        number, unknown = self._catalog.schema_id(schema)
+        if unknown:
             self._schemas[number] = schema
         return number
 
     def abandon(self) -> None:
         """Give back what was reserved; call under the catalog's lock."""
-        self._catalog.forget(self._schemas, self._created)
+        self._catalog.forget(self._created)
 
     def commit(self) -> Commit:
         """The commit.
@@ -219,7 +219,12 @@ class Batch:
         table = fit(part.table, part.schema, where=part.where)
         ts = table.ts
         if not part.schema.is_variable:
-            ts = part.timeframe.floor(ts, self._timezone)
+            floored = part.timeframe.floor(ts, self._timezone)
+            if (floored > ts).any():
+                raise InvalidArgumentError(
+                    f"{part.where}: the slot of a row begins before 1677-09-21, which no time holds"
+                )
+            ts = floored
         return ts, list(table.arrays.values())
 
 

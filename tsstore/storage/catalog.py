@@ -7,6 +7,7 @@ not see it until the commit is on disk.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -42,7 +43,11 @@ class Bucket(NamedTuple):
 
 
 class Catalog:
-    """All buckets of a store. The caller serialises changes; reading needs no lock."""
+    """All buckets of a store.
+
+    Writers reserve while the log settles or refuses, so every change, and every table that is made
+    when it is first asked for, is made under one lock. Looking a bucket up needs none.
+    """
 
     def __init__(self, manifest: Manifest) -> None:
         self.next_bucket = manifest.next_bucket
@@ -59,18 +64,21 @@ class Catalog:
         self._reserved: dict[str, Bucket] = {}
         self._groups: dict[str, dict[str, int]] = {}
         self._sorted: list[str] | None = None
+        self._unlogged: set[int] = set()  # schemas that no commit on disk has brought yet
+        self._lock = threading.RLock()
 
     def get(self, key: str) -> Bucket | None:
         """The bucket of that name that readers see."""
         bucket = self._buckets.get(key)
-        if bucket is None:
+        if bucket is not None or key not in self._ids:
+            return bucket
+        with self._lock:
             bucket_id = self._ids.get(key)
             if bucket_id is None:
                 return None
-            schema_id = int(self._schema_of[bucket_id])
-            bucket = self._bucket(bucket_id, key, schema_id)
+            bucket = self._bucket(bucket_id, key, int(self._schema_of[bucket_id]))
             self._buckets[key] = bucket
-        return bucket
+            return bucket
 
     def find(self, key: str) -> Bucket | None:
         """The bucket of that name that writers see: reserved ones too."""
@@ -82,19 +90,17 @@ class Catalog:
 
     def keys(self) -> list[str]:
         """Names of all buckets, sorted. The list is shared: do not change it."""
-        if self._sorted is None:
-            self._sorted = sorted(self._ids)
-        return self._sorted
-
-    def key_of(self, bucket_id: int) -> str | None:
-        """The name of a bucket; None when it was destroyed."""
-        return self.keys_by_id().get(bucket_id)
+        with self._lock:
+            if self._sorted is None:
+                self._sorted = sorted(self._ids)
+            return self._sorted
 
     def keys_by_id(self) -> dict[int, str]:
         """Names by id. Shared: do not change it."""
-        if self._keys is None:
-            self._keys = {bucket_id: key for key, bucket_id in self._ids.items()}
-        return self._keys
+        with self._lock:
+            if self._keys is None:
+                self._keys = {bucket_id: key for key, bucket_id in self._ids.items()}
+            return self._keys
 
     def schema_ids(self, bucket_ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The schema id of each bucket."""
@@ -102,84 +108,93 @@ class Catalog:
 
     def group(self, group: str) -> dict[str, int]:
         """Symbol to bucket id of `timeframe/attribute group`, reserved ones too. Shared."""
-        members = self._groups.get(group)
-        if members is None:
-            suffix = "/" + group
-            cut = len(suffix)
-            members = {key[:-cut]: i for key, i in self._ids.items() if key.endswith(suffix)}
-            members |= {
-                key[:-cut]: bucket.id
-                for key, bucket in self._reserved.items()
-                if key.endswith(suffix)
-            }
-            self._groups[group] = members
-        return members
+        with self._lock:
+            members = self._groups.get(group)
+            if members is None:
+                suffix = "/" + group
+                cut = len(suffix)
+                members = {key[:-cut]: i for key, i in self._ids.items() if key.endswith(suffix)}
+                for key, bucket in self._reserved.items():
+                    if key.endswith(suffix):
+                        members[key[:-cut]] = bucket.id
+                self._groups[group] = members
+            return members
 
     def schema_id(self, schema: Schema) -> tuple[int, bool]:
-        """The number of a schema, and whether it is new."""
-        for number, known in self.schemas.items():
-            if known == schema:
-                return number, False
-        number = self.next_schema
-        self.next_schema += 1
-        self.schemas[number] = schema
-        return number, True
+        """The number of a schema, and whether the log has to be told what it is."""
+        with self._lock:
+            for number, known in self.schemas.items():
+                if known == schema:
+                    return number, number in self._unlogged
+            number = self.next_schema
+            self.next_schema += 1
+            self.schemas[number] = schema
+            self._unlogged.add(number)
+            return number, True
 
     def reserve(self, key: str, schema_id: int, bucket_id: int | None = None) -> Bucket:
         """A new bucket for writers; `settle` or `forget` ends the reservation.
 
         The id is the next one, but for a bucket of a replayed commit, which has its own already.
         """
-        bucket_id = self.next_bucket if bucket_id is None else bucket_id
-        self.next_bucket = max(self.next_bucket, bucket_id + 1)
-        if bucket_id >= len(self._schema_of):
-            grown = np.zeros(2 * bucket_id, np.uint32)
-            grown[: len(self._schema_of)] = self._schema_of
-            self._schema_of = grown
-        self._schema_of[bucket_id] = schema_id
-        bucket = self._bucket(bucket_id, key, schema_id)
-        self._reserved[key] = bucket
-        symbol, _, group = key.partition("/")
-        if group in self._groups:
-            self._groups[group][symbol] = bucket_id
-        return bucket
+        with self._lock:
+            bucket_id = self.next_bucket if bucket_id is None else bucket_id
+            self.next_bucket = max(self.next_bucket, bucket_id + 1)
+            if bucket_id >= len(self._schema_of):
+                grown = np.zeros(2 * bucket_id, np.uint32)
+                grown[: len(self._schema_of)] = self._schema_of
+                self._schema_of = grown
+            self._schema_of[bucket_id] = schema_id
+            bucket = self._bucket(bucket_id, key, schema_id)
+            self._reserved[key] = bucket
+            symbol, _, group = key.partition("/")
+            if group in self._groups:
+                self._groups[group][symbol] = bucket_id
+            return bucket
 
     def settle(self, schemas: dict[int, Schema], created: Iterable[tuple[int, str, int]]) -> None:
         """Show buckets to readers: the commit that creates them is on disk, or was replayed."""
-        self.schemas |= schemas
-        self.next_schema = max([self.next_schema, *(number + 1 for number in schemas)])
-        for bucket_id, key, schema_id in created:
-            if key not in self._reserved:
-                self.reserve(key, schema_id, bucket_id)
-            bucket = self._reserved.pop(key)
-            self._ids[key] = bucket.id
-            self._buckets[key] = bucket
-            if self._keys is not None:
-                self._keys[bucket.id] = key
-            self._sorted = None
+        with self._lock:
+            self.schemas |= schemas
+            self._unlogged.difference_update(schemas)
+            self.next_schema = max([self.next_schema, *(number + 1 for number in schemas)])
+            for bucket_id, key, schema_id in created:
+                bucket = self._reserved.get(key)
+                if bucket is None or bucket.id != bucket_id:
+                    bucket = self.reserve(key, schema_id, bucket_id)
+                self._buckets[key] = bucket
+                self._ids[key] = bucket_id
+                if self._keys is not None:
+                    self._keys[bucket_id] = key
+                self._sorted = None
+                del self._reserved[key]  # last: a writer must find it in one place or the other
 
-    def forget(self, schemas: Iterable[int], created: Iterable[tuple[int, str, int]]) -> None:
+    def forget(self, created: Iterable[tuple[int, str, int]]) -> None:
         """Drop the reservations of a commit that was refused."""
-        for number in schemas:
-            self.schemas.pop(number, None)
-        for _, key, _ in created:
-            self._reserved.pop(key, None)
-            symbol, _, group = key.partition("/")
-            self._groups.get(group, {}).pop(symbol, None)
+        with self._lock:
+            for bucket_id, key, _ in created:
+                bucket = self._reserved.get(key)
+                if bucket is None or bucket.id != bucket_id:
+                    continue
+                del self._reserved[key]
+                symbol, _, group = key.partition("/")
+                self._groups.get(group, {}).pop(symbol, None)
 
     def remove(self, bucket_ids: Iterable[int]) -> None:
         """Forget destroyed buckets."""
-        for bucket_id in bucket_ids:
-            key = self.keys_by_id().pop(bucket_id, None)
-            if key is None:
-                continue
-            del self._ids[key]
-            self._buckets.pop(key, None)
-            symbol, _, group = key.partition("/")
-            self._groups.get(group, {}).pop(symbol, None)
-            self._sorted = None
+        with self._lock:
+            for bucket_id in bucket_ids:
+                key = self.keys_by_id().pop(bucket_id, None)
+                if key is None:
+                    continue
+                del self._ids[key]
+                self._buckets.pop(key, None)
+                symbol, _, group = key.partition("/")
+                self._groups.get(group, {}).pop(symbol, None)
+                self._sorted = None
 
     def tables(self) -> tuple[list[str], NDArray[np.uint32], NDArray[np.uint32]]:
         """Keys, ids and schema ids of all buckets, for the manifest."""
-        ids = np.fromiter(self._ids.values(), np.uint32, len(self._ids))
-        return list(self._ids), ids, self._schema_of[ids]
+        with self._lock:
+            ids = np.fromiter(self._ids.values(), np.uint32, len(self._ids))
+            return list(self._ids), ids, self._schema_of[ids]

@@ -15,6 +15,9 @@ from tsstore.storage.follower import Follower
 from tsstore.storage.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tsstore.storage.segment import SegmentReader
     from tsstore.vfs import FileSystem
 
 
@@ -28,8 +31,8 @@ class CheckReport:
         rows: rows in segments.
         bytes: of segment files.
         problems: one line each, what is wrong, where and what to do.
-        leftovers: segment files that no manifest names; the writer removes them when it opens the
-            store after a crash.
+        leftovers: segment files that no manifest names; they do no harm, and the writer removes
+            them when it opens the store after a crash.
     """
 
     buckets: int = 0
@@ -73,12 +76,24 @@ def _check_segments(fs: FileSystem, follower: Follower, report: CheckReport) -> 
     report.segments = len(segments.names)
     report.rows = int(segments.table["rows"].sum())
     report.bytes = int(segments.table["bytes"].sum())
-    for opened in segments.try_readers():
-        if isinstance(opened, TsStoreError):
-            report.problems.append(str(opened))
-        else:
-            report.problems += [str(problem) for problem in opened.verify()]
-    live = set(segments.names)
-    for name in fs.walk(BUCKETS_DIR):
-        if segment_number(name) is not None and name not in live:
-            report.leftovers.append(name)
+    problems = {
+        name: found
+        for name, opened in segments.try_readers()
+        if (found := [str(problem) for problem in _verify(opened)])
+    }
+    files = [name for name in fs.walk(BUCKETS_DIR) if segment_number(name) is not None]
+    # A writer may have removed and added files meanwhile: only what still counts is a problem.
+    live = set(follower.current().view.segments.names)
+    for name, found in problems.items():
+        report.problems += found if name in live else []
+    report.leftovers = [name for name in files if name not in live and fs.exists(name)]
+
+
+def _verify(opened: SegmentReader | TsStoreError) -> Iterator[TsStoreError]:
+    if isinstance(opened, TsStoreError):
+        yield opened
+        return
+    try:
+        yield from opened.verify()
+    except TsStoreError as error:  # the disk does not give the bytes back
+        yield error

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 Deletes = dict[int, tuple[tuple[int, int], ...]]
 
-# Neighbouring chunks of one level are merged when there are so many, which bounds how many a reader
-# looks at; beyond the last level a merge would hold up commits for too long and saves little.
+# So many neighbours of about the same size are merged, so a reader looks at a number of chunks that
+# grows with the logarithm of the rows. Above the last tier a merge costs more than it saves.
 FAN_IN = 8
-LEVEL_MAX = 2
+TIERS = 6
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Chunk:
         deletes: bucket id to (first ns, last ns) deleted from everything older than the chunk.
         first_sequence: of the oldest commit in it.
         last_sequence: of the newest one.
-        level: how often it was merged.
     """
 
     ids: NDArray[np.uint32]
@@ -53,7 +52,6 @@ class Chunk:
     deletes: Deletes
     first_sequence: int
     last_sequence: int
-    level: int = 0
 
     def __post_init__(self) -> None:
         for array in (self.ts, *self.arrays):
@@ -71,6 +69,11 @@ class Chunk:
         arrays = [np.empty(0, dtype) for _, dtype in schema.columns]
         empty = (np.empty(0, np.uint32), np.zeros(1, np.int64), np.empty(0, np.int64), arrays)
         return Chunk(*empty, deletes, sequence, sequence)
+
+    @property
+    def tier(self) -> int:
+        """How large it is, in powers of eight rows."""
+        return len(self.ts).bit_length() // 3
 
     @cached_property
     def bytes(self) -> int:
@@ -117,8 +120,7 @@ def merge(schema: Schema, chunks: Sequence[Chunk]) -> Chunk:
         row_ids, ts, arrays = row_ids[order], ts[order], [array[order] for array in arrays]
     ids, starts = split_ids(row_ids)
     first, last = chunks[0].first_sequence, chunks[-1].last_sequence
-    level = max(chunk.level for chunk in chunks) + 1
-    return Chunk(ids, starts, ts, arrays, deletes, first, last, level)
+    return Chunk(ids, starts, ts, arrays, deletes, first, last)
 
 
 _Rows = tuple["NDArray[np.uint32]", "NDArray[np.int64]", "list[NDArray[Any]]"]
@@ -150,13 +152,12 @@ def deleted(ts: NDArray[np.int64], ranges: Sequence[tuple[int, int]]) -> NDArray
 
 def mergeable(chunks: Sequence[Chunk]) -> slice | None:
     """Which neighbouring chunks to merge next; None when there are few enough."""
-    end = len(chunks)
-    while end:
-        level = chunks[end - 1].level
-        first = end
-        while first and chunks[first - 1].level == level:
-            first -= 1
-        if end - first >= FAN_IN and level < LEVEL_MAX:
-            return slice(first, end)
-        end = first
+    for tier in range(TIERS):
+        first = 0
+        for end in range(len(chunks) + 1):
+            if end < len(chunks) and chunks[end].tier <= tier:
+                continue
+            if end - first >= FAN_IN:
+                return slice(first, end)
+            first = end + 1
     return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tsstore.api import BucketInfo
 from tsstore.columns import Columns
-from tsstore.errors import ClosedError, NotFoundError
+from tsstore.errors import ClosedError, CorruptionError, NotFoundError
 from tsstore.times import MAX_NS, MIN_NS
 
 if TYPE_CHECKING:
@@ -91,9 +91,15 @@ class Engine(ABC):
         else:
             names = tuple(name for name in dict.fromkeys(columns) if name in bucket.schema.dtypes)
             places = [bucket.schema.names.index(name) for name in names]
-        ts, arrays = state.view.read(
-            bucket, start, end, limit=limit, from_start=from_start, columns=places
-        )
+        try:
+            ts, arrays = state.view.read(
+                bucket, start, end, limit=limit, from_start=from_start, columns=places
+            )
+        except CorruptionError:
+            # Its files go when a bucket is destroyed, maybe while they are being read.
+            if self.current().catalog.get(key) == bucket:
+                raise
+            raise self._unknown(key) from None
         shown = dict(zip(names, arrays, strict=True))
         return Columns(ts, shown, variable=bucket.schema.is_variable)
 
@@ -119,8 +125,12 @@ class Engine(ABC):
     def _bucket(self, state: State, key: str) -> Bucket:
         bucket = state.catalog.get(key)
         if bucket is None:
-            raise NotFoundError(f"there is no bucket {key}; `tsstore ls` shows what there is")
+            raise self._unknown(key)
         return bucket
+
+    @staticmethod
+    def _unknown(key: str) -> NotFoundError:
+        return NotFoundError(f"there is no bucket {key}; `tsstore ls` shows what there is")
 
     def stats(self) -> dict[str, Any]:
         """Numbers for operators: buckets, segments, bytes in files and in memory."""

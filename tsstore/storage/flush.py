@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsstore.errors import TsStoreError
 from tsstore.format.constants import BLOCK_ROWS
 from tsstore.format.manifest import SEGMENT_DTYPE, SHARED
 from tsstore.format.segment import SegmentTable, encode_segment
@@ -159,10 +160,17 @@ def _useful_deletes(
     """Deleted ranges that older segments have rows in; the others have done their work."""
     useful = []
     for bucket_id, ranges in deletes.items():
-        runs = older.runs(bucket_id, schema_id) if bucket_id in keys else []
-        useful += [
-            (bucket_id, first, last)
-            for first, last in ranges
-            if any(run.first_ts <= last and run.last_ts >= first for run in runs)
-        ]
+        if bucket_id not in keys:
+            continue
+        for first, last in ranges:
+            if _reaches(older, bucket_id, schema_id, first, last):
+                useful.append((bucket_id, first, last))
     return useful
+
+
+def _reaches(older: SegmentSet, bucket_id: int, schema_id: int, first: int, last: int) -> bool:
+    try:
+        runs = older.runs(bucket_id, schema_id)
+    except TsStoreError:
+        return True  # one damaged segment must not keep the others from being written
+    return any(run.first_ts <= last and run.last_ts >= first for run in runs)

@@ -6,10 +6,11 @@ soon as its write is acknowledged. It changes nothing in the directory and needs
 
 from __future__ import annotations
 
+import errno
 import threading
 from typing import TYPE_CHECKING
 
-from tsstore.errors import CorruptionError, NotFoundError
+from tsstore.errors import CorruptionError, NotFoundError, StorageError
 from tsstore.format.constants import KIND_CHECKPOINT
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import wal_name
@@ -17,7 +18,7 @@ from tsstore.storage.manifest import load_manifest, manifest_numbers
 from tsstore.storage.recovery import Replay
 from tsstore.storage.segment import SegmentCache
 from tsstore.storage.state import State
-from tsstore.storage.wal import check_torn_tail
+from tsstore.storage.wal import check_torn_tail, has_commits
 
 if TYPE_CHECKING:
     from tsstore.storage.settings import Settings
@@ -25,6 +26,42 @@ if TYPE_CHECKING:
 
 # The writer may publish a manifest and drop the files of the one before while we read it.
 _ATTEMPTS = 10
+
+
+class _Loaded:
+    """One manifest and the log behind it, as far as it was read.
+
+    Attributes:
+        manifest_number: of the newest manifest whose segments are in the state.
+        store_id: of the store.
+        cache: open segments.
+        state: what readers see.
+        replay: where in the log we are.
+    """
+
+    def __init__(self, fs: FileSystem, settings: Settings) -> None:
+        manifest = load_manifest(fs)
+        if manifest is None:
+            raise NotFoundError(
+                f"{fs.describe('')} holds no store; write to it first, or check the path"
+            )
+        self.manifest_number = manifest.number
+        self.store_id = manifest.store_id
+        self.cache = SegmentCache(
+            fs, manifest.store_id, bytes_max=settings.cache_bytes, files_max=settings.files_max
+        )
+        self.state = State(manifest, self.cache)
+        self.replay = Replay(fs, manifest, self.state)
+        try:
+            self.replay.run()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the files; rows that were handed out stay good."""
+        self.replay.reader.close()
+        self.cache.close()
 
 
 class Follower(Engine):
@@ -35,106 +72,101 @@ class Follower(Engine):
         self._fs = fs
         self._settings = settings
         self._lock = threading.Lock()
-        self._load()
+        self._now = self._load()
 
-    def _load(self) -> None:
+    def _load(self) -> _Loaded:
         """Read the newest manifest and all of the log behind it."""
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
+            newest = self._newest()
             try:
-                self._load_once()
+                return _Loaded(self._fs, self._settings)
             except CorruptionError:
-                if attempt == _ATTEMPTS - 1 or not self._moved_on():
+                if newest == self._newest():
                     raise
-            else:
-                return
+            except StorageError as error:
+                if error.errno != errno.ENOENT or newest == self._newest():
+                    raise
+        return _Loaded(self._fs, self._settings)
 
-    def _moved_on(self) -> bool:
-        """Whether the writer published another manifest since we read ours."""
+    def _newest(self) -> int:
+        """Number of the newest manifest; 0 when there is none."""
         numbers = manifest_numbers(self._fs)
-        return bool(numbers) and numbers[-1] != self._manifest_number
+        return numbers[-1] if numbers else 0
 
-    def _load_once(self) -> None:
-        numbers = manifest_numbers(self._fs)
-        self._manifest_number = numbers[-1] if numbers else 0
-        manifest = load_manifest(self._fs)
-        if manifest is None:
-            raise NotFoundError(
-                f"{self._fs.describe('')} holds no store; write to it first, or check the path"
-            )
-        self._manifest_number = manifest.number
-        settings = self._settings
-        self._cache = SegmentCache(
-            self._fs,
-            manifest.store_id,
-            bytes_max=settings.cache_bytes,
-            files_max=settings.files_max,
-        )
-        self._store_id = manifest.store_id
-        self._state = State(manifest, self._cache)
-        self._replay = Replay(self._fs, manifest, self._state)
-        self._replay.run()
+    def _reload(self) -> None:
+        old, self._now = self._now, self._load()
+        old.close()
 
     def current(self) -> State:
         """The state, brought up to date with the log."""
         self._check_usable()
         with self._lock:
-            self._catch_up()
-            return self._state
+            try:
+                self._catch_up()
+            except CorruptionError:
+                # The writer may have cut off a refused commit that we had seen: begin anew.
+                self._reload()
+            return self._now.state
 
     def _catch_up(self) -> None:
         """Apply what the log holds since last time, through all its files."""
-        reader = self._replay.reader
+        now = self._now
         while self._read_file():
-            self._state.barrier()
-        number = reader.position.number
-        if self._fs.exists(wal_name(number)):
-            tail = reader.unread()
+            now.state.barrier()
+        position = now.replay.reader.position
+        if self._fs.exists(wal_name(position.number)):
+            tail = now.replay.reader.unread()
             if tail:
-                check_torn_tail(self._fs, self._store_id, reader.position, tail)
-        elif self._moved_on():
-            self._load()
+                check_torn_tail(self._fs, now.store_id, position, tail)
+        elif self._newest() != now.manifest_number:
+            self._reload()
 
     def _read_file(self) -> bool:
         """Read the current file to its end; whether to go on with the next one."""
-        reader = self._replay.reader
+        reader = self._now.replay.reader
         number = reader.position.number
         self._read_records()
         if number != reader.position.number:
             return True
-        if not (self._fs.exists(wal_name(number)) and self._fs.exists(wal_name(number + 1))):
+        if not self._fs.exists(wal_name(number)):
             return False
-        # A writer died without ending this file and its successor began another. What it wrote
-        # last was there before that, so reading once more sees all of it.
+        if not has_commits(self._fs, self._now.store_id, number + 1):
+            return False
+        # A writer went on without ending this file. What it wrote last was there before that, so
+        # reading once more sees all of it.
         self._read_records()
         if number == reader.position.number:
             reader.skip_file()
         return True
 
     def _read_records(self) -> None:
-        for record in self._replay.reader.records():
+        replay = self._now.replay
+        for record in replay.reader.records():
             if record.kind == KIND_CHECKPOINT:
                 self._adopt(int(record.meta["manifest"]))
             else:
-                self._replay.follow(record)
+                replay.follow(record)
 
     def _adopt(self, number: int) -> None:
         """Take the segments of a manifest in place of the chunks they hold.
 
         Where a later manifest is already there the chunks stay until its own record comes.
         """
-        numbers = manifest_numbers(self._fs)
-        if not numbers or numbers[-1] != number:
+        if self._newest() != number:
             return
-        manifest = load_manifest(self._fs)
+        try:
+            manifest = load_manifest(self._fs)
+        except StorageError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return
         if manifest is not None and manifest.number == number:
-            self._manifest_number = number
-            self._state.adopt_manifest(manifest, self._cache)
+            self._now.manifest_number = number
+            self._now.state.adopt_manifest(manifest, self._now.cache)
 
     def close(self) -> None:
         """Close all files."""
         with self._lock:
-            if self._closed:
-                return
-            super().close()
-            self._replay.reader.close()
-            self._cache.close()
+            if not self._closed:
+                super().close()
+                self._now.close()

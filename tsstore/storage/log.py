@@ -1,35 +1,58 @@
 """Group commit: many writers, one append and one sync for all that wait.
 
-A writer hands in the body of its commit and waits. Whoever finds nobody at work becomes the
-leader: it takes all bodies that are queued, appends them, syncs once, applies them to the state in
-order and lets their writers go. A commit is acknowledged only by a sync that began after it was
-appended, and its writer gets the error if that sync, or the append, was refused.
+Writers queue their commits and wait. One thread takes what is queued, appends it, syncs once,
+applies it to the state in order and lets the writers go. A commit is acknowledged only by a sync
+that began after it was appended, and its writer gets the error if that sync, or the append, was
+refused. The thread is one of our own because a signal (Ctrl-C in a notebook) may interrupt any
+other in the middle; an interrupted writer merely stops waiting.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tsstore.errors import StorageError
+from tsstore.errors import ClosedError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tsstore.format.commit import Commit
     from tsstore.format.record import Body
     from tsstore.storage.wal import WalWriter
 
-Apply = Callable[["Commit", int], None]
+logger = logging.getLogger("tsstore.storage")
+
+_REOPEN = "the store takes no more writes until it is opened again"
 
 
-class _Ticket:
-    __slots__ = ("body", "commit", "done", "error")
+class StaleError(Exception):
+    """The commit refers to buckets that a refused commit was to create: resolve them again."""
+
+
+class Ticket:
+    """A commit on its way.
+
+    Attributes:
+        commit: what changes.
+        body: the same as a record.
+        finished: set when it is acknowledged or refused.
+        error: why it was refused; None when it was not.
+    """
+
+    __slots__ = ("body", "commit", "error", "finished")
 
     def __init__(self, commit: Commit, body: Body) -> None:
         self.commit = commit
         self.body = body
-        self.done = False
+        self.finished = threading.Event()
         self.error: Exception | None = None
+
+    def finish(self, error: Exception | None = None) -> None:
+        """Let its writer go."""
+        self.error = error
+        self.finished.set()
 
 
 class CommitLog:
@@ -43,6 +66,12 @@ class CommitLog:
         sync: whether a commit waits for the medium.
         apply: shows a commit to readers; called in order.
         refuse: takes back what was reserved for a commit that was refused.
+
+    Attributes:
+        sequence: of the newest commit that was appended.
+        epoch: how often a group of commits was refused; see `enqueue`.
+        leader: held by whoever appends to the log: the thread, or a rotation.
+        sealed: (number, bytes) of the files that were ended.
     """
 
     def __init__(
@@ -52,72 +81,139 @@ class CommitLog:
         sequence: int,
         *,
         sync: bool,
-        apply: Apply,
+        apply: Callable[[Commit, int], None],
         refuse: Callable[[Commit], None],
     ) -> None:
+        self.sequence = sequence
+        self.epoch = 0
+        self.leader = threading.Lock()
+        self.sealed: list[tuple[int, int]] = []
         self._new_wal = new_wal
         self._begin = begin
-        self._wal: WalWriter | None = None
-        self.sequence = sequence
         self._sync = sync
         self._apply = apply
         self._refuse = refuse
-        self._queue: list[_Ticket] = []
-        self._queue_lock = threading.Lock()
-        #: Held by whoever appends to the log: the leader of a group, or a rotation.
-        self.leader = threading.RLock()
+        self._wal: WalWriter | None = None
+        self._fresh: WalWriter | None = None  # begun, and nothing committed to it yet
+        self._queue: list[Ticket] = []
+        self._arrived = threading.Condition()
+        self._thread: threading.Thread | None = None
         self._failure: str | None = None
+        self._closing = False
 
-    def enqueue(self, commit: Commit, body: Body) -> _Ticket:
-        """Give a commit its place in the order; `wait` makes it happen."""
-        ticket = _Ticket(commit, body)
-        with self._queue_lock:
+    # Committing
+
+    def enqueue(self, commit: Commit, body: Body, epoch: int) -> Ticket:
+        """Give a commit its place in the order.
+
+        Args:
+            commit: what changes.
+            body: the same as a record.
+            epoch: what `self.epoch` was when the buckets of the commit were resolved.
+
+        Raises:
+            StaleError: commits were refused since; some of these buckets may not come to be.
+            ClosedError: the store was closed.
+        """
+        ticket = Ticket(commit, body)
+        with self._arrived:
+            if self._closing:
+                raise ClosedError("the store was closed; open it again")
+            if epoch != self.epoch:
+                raise StaleError
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tsstore-log", daemon=True)
+                self._thread.start()
             self._queue.append(ticket)
+            self._arrived.notify()
         return ticket
 
-    def wait(self, ticket: _Ticket) -> None:
+    def wait(self, ticket: Ticket) -> None:
         """Return once the commit is as durable as was asked for, and readers see it.
 
         Raises:
-            StorageError: it was refused, and nothing of it will be seen. After a failed sync the
-                log takes no more commits, and whether this one is there after opening the store
-                again is not known.
+            StorageError: it was refused. Where the text asks to open the store again, a sync had
+                failed, and only opening it will show whether the commit is there.
         """
-        with self.leader:
-            if not ticket.done:
-                self._lead()
+        ticket.finished.wait()
         if ticket.error is not None:
             raise ticket.error.with_traceback(None)
 
-    def _lead(self) -> None:
-        with self._queue_lock:
-            group, self._queue = self._queue, []
+    def _run(self) -> None:
+        while True:
+            with self._arrived:
+                while not self._queue:
+                    if self._closing:
+                        return
+                    self._arrived.wait()
+                group, self._queue = self._queue, []
+            with self.leader:
+                self._commit(group)
+
+    def _commit(self, group: list[Ticket]) -> None:
         try:
             self._write(group)
         except Exception as error:  # noqa: BLE001  every writer of the group gets it
             self._fail(group, error)
             return
+        first = self.sequence + 1
+        self.sequence += len(group)
+        try:
+            for number, ticket in enumerate(group):
+                self._apply(ticket.commit, first + number)
+        except Exception as error:
+            # The log is ahead of what readers see; only a replay brings the two together.
+            logger.exception("a commit could not be applied")
+            self._failure = f"a commit could not be applied ({error}); {_REOPEN}"
+            self._fail([t for t in group if not t.finished.is_set()], StorageError(self._failure))
+            return
         for ticket in group:
-            self.sequence += 1
-            self._apply(ticket.commit, self.sequence)
-            ticket.done = True
+            ticket.finish()
 
-    def _write(self, group: list[_Ticket]) -> None:
+    def _write(self, group: list[Ticket]) -> None:
         if self._failure is not None:
             raise StorageError(self._failure)
         first = self.sequence + 1
-        if self._wal is None:
-            fresh = self._new_wal(first)
-            self._begin()
-            self._wal = fresh
+        wal = self._wal or self._begin_first(first)
+        if wal.tainted:
+            # Readers may have seen the refused commits; a new file tells them to look again.
+            self._switch()
+            wal = self._wal or wal
         try:
-            self._wal.append([(first + i, ticket.body) for i, ticket in enumerate(group)])
+            wal.append([(first + i, ticket.body) for i, ticket in enumerate(group)])
         except StorageError as error:
-            if self._wal.broken:
-                self._failure = f"{error}; the store takes no more writes until it is opened again"
+            if wal.broken:
+                self._failure = f"{error}; {_REOPEN}"
             raise
         if self._sync:
-            self.sync()
+            self._sync_or_fail(wal)
+
+    def _begin_first(self, first: int) -> WalWriter:
+        self._fresh = self._fresh or self._new_wal(first)
+        self._begin()
+        self._wal, self._fresh = self._fresh, None
+        return self._wal
+
+    def _sync_or_fail(self, wal: WalWriter) -> None:
+        try:
+            wal.sync()
+        except StorageError as error:
+            # The kernel may have dropped the pages and forgotten about it: a later sync that
+            # succeeds would acknowledge rows that are nowhere.
+            self._failure = f"{error}; {_REOPEN}"
+            raise StorageError(self._failure) from None
+
+    def _fail(self, group: list[Ticket], error: Exception) -> None:
+        # Commits that queued up since may write to buckets that the failed ones were to create.
+        with self._arrived:
+            self.epoch += 1
+            group = [*group, *self._queue]
+            self._queue = []
+        for ticket in group:
+            self._refuse(ticket.commit)
+            ticket.finish(error)
+
+    # What the background does; call with `leader` held
 
     def sync(self) -> None:
         """Bring everything that was appended to the medium.
@@ -125,60 +221,66 @@ class CommitLog:
         Raises:
             StorageError: refused; the log takes no more commits until the store is opened again.
         """
-        if self._wal is None:
-            return
-        try:
-            self._wal.sync()
-        except StorageError as error:
-            # The kernel may have dropped the pages and forgotten about it: a later sync that
-            # succeeds would acknowledge rows that are nowhere.
-            self._failure = f"{error}; the store takes no more writes until it is opened again"
-            raise StorageError(self._failure) from None
-
-    def _fail(self, group: list[_Ticket], error: Exception) -> None:
-        # Commits that queued up since may write to buckets that the failed ones were to create.
-        with self._queue_lock:
-            group += self._queue
-            self._queue = []
-        for ticket in group:
-            self._refuse(ticket.commit)
-            ticket.error = error
-            ticket.done = True
+        if self._wal is not None and self._failure is None:
+            self._sync_or_fail(self._wal)
 
     def rotate(self) -> None:
-        """Begin the next WAL file, if the current one has commits; call as the leader.
+        """Begin the next WAL file, if the current one has commits.
 
         Raises:
-            StorageError: refused; the current file stays in use.
+            StorageError: refused.
         """
-        if self._wal is None or self._failure is not None:
+        if self._wal is not None and self._failure is None:
+            self._switch()
+
+    def _switch(self) -> None:
+        old = self._wal
+        if old is None:
             return
+        self._sync_or_fail(old)
         # The next file first: when there is no room for it, nothing has happened.
-        fresh = self._new_wal(self.sequence + 1)
-        old, self._wal = self._wal, fresh
-        old.seal(self.sequence, fresh.number)
+        self._wal = self._new_wal(self.sequence + 1)
+        self._seal(old, self._wal.number)
         old.close()
 
+    def _seal(self, wal: WalWriter, following: int) -> None:
+        try:
+            wal.seal(self.sequence, following)
+        except StorageError as error:
+            # Its commits are on the medium, and the next file tells that it went on.
+            logger.warning("a WAL file stays without its end: %s", error)
+        else:
+            self.sealed.append((wal.number, wal.length))
+
     def seal(self) -> None:
-        """End the current file; nothing can be committed after; call as the leader."""
+        """End the current file; nothing can be committed after."""
         if self._wal is not None:
-            self._wal.seal(self.sequence)
+            self._seal(self._wal, 0)
 
     def note_checkpoint(self, checkpoint: int, manifest: int) -> None:
         """Tell those who follow the log that a manifest covers the commits up to `checkpoint`."""
-        with self.leader:
-            if self._wal is not None and self._failure is None:
-                self._wal.append_checkpoint(checkpoint, manifest)
+        if self._wal is None or self._failure is not None:
+            return
+        try:
+            self._wal.append_checkpoint(checkpoint, manifest)
+        except StorageError as error:
+            logger.warning("readers keep rows in memory longer than they need to: %s", error)
 
-    def stop(self, why: str) -> None:
-        """Refuse all further commits."""
-        with self.leader:
-            self._failure = self._failure or why
+    # Closing
+
+    def stop(self) -> None:
+        """Take no more commits; those that are queued still go through."""
+        with self._arrived:
+            self._closing = True
+            self._arrived.notify()
+        if self._thread is not None:
+            self._thread.join()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._wal is not None:
-            self._wal.close()
+        """Close the files."""
+        for wal in (self._wal, self._fresh):
+            if wal is not None:
+                wal.close()
 
     @property
     def wal_number(self) -> int | None:

@@ -116,62 +116,94 @@ class Reading:
         self._schema = schema
         self._start = start
         self._end = end
-        # Which of two equal events wins is decided per millisecond, so whole ones are looked at.
-        self._unit = MILLISECOND_NS if schema.identity else 1
-        self._wide_start = max(start - start % self._unit, MIN_NS)
-        self._wide_end = min(end - end % self._unit + self._unit - 1, MAX_NS)
         self._limit = limit
         self._from_start = from_start
         self._columns = columns
+        # Which of two equal events wins is decided per millisecond, so whole ones are looked at.
+        self._unit = MILLISECOND_NS if schema.identity else 1
 
     def rows(self, sources: Sequence[Source]) -> Rows:
         """Times and wanted columns, from sources given oldest first."""
-        deletes = [(s.first_sequence, s.deletes) for s in sources if s.deletes]
-        # A deleted row may stand before one that counts, so then the limit waits to the end.
-        limit = 0 if deletes else self._limit
-        pieces = self._clip(self._near_the_limit(sources, limit), limit)
-        if not pieces:
-            return self._nothing()
-        if len(pieces) == 1 and not deletes:
-            return self._cut(self._fetch(*pieces[0]))
-        loaded = [(piece, self._fetch_all(*piece)) for piece in pieces]
-        if deletes:
-            loaded = [(piece, _without_deleted(piece[0], rows, deletes)) for piece, rows in loaded]
-        loaded = [(piece, rows) for piece, rows in loaded if len(rows[0])]
-        if not loaded:
-            return self._nothing()
-        return self._cut(self._bring_together([rows for _, rows in loaded]))
-
-    def _near_the_limit(self, sources: Sequence[Source], limit: int) -> list[Source]:
-        """Sources with rows in the range, without those a limit cannot reach."""
-        start, end = self._wide_start, self._wide_end
+        start, end = self._whole_units(self._start, self._end)
         useful = [
             s for s in sources if s.first < s.end and s.last_ts >= start and s.first_ts <= end
         ]
-        if not limit or len(useful) < 2:
-            return useful
-        start, end = self._start, self._end
-        # One source that has `limit` rows of the range bounds how far the others matter.
-        if self._from_start:
-            reach = min((s.last_ts for s in useful if _holds(s, limit, start, end)), default=end)
-            return [s for s in useful if s.first_ts < reach + self._unit]
-        reach = max((s.first_ts for s in useful if _holds(s, limit, start, end)), default=start)
-        return [s for s in useful if s.last_ts >= reach]
+        deletes = [(s.first_sequence, s.deletes) for s in sources if s.deletes]
+        if not useful:
+            return self._nothing()
+        if len(useful) == 1 and not deletes:
+            return self._of_one(useful[0])
+        wanted = self._limit
+        while wanted:
+            window = self._window(useful, wanted, start, end)
+            if window == (start, end):
+                break
+            rows = self._cut(self._merged(useful, deletes, *window))
+            if len(rows[0]) == self._limit:
+                return rows
+            # Rows were replaced or deleted by others: look further.
+            wanted *= 8
+        return self._cut(self._merged(useful, deletes, start, end))
 
-    def _clip(self, sources: list[Source], limit: int) -> list[tuple[Source, int, int]]:
-        """The rows of each source that lie in the range, no more than the limit of them."""
-        pieces = []
+    def _whole_units(self, start: int, end: int) -> tuple[int, int]:
+        low = max(start - start % self._unit, MIN_NS)
+        return low, min(end - end % self._unit + self._unit - 1, MAX_NS)
+
+    def _of_one(self, source: Source) -> Rows:
+        """A single source has no row twice: cut it by position, without copying."""
+        first = _search(source, self._start, "left")
+        end = _search(source, self._end, "right")
+        if self._limit and end - first > self._limit:
+            if self._from_start:
+                end = first + self._limit
+            else:
+                first = end - self._limit
+        return self._fetch(source, first, end) if first < end else self._nothing()
+
+    def _window(self, sources: list[Source], wanted: int, start: int, end: int) -> tuple[int, int]:
+        """A part of the range, at the limit's end, in which so many rows lie.
+
+        Sources are looked at from that end on, so those that are far from it are never opened.
+        """
+        from_start = self._from_start
+        order = sorted(sources, key=lambda s: s.first_ts if from_start else -s.last_ts)
+        bound = end if from_start else start
+        reach = start if from_start else end
+        rows = 0
+        for source in order:
+            if (source.first_ts > bound) if from_start else (source.last_ts < bound):
+                break
+            first = _search(source, self._start, "left")
+            last = _search(source, self._end, "right") - 1
+            count = last - first + 1
+            if count >= wanted:
+                row = first + wanted - 1 if from_start else last - wanted + 1
+                instant = int(source.column(0, row, row + 1)[0])
+                bound = min(bound, instant) if from_start else max(bound, instant)
+            rows += count
+            edge = source.last_ts if from_start else source.first_ts
+            reach = max(reach, min(edge, end)) if from_start else min(reach, max(edge, start))
+            if rows >= wanted:
+                bound = min(bound, reach) if from_start else max(bound, reach)
+        low, high = (start, bound) if from_start else (bound, end)
+        return max(low - low % self._unit, start), min(
+            high - high % self._unit + self._unit - 1, end
+        )
+
+    def _merged(
+        self, sources: list[Source], deletes: list[tuple[int, Ranges]], start: int, end: int
+    ) -> Rows:
+        """All rows between two instants, in order, no row twice, nothing deleted."""
+        parts = []
         for source in sources:
-            first = _search(source, self._wide_start, "left")
-            end = _search(source, self._wide_end, "right")
-            if limit and end - first > limit:
-                if self._from_start:
-                    end = min(end, _search(source, self._start, "left") + limit)
-                else:
-                    first = max(first, _search(source, self._end, "right") - limit)
-            if first < end:
-                pieces.append((source, first, end))
-        return pieces
+            if source.last_ts < start or source.first_ts > end:
+                continue
+            first, last = _search(source, start, "left"), _search(source, end, "right")
+            if first < last:
+                rows = self._fetch_all(source, first, last)
+                parts.append(_without_deleted(source, rows, deletes) if deletes else rows)
+        parts = [rows for rows in parts if len(rows[0])]
+        return self._bring_together(parts) if parts else self._nothing()
 
     def _fetch(self, source: Source, first: int, end: int) -> Rows:
         arrays = [source.column(column + 1, first, end) for column in self._columns]
@@ -249,11 +281,6 @@ def _search(source: Source, instant: int, side: Literal["left", "right"]) -> int
     if instant > source.last_ts or (side == "right" and instant == source.last_ts):
         return source.end
     return source.search(instant, side)
-
-
-def _holds(source: Source, rows: int, start: int, end: int) -> bool:
-    """Whether a source surely has so many rows of the range."""
-    return source.first_ts >= start and source.last_ts <= end and source.end - source.first >= rows
 
 
 def _without_deleted(source: Source, rows: Rows, deletes: list[tuple[int, Ranges]]) -> Rows:

@@ -18,7 +18,7 @@ from tsstore.storage.filenames import (
     segment_number,
     wal_name,
 )
-from tsstore.storage.manifest import load_manifest, manifest_numbers, publish_manifest
+from tsstore.storage.manifest import load_manifest, publish_manifest
 from tsstore.storage.wal import Position, WalReader, check_torn_tail, wal_numbers
 
 if TYPE_CHECKING:
@@ -77,19 +77,16 @@ class Replay:
             CorruptionError: a commit is missing or unreadable in the middle of the log.
         """
         self._check_sealed_sizes()
-        numbers = [n for n in wal_numbers(self._fs) if n >= self._manifest.first_wal]
-        expected = range(self._manifest.first_wal, self._manifest.last_wal + 1)
-        for number in numbers or expected:
-            if self.reader.position.number != number:
+        there = {n for n in wal_numbers(self._fs) if n >= self._manifest.first_wal}
+        needed = {*range(self._manifest.first_wal, self._manifest.last_wal + 1)}
+        numbers = sorted(there | needed)
+        for number in numbers:
+            if number not in there or number != self.reader.position.number:
                 raise self._damage(self.reader.position.number, 0, "it is needed and it is gone")
-            if number not in numbers:
-                raise self._damage(number, 0, "it is needed and it is gone")
             self._run_file(number, last=number == numbers[-1])
         following = self.reader.following
-        if (numbers and numbers[-1] < self._manifest.last_wal) or (
-            following == self.reader.position.number and following not in wal_numbers(self._fs)
-        ):
-            raise self._damage(self.reader.position.number, 0, "it is needed and it is gone")
+        if following == self.reader.position.number and not self._fs.exists(wal_name(following)):
+            raise self._damage(following, 0, "it is needed and it is gone")
 
     def _run_file(self, number: int, *, last: bool) -> None:
         for record in self.reader.records():
@@ -114,6 +111,9 @@ class Replay:
         """Apply one record of the log if it is news."""
         if record.kind == KIND_WAL_HEADER:
             first = record.meta["first_sequence"]
+            if first != self.sequence + 1 and self.sequence > self._manifest.checkpoint:
+                what = f"it begins with commit {first} and follows commit {self.sequence}"
+                raise self._damage(record.sequence, 0, what)
             if first > self.sequence + 1:
                 what = f"it begins with commit {first} and commit {self.sequence + 1} is missing"
                 raise self._damage(record.sequence, 0, what)
@@ -148,11 +148,9 @@ class Replay:
 def sweep(fs: FileSystem, manifest: Manifest) -> None:
     """Remove what a crash left behind and the manifest does not name. For the writer only."""
     for name in fs.names(""):
-        if name.endswith(".tmp") and manifest_number(name.removesuffix(".tmp")) is not None:
+        number = manifest_number(name.removesuffix(".tmp"))
+        if number is not None and name != manifest_name(manifest.number):
             fs.remove(name)
-    for number in manifest_numbers(fs):
-        if number < manifest.number:
-            fs.remove(manifest_name(number))
     for number in wal_numbers(fs):
         if number < manifest.first_wal:
             fs.remove(wal_name(number))

@@ -78,7 +78,7 @@ class SegmentReader:
         owner: int,
         *,
         checksum: int | None = None,
-        loaded: Callable[[], None] = lambda: None,
+        loaded: Callable[[int], None] = lambda _bytes: None,
     ) -> None:
         self.name = name
         self.cached_bytes = 0
@@ -148,8 +148,10 @@ class SegmentReader:
         memory = self._columns[column]
         if memory is None or not memory.ready[blocks].all():
             with self._lock:
+                before = self.cached_bytes
                 memory = self._load(column, blocks)
-            self._loaded()
+                more = self.cached_bytes - before
+            self._loaded(more)
         return memory.shown[first:end]
 
     def _load(self, column: int, blocks: slice) -> _Column:
@@ -283,6 +285,7 @@ class SegmentCache:
         self._store_id = store_id
         self._bytes_max = bytes_max
         self._files_max = files_max
+        self._bytes = 0
         self._readers: OrderedDict[int, SegmentReader] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -299,23 +302,24 @@ class SegmentCache:
             file_bytes,
             self._store_id ^ number,
             checksum=checksum,
-            loaded=self._bound,
+            loaded=self._loaded,
         )
         with self._lock:
             reader = self._readers.setdefault(number, opened)
         if reader is not opened:
             opened.close_file()
-        self._bound()
+        self._loaded(0)
         return reader
 
-    def _bound(self) -> None:
+    def _loaded(self, more: int) -> None:
+        """Blocks were read, or a file was opened: take back what is too much."""
         with self._lock:
-            total = sum(reader.cached_bytes for reader in self._readers.values())
-            if total <= self._bytes_max and len(self._readers) <= self._files_max:
+            self._bytes += more
+            if self._bytes <= self._bytes_max and len(self._readers) <= self._files_max:
                 return
             for place, reader in enumerate(list(self._readers.values())[:-1]):
-                if total > self._bytes_max:
-                    total -= reader.drop_rows()
+                if self._bytes > self._bytes_max:
+                    self._bytes -= reader.drop_rows()
                 if len(self._readers) - place > self._files_max:
                     reader.close_file()
 
@@ -323,6 +327,8 @@ class SegmentCache:
         """Drop a segment that is no longer live."""
         with self._lock:
             reader = self._readers.pop(number, None)
+            if reader is not None:
+                self._bytes -= reader.cached_bytes
         if reader is not None:
             reader.close_file()
 

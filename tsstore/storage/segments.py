@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tsstore.errors import TsStoreError
-from tsstore.format.manifest import SEGMENT_DTYPE, SHARED
+from tsstore.format.manifest import SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,13 +124,13 @@ class SegmentSet:
         entry = self.table[row]
         return int(entry["number"]), self.names[row], int(entry["bytes"]), int(entry["checksum"])
 
-    def try_readers(self) -> Iterator[SegmentReader | TsStoreError]:
-        """Every segment, opened, or the reason why it cannot be."""
-        for row in range(len(self.names)):
+    def try_readers(self) -> Iterator[tuple[str, SegmentReader | TsStoreError]]:
+        """The name of every segment, and it opened, or the reason why it cannot be."""
+        for row, name in enumerate(self.names):
             try:
-                yield self._cache.reader(*self._place(row))
+                yield name, self._cache.reader(*self._place(row))
             except TsStoreError as error:
-                yield error
+                yield name, error
 
     def with_added(self, table: NDArray[np.void], names: list[str]) -> SegmentSet:
         """A set with these segments as well."""
@@ -152,11 +152,6 @@ class SegmentSet:
             self._cache.forget(number)
         names = [self.names[row] for row in stays]
         return SegmentSet(self.table[stays], names, self._cache), dropped
-
-    @staticmethod
-    def empty(cache: SegmentCache) -> SegmentSet:
-        """No segments."""
-        return SegmentSet(np.empty(0, SEGMENT_DTYPE), [], cache)
 
 
 def _sequences(entry: np.void) -> tuple[int, int]:

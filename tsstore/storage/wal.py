@@ -8,10 +8,11 @@ that does not decode is damage.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsstore.errors import CorruptionError, FormatVersionError
+from tsstore.errors import CorruptionError, FormatVersionError, StorageError
 from tsstore.format.constants import (
     FORMAT_VERSION,
     KIND_CHECKPOINT,
@@ -44,12 +45,14 @@ class WalWriter:
         number: of the file.
         length: bytes that are in it and belong to whole records.
         broken: whether half a record is behind them, which could not be cut off.
+        tainted: whether whole records that were refused may have been seen by readers of the log.
     """
 
     def __init__(self, fs: FileSystem, store_id: int, number: int, first_sequence: int) -> None:
         self.number = number
         self._owner = store_id ^ number
         self.broken = False
+        self.tainted = False
         head = Body({"first_sequence": first_sequence}).record(KIND_WAL_HEADER, number, self._owner)
         self._file: File = fs.create(wal_name(number))
         try:
@@ -58,6 +61,8 @@ class WalWriter:
             fs.sync_files([wal_name(number)])
         except BaseException:
             self._file.close()
+            with contextlib.suppress(StorageError):
+                fs.remove(wal_name(number))
             raise
         self.length = len(head)
 
@@ -89,7 +94,7 @@ class WalWriter:
             self._file.append(parts)
         except BaseException:
             # Never write behind half a record: what follows it could not be found again.
-            self.broken = True
+            self.broken = self.tainted = True
             self._file.truncate(self.length)
             self.broken = False
             raise
@@ -208,6 +213,17 @@ class WalReader:
 def wal_numbers(fs: FileSystem) -> list[int]:
     """Numbers of the WAL files, ascending."""
     return sorted(n for n in map(wal_number, fs.names(WAL_DIR)) if n is not None)
+
+
+def has_commits(fs: FileSystem, store_id: int, number: int) -> bool:
+    """Whether a WAL file is there and holds a whole commit."""
+    if not fs.exists(wal_name(number)):
+        return False
+    reader = WalReader(fs, store_id, Position(number))
+    try:
+        return any(record.kind == KIND_COMMIT for record in reader.records())
+    finally:
+        reader.close()
 
 
 def check_torn_tail(fs: FileSystem, store_id: int, position: Position, tail: bytes) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from tsstore.clock import SystemClock
 from tsstore.errors import (
@@ -20,21 +19,24 @@ from tsstore.errors import (
 )
 from tsstore.format.commit import Commit, encode_commit
 from tsstore.format.constants import RECORD_BODY_MAX
-from tsstore.format.manifest import SEGMENT_DTYPE
-from tsstore.storage.batch import Batch, parse
+from tsstore.storage.batch import Batch, Parsed, parse
 from tsstore.storage.committed import Committed
 from tsstore.storage.engine import Engine
-from tsstore.storage.filenames import LOCK, wal_name
+from tsstore.storage.filenames import LOCK
 from tsstore.storage.flush import SegmentWriter
-from tsstore.storage.log import CommitLog
+from tsstore.storage.flusher import Flusher
+from tsstore.storage.log import CommitLog, StaleError, Ticket
 from tsstore.storage.manifest import publish_manifest
 from tsstore.storage.recovery import Replay, load_or_create, sweep, sweep_segments
 from tsstore.storage.segment import SegmentCache
-from tsstore.storage.state import State
+from tsstore.storage.state import State, View
 from tsstore.storage.wal import WalWriter, wal_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from tsstore.api import Operation
     from tsstore.schema import Schema
@@ -49,8 +51,6 @@ _SMALL_BYTES = 1 << 20
 _SEALED_MAX = 32
 # Writers wait when flushing falls behind by so many memtables.
 _BACKLOG_MAX = 3
-_TICK_S = 0.05
-_RETRY_S = 1.0
 
 
 class Writer(Engine):
@@ -77,6 +77,8 @@ class Writer(Engine):
     def _recover(self) -> None:
         fs, settings = self._fs, self._settings
         manifest = load_or_create(fs)
+        # What an older manifest needs may go only once it is certain that this one stays.
+        fs.sync_dir("")
         sweep(fs, manifest)
         self._manifest = manifest
         self._cache = SegmentCache(
@@ -90,14 +92,9 @@ class Writer(Engine):
         self._next_wal = max([numbers[-1] + 1 if numbers else 1, manifest.first_wal])
         self._next_segment = manifest.next_segment
         self._listeners: list[Callable[[Committed], None]] = []
-        self._catalog_lock = threading.Lock()
-        self._flush_lock = threading.Lock()
+        # Reentrant: a signal handler may write while the thread it interrupted resolves buckets.
+        self._catalog_lock = threading.RLock()
         self._publish_lock = threading.Lock()
-        self._drained = threading.Condition()
-        self._flush_error: str | None = None
-        self._stop = threading.Event()
-        self._wake = threading.Event()
-        self._background: threading.Thread | None = None
         self._log = CommitLog(
             self._new_wal,
             self._begin_wal,
@@ -106,21 +103,30 @@ class Writer(Engine):
             apply=self._apply,
             refuse=self._refuse,
         )
-        if not replay.clean:
+        self._flusher = Flusher(
+            self._flush,
+            self._tidy,
+            is_due=self._is_due,
+            sync=self._sync_log if settings.wal_sync == "interval" else None,
+            interval_s=settings.wal_sync_interval_s,
+        )
+        self._unsettled = not replay.clean
+        if self._unsettled:
             sweep_segments(fs, manifest)
-            self._settle_unclean()
+            try:
+                self._settle()
+            except StorageError as error:
+                # A full disk must not keep the owner from reading; writing waits for this.
+                logger.warning("recovered rows could not be written to new files: %s", error)
 
-    def _settle_unclean(self) -> None:
-        """Write what was recovered to new files before anyone sees it.
+    def _settle(self) -> None:
+        """Write what was recovered to new files before anything is added to it.
 
         The log may have been read from the page cache, where it would look whole although the
         medium never took it; syncing it again would not help (see vfs). New files are certain.
         """
-        try:
-            self.flush(rotate=False)
-        except StorageError as error:
-            # A full disk must not keep the owner from the rows: they stay in the log as well.
-            logger.warning("recovered rows stay in the log for now: %s", error)
+        self._flush()
+        self._unsettled = False
 
     def current(self) -> State:
         """The state, which is always up to date in the writing process."""
@@ -143,14 +149,20 @@ class Writer(Engine):
         self._check_usable()
         self._admit()
         parsed = parse(operations)
+        while True:
+            with contextlib.suppress(StaleError):
+                return self._commit(parsed)
+
+    def _commit(self, parsed: list[Parsed]) -> int:
         batch = Batch(self._state.catalog, self._timezone)
         with self._catalog_lock:
+            epoch = self._log.epoch
             try:
                 for one in parsed:
                     batch.add(one)
                 # A commit that creates buckets takes its place in the log before anyone can
                 # write to them; the others need the lock no longer.
-                ticket = self._enqueue(batch.commit()) if batch.creates else None
+                ticket = self._enqueue(batch.commit(), epoch) if batch.creates else None
             except BaseException:
                 batch.abandon()
                 raise
@@ -158,53 +170,62 @@ class Writer(Engine):
             commit = batch.commit()
             if not commit.sections and not commit.deletes:
                 return batch.rows
-            ticket = self._enqueue(commit)
-        self._log.wait(ticket)
-        self._after_commit()
+            ticket = self._enqueue(commit, epoch)
+        self._wait(ticket)
         return batch.rows
 
-    def _enqueue(self, commit: Commit) -> Any:
+    def _enqueue(self, commit: Commit, epoch: int) -> Ticket:
         body = encode_commit(commit)
         if body.length > RECORD_BODY_MAX:
             raise LimitExceededError(
                 f"one write of {body.length} bytes; at most {RECORD_BODY_MAX} fit into one commit, "
                 "write in smaller batches"
             )
-        return self._log.enqueue(commit, body)
+        return self._log.enqueue(commit, body, epoch)
+
+    def _wait(self, ticket: Ticket) -> None:
+        self._log.wait(ticket)
+        self._flusher.look()
 
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket."""
         self._check_usable()
+        self._admit()
         batch = Batch(self._state.catalog, self._timezone)
         with self._catalog_lock:
             if self._state.catalog.find(key) is not None:
                 raise AlreadyExistsError(f"bucket {key} exists already; destroy it first")
-            batch.create(key, schema)
-            ticket = self._enqueue(batch.commit())
-        self._log.wait(ticket)
-        self._after_commit()
+            try:
+                batch.create(key, schema)
+                ticket = self._enqueue(batch.commit(), self._log.epoch)
+            except BaseException:
+                batch.abandon()
+                raise
+        self._wait(ticket)
 
     def destroy(self, key: str) -> None:
         """Remove a bucket and its rows."""
         self._check_usable()
+        self._admit()
         with self._catalog_lock:
             bucket = self._state.catalog.get(key)
             if bucket is None:
                 raise NotFoundError(f"there is no bucket {key} to destroy")
-            ticket = self._enqueue(Commit(destroyed=[bucket.id]))
             # Waiting under the lock keeps a new bucket of this name from being refused.
-            self._log.wait(ticket)
-        self._after_commit()
+            self._wait(self._enqueue(Commit(destroyed=[bucket.id]), self._log.epoch))
 
     def _apply(self, commit: Commit, sequence: int) -> None:
         self._state.apply(commit, sequence)
         if self._listeners and commit.sections:
             event = Committed(commit, self._state.catalog)
             for listener in self._listeners:
-                listener(event)
+                try:
+                    listener(event)
+                except Exception:
+                    logger.exception("a listener failed; the commit is not affected")
 
     def _refuse(self, commit: Commit) -> None:
-        self._state.catalog.forget(commit.schemas, commit.created)
+        self._state.catalog.forget(commit.created)
 
     def _new_wal(self, first_sequence: int) -> WalWriter:
         number = self._next_wal
@@ -214,139 +235,103 @@ class Writer(Engine):
 
     def _begin_wal(self) -> None:
         """Note that the log goes on, so that its loss is noticed."""
-        manifest = self._manifest
-        none, names = np.empty(0, SEGMENT_DTYPE), list[str]()
-        self._publish(manifest.checkpoint, manifest.first_wal, none, names, sealed=manifest.sealed)
+        self._publish()
 
     # Flushing
 
     def _admit(self) -> None:
-        """Hold writers back when flushing cannot keep up, so that memory stays bounded."""
+        """Hold writers back when flushing cannot keep up, so that memory stays bounded.
+
+        Raises:
+            StorageError: flushing is refused, and no more rows fit in memory.
+        """
+        if self._unsettled:
+            self.flush()
         limit = _BACKLOG_MAX * self._settings.memtable_bytes
-        if self._state.view.chunk_bytes <= limit:
-            return
-        with self._drained:
-            while self._state.view.chunk_bytes > limit:
-                if self._flush_error is not None:
-                    raise StorageError(f"no more rows fit in memory: {self._flush_error}")
-                self._wake.set()
-                self._drained.wait(_TICK_S)
-
-    def _after_commit(self) -> None:
-        if self._background is None:
-            self._start_background()
-        elif self._is_full() or len(self._state.doomed) > 0 or self._has_many_chunks():
-            self._wake.set()
-
-    def _is_full(self) -> bool:
-        limit = self._settings.memtable_bytes
-        return self._state.view.chunk_bytes > limit or self._log.wal_bytes > 2 * limit
-
-    def _has_many_chunks(self) -> bool:
-        return any(len(chunks) >= 8 for chunks in self._state.view.chunks.values())
-
-    def _start_background(self) -> None:
-        with self._catalog_lock:
-            if self._background is None:
-                thread = threading.Thread(target=self._work, name="tsstore-flush", daemon=True)
-                self._background = thread
-                thread.start()
-
-    def _work(self) -> None:
-        interval = self._settings.wal_sync_interval_s
-        periodic = self._settings.wal_sync == "interval"
-        while not self._stop.is_set():
-            self._wake.wait(interval if periodic else None)
-            self._wake.clear()
-            try:
-                self._work_once(sync=periodic)
-            except Exception as error:  # noqa: BLE001  reported to writers, tried again
-                self._flush_error = str(error)
-                logger.warning("flush failed and will be tried again: %s", error)
-                self._stop.wait(_RETRY_S)
-                self._wake.set()
-
-    def _work_once(self, *, sync: bool) -> None:
-        if sync:
-            with self._log.leader:
-                self._log.sync()
-        while self._state.tidy():
-            pass
-        if self._is_full() or self._state.doomed:
+        while self._state.view.chunk_bytes > limit:
             self.flush()
 
-    def flush(self, *, rotate: bool = True) -> None:
+    def _is_due(self) -> bool:
+        limit = self._settings.memtable_bytes
+        view = self._state.view
+        return (
+            view.chunk_bytes > limit or self._log.wal_bytes > 2 * limit or bool(self._state.doomed)
+        )
+
+    def _tidy(self) -> None:
+        while self._state.tidy():
+            pass
+
+    def _sync_log(self) -> None:
+        with self._log.leader:
+            self._log.sync()
+
+    def flush(self) -> None:
         """Write all rows in memory to segments and publish a manifest that lists them.
 
         Raises:
             StorageError: the disk refused; the rows stay in the log and in memory.
         """
         self._check_usable()
-        with self._flush_lock:
-            self._flush(rotate=rotate)
-        self._flush_error = None
-        with self._drained:
-            self._drained.notify_all()
+        self._flusher.flush()
 
-    def _flush(self, *, rotate: bool) -> None:
+    def _flush(self) -> None:
         with self._log.leader:
-            if rotate:
-                self._log.rotate()
+            self._log.rotate()
             checkpoint = self._state.barrier()
             first_wal = self._log.wal_number or self._next_wal
             frozen = self._state.view
             doomed, self._state.doomed = self._state.doomed, []
+        try:
+            table, names = self._write_segments(frozen)
+            self._publish(table, names, checkpoint=checkpoint, first_wal=first_wal, sealed=())
+        except BaseException:
+            self._state.doomed += doomed
+            raise
+        self._unsettled = False
+        self._state.adopt_segments(table, names, checkpoint)
+        with self._log.leader:
+            self._log.note_checkpoint(checkpoint, self._manifest.number)
+        self._remove_files(doomed)
+
+    def _write_segments(self, frozen: View) -> tuple[Any, list[str]]:
         writer = SegmentWriter(self._fs, self._manifest.store_id, self._next_segment)
         try:
             for schema_id, chunks in frozen.chunks.items():
                 schema = self._state.catalog.schemas[schema_id]
                 writer.flush(schema_id, schema, chunks, self._state.catalog, frozen.segments)
             table = writer.finish()
-            self._next_segment = writer.next_number
-            self._publish(checkpoint, first_wal, table, writer.names)
         except BaseException:
-            self._state.doomed += doomed
+            # Only before they are published: a manifest that could not be synced may be valid.
             writer.abandon()
             raise
-        self._state.adopt_segments(table, writer.names, checkpoint)
-        self._log.note_checkpoint(checkpoint, self._manifest.number)
-        self._remove_files(doomed)
+        finally:
+            self._next_segment = writer.next_number
+        return table, writer.names
 
     def _publish(
         self,
-        checkpoint: int,
-        first_wal: int,
-        table: Any,
-        names: list[str],
-        *,
-        sealed: tuple[tuple[int, int], ...] = (),
+        table: NDArray[np.void] | None = None,
+        names: Sequence[str] = (),
+        **changes: Any,
     ) -> None:
+        """Publish a manifest of this moment, with these segments as well and these fields."""
         with self._publish_lock:
-            self._publish_next(checkpoint, first_wal, table, names, sealed)
-
-    def _publish_next(
-        self,
-        checkpoint: int,
-        first_wal: int,
-        table: Any,
-        names: list[str],
-        sealed: tuple[tuple[int, int], ...],
-    ) -> None:
-        manifest, segments = self._state.describe(self._manifest)
-        segments = segments.with_added(table, names)
-        manifest = replace(
-            manifest,
-            number=manifest.number + 1,
-            checkpoint=checkpoint,
-            first_wal=first_wal,
-            last_wal=self._next_wal - 1 if self._next_wal > first_wal else 0,
-            sealed=sealed,
-            next_segment=self._next_segment,
-            segments=segments.table,
-            segment_names=segments.names,
-        )
-        publish_manifest(self._fs, manifest)
-        self._manifest = manifest
+            manifest, segments = self._state.describe(self._manifest)
+            if table is not None:
+                segments = segments.with_added(table, list(names))
+            first_wal = changes.get("first_wal", manifest.first_wal)
+            manifest = replace(
+                manifest,
+                number=manifest.number + 1,
+                last_wal=self._next_wal - 1 if self._next_wal > first_wal else 0,
+                next_segment=self._next_segment,
+                segments=segments.table,
+                segment_names=segments.names,
+                **changes,
+            )
+            publish_manifest(self._fs, manifest)
+            self._manifest = manifest
 
     def _remove_files(self, doomed: list[str]) -> None:
         """Remove what the manifest no longer names; what stays is swept at the next open."""
@@ -367,10 +352,13 @@ class Writer(Engine):
         if self._pid != os.getpid():
             self._closed = True  # the parent process owns the files
             return
-        self._stop.set()
-        self._wake.set()
-        if self._background is not None:
-            self._background.join()
+        self._flusher.close(self._finish)
+
+    def _finish(self) -> None:
+        """The last thing the background does, so that nothing interrupts it."""
+        if self._closed:
+            return
+        self._log.stop()
         try:
             self._close_log()
         except StorageError as error:
@@ -383,25 +371,14 @@ class Writer(Engine):
 
     def _close_log(self) -> None:
         if self._log.wal_number is None or self._log.failed:
-            self._log.stop("the store was closed")
             return
-        sealed = [n for n in wal_numbers(self._fs) if n >= self._manifest.first_wal]
-        if self._state.view.chunk_bytes >= _SMALL_BYTES or len(sealed) > _SEALED_MAX:
-            self.flush()
+        files = sum(number >= self._manifest.first_wal for number in wal_numbers(self._fs))
+        if self._state.view.chunk_bytes >= _SMALL_BYTES or files > _SEALED_MAX:
+            self._flush()
         with self._log.leader:
-            self._log.stop("the store was closed")
             self._log.seal()
-            self._publish_sealed()
-
-    def _publish_sealed(self) -> None:
-        """Note how long the log is, so that a shortened one is noticed at the next open."""
-        first = self._manifest.first_wal
-        sealed = []
-        for number in wal_numbers(self._fs):
-            if number >= first:
-                file = self._fs.open(wal_name(number))
-                sealed.append((number, file.size()))
-                file.close()
-        checkpoint = self._manifest.checkpoint
-        self._publish(checkpoint, first, np.empty(0, SEGMENT_DTYPE), [], sealed=tuple(sealed))
+        # The lengths let the next open notice a log that was cut since.
+        manifest = self._manifest
+        sealed = [s for s in (*manifest.sealed, *self._log.sealed) if s[0] >= manifest.first_wal]
+        self._publish(sealed=tuple(sealed))
         sweep(self._fs, self._manifest)

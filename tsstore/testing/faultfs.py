@@ -102,6 +102,16 @@ class FaultFileSystem:
                 left._live[name] = left._durable[name] = copy
         return left
 
+    def killed(self) -> FaultFileSystem:
+        """The same machine after the process was killed: nothing is lost, nothing more synced."""
+        left = FaultFileSystem()
+        copies: dict[int, _Node] = {}
+        for here, there in ((self._live, left._live), (self._durable, left._durable)):
+            for name, node in here.items():
+                copy = _Node(bytearray(node.live), node.durable, node.sync_failed)
+                there[name] = copies.setdefault(id(node), copy)
+        return left
+
     def damage(self, name: str, data: bytes) -> None:
         """Put other bytes in the place of a file's, as a broken disk does."""
         self._live[name] = self._durable[name] = _Node(bytearray(data), data)
@@ -148,6 +158,9 @@ class FaultFileSystem:
         node = self._live.get(name)
         if node is None:
             raise storage_error("open", name, OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        code = self._refuse("open", name)
+        if code is not None:
+            raise storage_error("open", name, OSError(code, os.strerror(code)))
         return FaultFile(self, name, node)
 
     def read(self, name: str) -> bytes:
@@ -203,14 +216,18 @@ class FaultFileSystem:
 
     def _sync_entries(self, names: Sequence[str]) -> None:
         for directory in sorted({name.rpartition("/")[0] for name in names}):
-            self._change("sync directory", directory)
-            for name in self._live.keys() | self._durable.keys():
-                if name.rpartition("/")[0] == directory:
-                    node = self._live.get(name)
-                    if node is None:
-                        self._durable.pop(name, None)
-                    else:
-                        self._durable[name] = node
+            self.sync_dir(directory)
+
+    def sync_dir(self, name: str) -> None:
+        """Make the entries of a directory durable."""
+        self._change("sync directory", name)
+        for entry in self._live.keys() | self._durable.keys():
+            if entry.rpartition("/")[0] == name:
+                node = self._live.get(entry)
+                if node is None:
+                    self._durable.pop(entry, None)
+                else:
+                    self._durable[entry] = node
 
     def lock(self, name: str, holder: dict[str, Any]) -> FaultLock:  # noqa: ARG002
         """Take the lock, or raise LockedError."""

@@ -1,0 +1,253 @@
+"""Mistakes that were in the engine once, each the way it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tsstore
+from tsstore import Replace, Schema, Settings, Write
+from tsstore.errors import InvalidArgumentError, StorageError
+from tsstore.key import name_on_disk
+from tsstore.store import Store
+from tsstore.testing.faultfs import FaultFileSystem
+
+T0 = 1_483_228_800
+KEY = "A/1Min/OHLCV"
+EVENTS = Schema.of({"P": "f8", "Seq": "i8"}, variable=True, identity=["Seq"])
+
+
+def bars(first: int, count: int, value: float = 1.0) -> dict[str, object]:
+    return {"Epoch": T0 + 60 * np.arange(first, first + count), "Close": np.full(count, value)}
+
+
+def event(ns: int, price: float, seq: int = 1) -> dict[str, object]:
+    when = np.array([T0 * 10**9 + ns]).astype("M8[ns]")
+    return {"Epoch": when, "P": np.array([price]), "Seq": np.array([seq])}
+
+
+def test_ctrl_c_in_the_middle_of_writing_loses_nothing(tmp_path: Path) -> None:
+    program = (
+        "import sys, threading, time, os, signal, tsstore\n"
+        "store = tsstore.open(sys.argv[1])\n"
+        "def interrupt():\n"
+        "    for _ in range(150):\n"
+        "        time.sleep(0.002)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=interrupt, daemon=True).start()\n"
+        "acknowledged = []\n"
+        "number, end = 0, time.monotonic() + 0.6\n"
+        "while time.monotonic() < end:\n"
+        "    try:\n"
+        "        store.write(f'B{number}/1Min/OHLCV', {'Epoch': [number], 'N': [number]})\n"
+        "        acknowledged.append(number)\n"
+        "    except KeyboardInterrupt:\n"
+        "        pass\n"
+        "    number += 1\n"
+        "time.sleep(0.1)\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "print(*acknowledged, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    acknowledged = {f"B{number}/1Min/OHLCV" for number in done.stdout.split()}
+    assert acknowledged
+    with tsstore.open(tmp_path) as store:
+        assert acknowledged <= set(store.list())
+
+
+def test_a_listener_that_fails_does_not_touch_the_commit(store: tsstore.Store) -> None:
+    def fail(_commit: object) -> None:
+        raise RuntimeError("a listener's own trouble")
+
+    store.add_listener(fail)
+    for number in range(3):
+        store.write(KEY, bars(number, 1))
+    assert len(store.read(KEY)) == 3
+
+
+def test_a_limit_counts_events_after_the_better_copy_won(store: tsstore.Store) -> None:
+    store.commit([Write("A/1Sec/T", event(500_000, 1.0), EVENTS)])
+    store.commit([Write("A/1Sec/T", event(300_000, 2.0), EVENTS)])
+    for from_start in (True, False):
+        rows = store.read("A/1Sec/T", limit=1, from_start=from_start)
+        assert rows["P"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_limited_read_is_the_end_of_the_full_one(store: tsstore.Store, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        ns, seq = int(rng.integers(0, 40)) * 250_000, int(rng.integers(0, 4))
+        store.commit([Write("A/1Sec/T", event(ns, float(rng.random()), seq), EVENTS)])
+        if rng.random() < 0.1:
+            store.flush()
+        if rng.random() < 0.1:
+            low = T0 * 10**9 + int(rng.integers(0, 40)) * 250_000
+            ends = np.datetime64(low, "ns"), np.datetime64(low + 1_000_000, "ns")
+            store.commit([Replace("A/1Sec/T", *ends, event(ns, 9.0, seq), EVENTS)])
+        full = store.read("A/1Sec/T")
+        for limit in (1, 2, 5):
+            last = store.read("A/1Sec/T", limit=limit)
+            first = store.read("A/1Sec/T", limit=limit, from_start=True)
+            assert last["P"].tolist() == full["P"][-limit:].tolist()
+            assert first["P"].tolist() == full["P"][:limit].tolist()
+
+
+def test_a_name_too_long_for_a_file_system_is_shortened(store: tsstore.Store) -> None:
+    names = ["é" * 64, "é" * 63 + "è", "a" * 128]
+    for name in names:
+        store.write(f"{name}/1Min/OHLCV", bars(0, 5000))
+    store.flush()
+    assert len({name_on_disk(name) for name in names}) == 3
+    assert all(len(name_on_disk(name)) <= 200 for name in names)
+    assert all(len(store.read(f"{name}/1Min/OHLCV")) == 5000 for name in names)
+
+
+def test_a_slot_that_begins_before_time_does_is_refused(store: tsstore.Store) -> None:
+    with pytest.raises(InvalidArgumentError, match="begins before"):
+        store.write("A/1Y/X", {"Epoch": ["1677-10-01"], "N": [1]})
+
+
+def test_one_damaged_segment_does_not_stop_the_others_from_being_written() -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs)
+    for key in (KEY, "B/1Min/OHLCV"):
+        store.write(key, bars(0, 10))
+    store.flush()
+    store.close()
+    name = next(name for name in fs.files() if name.endswith(".seg"))
+    fs.damage(name, fs.files()[name][:-1] + b"?")
+    store = Store("s", fs=fs)
+    store.commit([Replace(KEY, T0, T0 + 60, bars(0, 1, 2.0))])
+    store.flush()
+    store.write("C/1Min/QUOTE", {"Epoch": [T0], "Bid": [1.0]})
+    with Store("s", fs=fs.killed()) as again:
+        assert len(again.read("C/1Min/QUOTE")) == 1
+
+
+def test_writing_waits_until_recovered_rows_are_safe() -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs)
+    store.write(KEY, bars(0, 3))
+    killed = fs.killed()
+    killed.refuse_when(lambda kind, name: errno.ENOSPC if name.endswith(".seg") else None)
+    again = Store("s", fs=killed)
+    assert len(again.read(KEY)) == 3
+    with pytest.raises(StorageError):
+        again.write(KEY, bars(3, 1))
+    killed.refuse_when(lambda kind, name: None)
+    again.write(KEY, bars(3, 1))
+    with Store("s", fs=killed.survivors()) as after_the_cut:
+        assert len(after_the_cut.read(KEY)) == 4
+
+
+def test_flush_and_close_at_once_leave_a_whole_store(tmp_path: Path) -> None:
+    for number in range(15):
+        store = tsstore.open(tmp_path)
+        store.write(KEY, bars(number * 100, 100))
+
+        def flush(store: tsstore.Store = store) -> None:
+            with contextlib.suppress(tsstore.ClosedError):
+                store.flush()
+
+        threads = [threading.Thread(target=target) for target in (flush, store.close, flush)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    with tsstore.open(tmp_path) as store:
+        assert len(store.read(KEY)) == 1500
+        assert store.check().ok
+
+
+def test_threads_that_create_the_same_buckets_agree(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path, settings=Settings(wal_sync="off")) as store:
+        barrier = threading.Barrier(6)
+
+        def create(thread: int) -> None:
+            for number in range(40):
+                barrier.wait()
+                data = {"Epoch": [T0 + thread], "N": [thread]}
+                store.write(f"S{number}/1Sec/TICK", data, variable=True)
+                store.list()
+
+        threads = [threading.Thread(target=create, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(store.list()) == 40
+        store.flush()
+        for key in store.list():
+            assert store.read(key)["N"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_refused_creation_takes_nobody_else_along() -> None:
+    """Writers that resolved a bucket which then did not come to be resolve it again."""
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs)
+    store.write(KEY, bars(0, 1))
+    refusing = threading.Event()
+    fs.refuse_when(lambda kind, name: errno.ENOSPC if refusing.is_set() else None)
+    acknowledged: list[int] = []
+
+    def write(thread: int) -> None:
+        for number in range(60):
+            with contextlib.suppress(StorageError):
+                key = f"N{number}/1Sec/TICK"
+                data = {"Epoch": [T0 + thread], "N": [thread]}
+                store.write(key, data, variable=True)
+                acknowledged.append(number * 10 + thread)
+
+    def refuse() -> None:
+        for _ in range(200):
+            refusing.set()
+            refusing.clear()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    threads.append(threading.Thread(target=refuse))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with Store("s", fs=fs.killed()) as again:
+        for mark in acknowledged:
+            assert mark % 10 in again.read(f"N{mark // 10}/1Sec/TICK")["N"]
+
+
+def test_many_small_commits_are_read_from_few_chunks(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path, settings=Settings(wal_sync="off")) as store:
+        for number in range(3000):
+            store.write("A/1Sec/TICK", {"Epoch": [T0 + number], "N": [number]}, variable=True)
+        state = store.engine.current()
+        while state.tidy():
+            pass
+        assert max(len(chunks) for chunks in state.view.chunks.values()) < 40
+        assert store.read("A/1Sec/TICK", limit=2)["N"].tolist() == [2998, 2999]
+
+
+def test_closing_lets_go_of_the_lock_even_with_a_forked_child(tmp_path: Path) -> None:
+    store = tsstore.open(tmp_path)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    store.close()
+    tsstore.open(tmp_path).close()
+    os.close(write)
+    os.waitpid(pid, 0)
