@@ -7,7 +7,6 @@ the heavy part and needs none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,11 +139,11 @@ class Batch:
         if len(table) == 0:
             return
         symbols = table.symbols or []
-        members = self._catalog.group(group)
-        ids = _ids(members, symbols)
+        ids = self._catalog.ids(group, symbols)
         if not ids.all():
+            members = self._catalog.group(group)
             self._create_members(operation, table, [s for s in symbols if s not in members])
-            ids = _ids(members, symbols)
+            ids = self._catalog.ids(group, symbols)
         schema_ids = self._catalog.schema_ids(ids)
         alike = bool((schema_ids == schema_ids[0]).all())
         for schema_id in [int(schema_ids[0])] if alike else np.unique(schema_ids).tolist():
@@ -226,11 +225,6 @@ class Batch:
                 )
             ts = floored
         return ts, list(table.arrays.values())
-
-
-def _ids(members: dict[str, int], symbols: list[str]) -> NDArray[np.uint32]:
-    """The bucket id of each symbol; 0 where there is none."""
-    return np.fromiter(map(members.get, symbols, repeat(0)), np.uint32, len(symbols))
 
 
 def _spread(part: _Part) -> NDArray[np.uint32]:

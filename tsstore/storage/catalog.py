@@ -8,6 +8,7 @@ not see it until the commit is on disk.
 from __future__ import annotations
 
 import threading
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ class Catalog:
         self._buckets: dict[str, Bucket] = {}
         self._reserved: dict[str, Bucket] = {}
         self._groups: dict[str, dict[str, int]] = {}
+        self._recent: dict[str, tuple[list[str], NDArray[np.uint32]]] = {}
         self._sorted: list[str] | None = None
         self._unlogged: set[int] = set()  # schemas that no commit on disk has brought yet
         self._lock = threading.RLock()
@@ -119,6 +121,17 @@ class Catalog:
                         members[key[:-cut]] = bucket.id
                 self._groups[group] = members
             return members
+
+    def ids(self, group: str, symbols: list[str]) -> NDArray[np.uint32]:
+        """The bucket id of each symbol of `timeframe/attribute group`; 0 where there is none."""
+        recent = self._recent.get(group)
+        if recent is not None and recent[0] == symbols:
+            return recent[1]  # minute after minute the same symbols
+        members = self.group(group)
+        found = np.fromiter(map(members.get, symbols, repeat(0)), np.uint32, len(symbols))
+        if found.all():
+            self._recent[group] = (symbols, found)
+        return found
 
     def schema_id(self, schema: Schema) -> tuple[int, bool]:
         """The number of a schema, and whether the log has to be told what it is."""
@@ -179,6 +192,7 @@ class Catalog:
                 del self._reserved[key]
                 symbol, _, group = key.partition("/")
                 self._groups.get(group, {}).pop(symbol, None)
+                self._recent.pop(group, None)
 
     def remove(self, bucket_ids: Iterable[int]) -> None:
         """Forget destroyed buckets."""
@@ -191,6 +205,7 @@ class Catalog:
                 self._buckets.pop(key, None)
                 symbol, _, group = key.partition("/")
                 self._groups.get(group, {}).pop(symbol, None)
+                self._recent.pop(group, None)
                 self._sorted = None
 
     def tables(self) -> tuple[list[str], NDArray[np.uint32], NDArray[np.uint32]]:
