@@ -133,6 +133,8 @@ def _participant_ns(events: Sequence[Any]) -> NDArray[np.int64]:
 
 def _nanoseconds(times: NDArray[np.int64]) -> NDArray[np.int64]:
     """Milli-, micro- or nanoseconds, told apart by size, as nanoseconds; 0 stays 0."""
+    if len(times) and int(times.max()) < _MICROSECONDS_FROM:
+        return times * 1_000_000  # what the socket sends; one step instead of five
     factor = np.where(times < _MICROSECONDS_FROM, 1_000_000, 1_000)
     return np.where(times < _NANOSECONDS_FROM, times * factor, times)
 
