@@ -40,8 +40,8 @@ class Source(Protocol):
         """The row where an instant belongs."""
         ...
 
-    def column(self, column: int, first: int, end: int) -> NDArray[Any]:
-        """Rows of a column; column 0 is the time."""
+    def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
+        """Rows of these columns; column 0 is the time."""
         ...
 
 
@@ -74,10 +74,10 @@ class ChunkRun:
         rows = self._chunk.ts[self.first : self.end]
         return self.first + int(rows.searchsorted(instant, side))
 
-    def column(self, column: int, first: int, end: int) -> NDArray[Any]:
-        """Rows of a column; column 0 is the time."""
+    def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
+        """Rows of these columns; column 0 is the time."""
         chunk = self._chunk
-        return (chunk.ts if column == 0 else chunk.arrays[column - 1])[first:end]
+        return [(chunk.arrays[c - 1] if c else chunk.ts)[first:end] for c in columns]
 
 
 def chunk_runs(chunks: Sequence[Chunk], bucket_id: int) -> list[ChunkRun]:
@@ -178,7 +178,7 @@ class Reading:
             count = last - first + 1
             if count >= wanted:
                 row = first + wanted - 1 if from_start else last - wanted + 1
-                instant = int(source.column(0, row, row + 1)[0])
+                instant = int(source.rows((0,), row, row + 1)[0][0])
                 bound = min(bound, instant) if from_start else max(bound, instant)
             rows += count
             edge = source.last_ts if from_start else source.first_ts
@@ -206,14 +206,15 @@ class Reading:
         return self._bring_together(parts) if parts else self._nothing()
 
     def _fetch(self, source: Source, first: int, end: int) -> Rows:
-        arrays = [source.column(column + 1, first, end) for column in self._columns]
-        return source.column(0, first, end), arrays
+        ts, *arrays = source.rows((0, *(column + 1 for column in self._columns)), first, end)
+        return ts, arrays
 
     def _fetch_all(self, source: Source, first: int, end: int) -> Rows:
         """Wanted columns, then the identity columns that decide which row wins."""
-        ts, arrays = self._fetch(source, first, end)
-        for name in self._schema.identity:
-            arrays.append(source.column(self._schema.names.index(name) + 1, first, end))
+        names = self._schema.names
+        identity = (names.index(name) + 1 for name in self._schema.identity)
+        wanted = (0, *(column + 1 for column in self._columns), *identity)
+        ts, *arrays = source.rows(wanted, first, end)
         return ts, arrays
 
     def _bring_together(self, parts: list[Rows]) -> Rows:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -41,24 +40,27 @@ if TYPE_CHECKING:
 _TAIL_BYTES = 1 << 16
 
 
-@dataclass(frozen=True)
 class _Column:
     """A column of a segment in memory, as far as it was read.
 
     One object, replaced as a whole when memory is taken back: whoever holds it sees rows that are
     ready stay ready.
+
+    Attributes:
+        rows: the values.
+        shown: the same memory, read-only.
+        ready: which blocks were read.
+        whole: whether all of them were.
     """
 
-    rows: NDArray[Any]
-    shown: NDArray[Any]  # the same memory, read-only
-    ready: NDArray[np.bool_]  # per block
+    __slots__ = ("ready", "rows", "shown", "whole")
 
-    @staticmethod
-    def empty(rows: int, blocks: int, dtype: np.dtype[Any]) -> _Column:
-        array = np.empty(rows, dtype)
-        shown = array.view()
-        shown.flags.writeable = False
-        return _Column(array, shown, np.zeros(blocks, np.bool_))
+    def __init__(self, rows: int, blocks: int, dtype: np.dtype[Any]) -> None:
+        self.rows: NDArray[Any] = np.empty(rows, dtype)
+        self.shown = self.rows.view()
+        self.shown.flags.writeable = False
+        self.ready = np.zeros(blocks, np.bool_)
+        self.whole = False
 
 
 class SegmentReader:
@@ -146,7 +148,7 @@ class SegmentReader:
         block_rows = self.footer.block_rows
         blocks = slice(first // block_rows, (end - 1) // block_rows + 1)
         memory = self._columns[column]
-        if memory is None or not memory.ready[blocks].all():
+        if memory is None or not (memory.whole or memory.ready[blocks].all()):
             with self._lock:
                 before = self.cached_bytes
                 memory = self._load(column, blocks)
@@ -158,7 +160,7 @@ class SegmentReader:
         memory = self._columns[column]
         if memory is None:
             blocks_in_all = self.footer.block_offsets.shape[1]
-            memory = _Column.empty(self.footer.rows, blocks_in_all, self._dtypes[column])
+            memory = _Column(self.footer.rows, blocks_in_all, self._dtypes[column])
             self._columns[column] = memory
         block_rows = self.footer.block_rows
         for first, stop in self._missing_stretches(column, memory.ready, blocks):
@@ -166,6 +168,7 @@ class SegmentReader:
             self._read_blocks(column, first, stop, rows)
             memory.ready[first:stop] = True
             self.cached_bytes += rows.nbytes
+        memory.whole = bool(memory.ready.all())
         return memory
 
     def _missing_stretches(

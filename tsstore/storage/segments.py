@@ -10,7 +10,7 @@ from tsstore.errors import TsStoreError
 from tsstore.format.manifest import SHARED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,9 +67,10 @@ class Run:
         """The row where an instant belongs."""
         return self.reader.search(self.first, self.end, instant, side)
 
-    def column(self, column: int, first: int, end: int) -> NDArray[Any]:
+    def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
         """Rows of the segment; column 0 is the time."""
-        return self.reader.column(column, first, end)
+        reader = self.reader
+        return [reader.column(column, first, end) for column in columns]
 
 
 class SegmentSet:
