@@ -52,9 +52,16 @@ FRAMES = {
     "pandas aware index": lambda: (
         pd.DataFrame(BASE).set_index("Epoch").tz_localize("UTC").tz_convert("Asia/Tokyo")
     ),
-    "pandas nullable": lambda: pd.DataFrame(BASE).convert_dtypes(convert_floating=False),
-    "pandas arrow": lambda: pd.DataFrame(BASE).convert_dtypes(
-        dtype_backend="pyarrow", convert_floating=False
+    "pandas nullable": lambda: pd.DataFrame(BASE).astype(
+        {"Name": "string", "Size": "Int16", "Up": "boolean"}
+    ),
+    "pandas arrow": lambda: pd.DataFrame(BASE).astype(
+        {
+            "Epoch": pd.ArrowDtype(pa.timestamp("ns")),
+            "Name": pd.ArrowDtype(pa.string()),
+            "Size": pd.ArrowDtype(pa.int16()),
+            "Up": pd.ArrowDtype(pa.bool_()),
+        }
     ),
     "pandas category": lambda: pd.DataFrame(BASE).astype({"Name": "category"}),
     "polars": lambda: pl.DataFrame(BASE),
