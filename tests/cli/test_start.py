@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,17 @@ class Worker:
             time.sleep(60)
         self.context.store.write("AAPL/1Min/OHLCV", {"Epoch": [0], "Close": [1.0]})
         self.context.stop.wait()
+
+class Trigger:
+    def __init__(self, context, config):
+        pass
+
+    def fire(self, event):
+        import time
+        time.sleep(60)
+
+    def close(self):
+        pass
 """
 
 
@@ -175,6 +187,23 @@ def test_a_worker_that_does_not_end_delays_nothing_for_long(start) -> None:
     assert "mine did not stop within" in server.log
 
 
+def test_nothing_that_does_not_react_delays_the_end_beyond_two_seconds(start) -> None:
+    triggers = [f"- {{module: 'my_plugin:Trigger', on: '{on}'}}\n" for on in ("*/*/*", "*/1Min/*")]
+    server = start(worker("hang") + "triggers:\n" + "".join(triggers), KEY="x")
+    with tsstore.connect(server.url) as store:
+        store.write(BARS, bars())
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as half_sent:
+        half_sent.sendall(
+            b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+            b"Content-Type: application/x-msgpack\r\n\r\nabc"
+        )
+        assert httpx.get(f"{server.url}/heartbeat", trust_env=False).status_code == 200
+        assert server.stop() <= 2
+    assert server.process.returncode == 0
+    assert server.log.count("did not stop within") == 3
+
+
 def test_the_grace_period_answers_not_queryable_and_a_second_signal_ends_it(start) -> None:
     server = start(CONFIG + "stop_grace_period: 60\n")
     server.process.send_signal(signal.SIGTERM)
@@ -193,14 +222,14 @@ def test_rows_of_a_trigger_reach_the_stream(start) -> None:
     from websockets.sync.client import connect
 
     server = start(CONFIG + "triggers: [{module: stream.so, on: '*/1Min/*'}]\n")
-    with connect(server.url.replace("http", "ws") + "/ws", proxy=None) as socket:
+    with connect(server.url.replace("http", "ws") + "/ws", proxy=None) as stream:
         import msgpack
 
-        socket.send(msgpack.packb({"streams": [BARS]}))
-        socket.recv(timeout=10)
+        stream.send(msgpack.packb({"streams": [BARS]}))
+        stream.recv(timeout=10)
         with tsstore.connect(server.url) as store:
             store.write(BARS, {"Epoch": np.array([60]), "Close": np.array([2.0])})
-        message = msgpack.unpackb(socket.recv(timeout=10))
+        message = msgpack.unpackb(stream.recv(timeout=10))
     server.stop()
     assert message == {"key": BARS, "data": {"Epoch": 60, "Close": 2.0}}
 

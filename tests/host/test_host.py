@@ -53,6 +53,21 @@ class Stubborn:
         self.release.wait(30)
 
 
+class BusyTrigger:
+    entered = threading.Event()
+    release = threading.Event()
+
+    def __init__(self, context, config):
+        pass
+
+    def fire(self, event):
+        self.entered.set()
+        self.release.wait(30)
+
+    def close(self):
+        pass
+
+
 class Publisher:
     """A trigger that publishes the keys it is fired for."""
 
@@ -145,6 +160,19 @@ def test_a_worker_that_does_not_end_is_named_and_left_behind(host) -> None:
     assert running.stop(0.2) == ["stubborn"]
     assert clock.monotonic() - begun < 1
     Stubborn.release.set()
+
+
+def test_triggers_that_do_not_end_share_the_time(host, store) -> None:
+    triggers = tuple(Plugin("trigger", f"busy {n}", BusyTrigger) for n in range(3))
+    running = host(triggers=triggers)
+    running.start()
+    store.write(BARS, bars(1))
+    assert BusyTrigger.entered.wait(10)
+    clock = SystemClock()
+    begun = clock.monotonic()
+    assert running.stop(0.1) == ["busy 0", "busy 1", "busy 2"]
+    assert clock.monotonic() - begun < 0.5
+    BusyTrigger.release.set()
 
 
 def test_secrets_appear_neither_in_the_status_nor_in_logs(host, caplog) -> None:

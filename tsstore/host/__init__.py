@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Plugin", "PluginHost", "Plugins", "load_plugins"]
 
 STOP_TIMEOUT_S = 2.0
-# A worker that uses up the time leaves the triggers so much.
-_TRIGGERS_STOP_S = 0.2
+# A worker that uses up its time leaves the triggers so much of the whole.
+_TRIGGERS_SHARE = 0.2
 
 
 class PluginHost:
@@ -95,6 +95,9 @@ class PluginHost:
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> list[str]:
         """Stop workers, then let triggers finish what was committed.
 
+        Args:
+            timeout_s: what all of them have together.
+
         Returns:
             Names of those that were still busy when the time was over; their threads are left
             behind and end with the process.
@@ -102,12 +105,11 @@ class PluginHost:
         deadline = self._clock.monotonic() + timeout_s
         for worker in self._workers:
             worker.request_stop()
-        late = [w.name for w in self._workers if not w.join(self._left(deadline))]
+        workers_deadline = deadline - _TRIGGERS_SHARE * timeout_s
+        late = [w.name for w in self._workers if not w.join(self._left(workers_deadline))]
         for trigger in self._triggers:
             trigger.request_stop()
-        left = max(self._left(deadline), _TRIGGERS_STOP_S)
-        late += [t.name for t in self._triggers if not t.join(left)]
-        return late
+        return late + [t.name for t in self._triggers if not t.join(self._left(deadline))]
 
     def status(self) -> dict[str, Any]:
         """What /heartbeat shows of the plugins: JSON values, secrets masked."""
