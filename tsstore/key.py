@@ -18,7 +18,9 @@ KEY_CATEGORY = "Symbol/Timeframe/AttributeGroup"
 PART_BYTES_MAX = 128
 # File systems take names of 255 bytes.
 _DISK_NAME_MAX = 200
-_CHOICES_MAX = 10_000
+# What a pattern from a stranger may cost: its choices are written out, its parts looked for.
+_CHOICES_MAX = 100
+_PATTERN_CHARACTERS_MAX = 4096
 
 # '/' ',' and the glob characters have a meaning in requests; ':' is part of real symbols (O:AAPL…).
 _FORBIDDEN = re.compile(
@@ -118,9 +120,20 @@ class KeyPattern:
     Attributes:
         text: the pattern as it was written.
         parts: its three parts.
+
+    Raises:
+        InvalidKeyError: not three parts, an unfinished choice or set, more than 4096 characters
+            or, with its `{}` written out, more than 100 choices for one part.
     """
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise InvalidKeyError(f"a pattern is text such as */1Min/OHLCV, not {text!r}")
+        if len(text) > _PATTERN_CHARACTERS_MAX:
+            raise InvalidKeyError(
+                f"pattern {text[:20]!r}… is longer than {_PATTERN_CHARACTERS_MAX} characters; "
+                "use several shorter ones"
+            )
         parts = _split_outside_braces(text.removesuffix(":" + KEY_CATEGORY))
         if len(parts) != 3:
             raise InvalidKeyError(
@@ -159,6 +172,8 @@ def _translate(part: str) -> str:
 
 def _expanded(part: str) -> list[str]:
     """`a{b,c}` as `ab` and `ac`. Choices are written out so that each has its own stars."""
+    if part.count("{") > _CHOICES_MAX:
+        raise _too_many_choices()
     opening = _opening_brace(part)
     if opening is None:
         return [part]
@@ -178,8 +193,14 @@ def _expanded(part: str) -> list[str]:
     inner = [text for choice in choices for text in _expanded(choice)]
     rest = _expanded(part[begin:])
     if len(inner) * len(rest) > _CHOICES_MAX:
-        raise InvalidKeyError(f"a pattern has more than {_CHOICES_MAX} choices in its {{}}")
+        raise _too_many_choices()
     return [part[:opening] + choice + tail for choice in inner for tail in rest]
+
+
+def _too_many_choices() -> InvalidKeyError:
+    return InvalidKeyError(
+        f"a pattern has more than {_CHOICES_MAX} choices in its {{}}; use * or several patterns"
+    )
 
 
 def _opening_brace(part: str) -> int | None:

@@ -75,8 +75,26 @@ def test_three_parts_are_a_stream(socket, stream):
     subscribe(socket, stream)
 
 
+def test_choices_that_would_take_seconds_are_refused(socket):
+    began = monotonic()
+    stream = "/".join(["{a,b}" * 13] * 3)
+    socket.send(msgpack.packb({"streams": [stream]}))
+    assert "invalid stream" in msgpack.unpackb(socket.recv(timeout=5))["error"]
+    assert monotonic() - began < 1
+
+
+def test_a_long_list_of_patterns_delays_nobody_else(socket, http):
+    part = "{" + ",".join(f"a{number}*[b-d]" for number in range(14)) + "}"
+    request = msgpack.packb({"streams": [f"{part}/{number}*/{part}" for number in range(1000)]})
+    socket.send(request)
+    began = monotonic()
+    assert http.get("/heartbeat").status_code == 200
+    assert monotonic() - began < 1
+    assert socket.recv(timeout=10) == request
+
+
 def test_too_many_streams_are_refused(socket):
-    socket.send(msgpack.packb({"streams": ["*/*/*"] * 100_000}))
+    socket.send(msgpack.packb({"streams": ["*/*/*"] * 1001}))
     assert "at most" in msgpack.unpackb(socket.recv(timeout=5))["error"]
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TRY_AGAIN_LATER = 1013
-STREAMS_MAX = 10_000
+STREAMS_MAX = 1_000
 STREAM_CHARACTERS_MAX = 512
 _CLOSE_TIMEOUT_S = 1.0
 _KEYS_REMEMBERED_MAX = 100_000
@@ -181,7 +181,8 @@ async def _read_from(socket: WebSocket, subscriber: Subscriber) -> None:
         body = message.get("bytes")
         if body is None:
             body = message.get("text", "").encode()
-        reply = _subscribe(subscriber, body)
+        # Up to a thousand patterns: the other clients need not wait until they are translated.
+        reply = await asyncio.to_thread(_subscribe, subscriber, body)
         if reply is not None:
             subscriber.push(reply)
 
