@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO ?= demo
+# Replayed files and the generated market are two markets: they never share a directory.
+DEMO ?= $(if $(DATA),demo-files,demo)
 
 .PHONY: help run test lint fmt types imports crash bench wheel clean
 
@@ -49,4 +50,4 @@ wheel: $(VENV)/.dev  ## build the wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
 
 clean:  ## remove what the targets made, data of the demonstration included
-	rm -rf $(VENV) .venv-* dist $(DEMO)
+	rm -rf $(VENV) .venv-* dist demo demo-files .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -28,7 +28,7 @@ class CheckReport:
     Attributes:
         buckets: how many there are.
         segments: how many segment files were read.
-        rows: rows in segments.
+        rows: rows in segments and in the log.
         bytes: of segment files.
         problems: one line each, what is wrong, where and what to do.
         leftovers: segment files that no manifest names; they do no harm, and the writer removes
@@ -74,7 +74,8 @@ def _check_segments(fs: FileSystem, follower: Follower, report: CheckReport) -> 
     segments = state.view.segments
     report.buckets = len(state.catalog.keys())
     report.segments = len(segments.names)
-    report.rows = int(segments.table["rows"].sum())
+    in_log = sum(len(chunk.ts) for chunks in state.view.chunks.values() for chunk in chunks)
+    report.rows = int(segments.table["rows"].sum()) + in_log
     report.bytes = int(segments.table["bytes"].sum())
     problems = {
         name: found
