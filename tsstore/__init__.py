@@ -94,14 +94,14 @@ def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> R
 
 def open_shared(
     path: str | os.PathLike[str], *, timezone: str = "UTC", token: str | None = None
-) -> StoreApi:
+) -> Store | RemoteStore:
     """Write to a directory whether or not a server runs on it.
 
     Opens the directory; or, where a running server holds it, connects to that server.
 
     Args:
         path: the data directory.
-        timezone: see `Store`; a server has its own.
+        timezone: see `Store`; a server has its own, which `timezone` of the result tells.
         token: bearer token, when that server asks for one.
 
     Raises:

@@ -197,6 +197,11 @@ class RemoteStore:
         params = exact.KeyParams(key)
         return exact.info_of(self._call("TsStore.Info", params, exact.InfoResult, repeatable=True))
 
+    @property
+    def timezone(self) -> str:
+        """Zone of the server's store; asks the server."""
+        return self.ping().timezone
+
     def ping(self) -> exact.PingResult:
         """Version of the server and zone of its store."""
         return self._call("TsStore.Ping", exact.Nothing(), exact.PingResult, repeatable=True)

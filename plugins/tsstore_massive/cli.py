@@ -146,7 +146,7 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
             stop=stop,
             adjusted=config.backfill_adjusted,
             parallelism=config.backfill_parallelism,
-            timezone=options.timezone,
+            timezone=store.timezone,  # a running server's own, whatever the options say
         )
         symbols = resolve_symbols(options.symbols, rest)
         plan = backfiller.plan(options.targets, symbols, refetch=options.refetch)

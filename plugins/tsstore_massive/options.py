@@ -37,7 +37,7 @@ class Options:
         targets: what to fetch.
         symbols: exact symbols and patterns.
         directory: of the store.
-        timezone: of the store.
+        timezone: of the store, unless a running server holds it: that has its own.
         refetch: whether days that were fetched before are fetched again.
     """
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tsstore
+from tsstore.times import to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,3 +247,28 @@ def test_faults_of_the_service_change_nothing_in_the_end(generated, tmp_path, fa
     with simulator(*MARKET, *options) as url:
         backfill(url, tmp_path / "data", *GENERATED)
     assert contents(tmp_path / "data") == contents(generated)
+
+
+def test_days_beside_a_server_stand_at_the_midnights_of_its_zone(tmp_path):
+    data, config = tmp_path / "data", tmp_path / "mkts.yml"
+    config.write_text(f"root_directory: {data}\nlisten_port: 0\ntimezone: {NEW_YORK}\n")
+    days = [
+        "-bars",
+        "-barFrequencies",
+        "1D",
+        "-from",
+        "1D=2024-06-03",
+        "-to",
+        "2024-06-05",
+        "-symbols",
+        "*",
+    ]
+    with (
+        simulator(*MARKET) as url,
+        process(BIN / "tsstore", "start", "-c", config, ready="serving") as line,
+    ):
+        backfill(url, data, *days)
+        with tsstore.connect(line.split()[-1]) as store:
+            assert store.timezone == NEW_YORK
+            midnights = [to_ns("2024-06-03", NEW_YORK), to_ns("2024-06-04", NEW_YORK)]
+            assert store.read(store.list("*/1D/OHLCV")[0]).ts.tolist() == midnights
