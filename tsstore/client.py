@@ -32,7 +32,7 @@ from tsstore.tables import read_table
 from tsstore.times import to_ns
 from tsstore.wire import exact
 from tsstore.wire.codec import MSGPACK, MalformedBodyError
-from tsstore.wire.envelope import ErrorReply, decode_reply, encode_call
+from tsstore.wire.envelope import OUTCOME_UNKNOWN, ErrorReply, decode_reply, encode_call
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
@@ -313,15 +313,14 @@ class _Transport:
                 server did it.
         """
         try:
-            return self._attempt(body)
+            return self._attempt(body, repeatable=repeatable)
         except _BrokenOffError as error:
             if not repeatable:
                 raise ConnectionFailedError(
-                    f"{self.url} broke off before it answered ({error}); whether it stored the "
-                    "write is unknown: read it back before writing again"
+                    f"{self.url} broke off before it answered ({error}); {OUTCOME_UNKNOWN}"
                 ) from None
         try:
-            return self._attempt(body)
+            return self._attempt(body, repeatable=repeatable)
         except _BrokenOffError as error:
             raise ConnectionFailedError(
                 f"{self.url} broke off twice before it answered ({error}); see the server's log"
@@ -335,7 +334,7 @@ class _Transport:
         for connection in idle:
             connection.close()
 
-    def _attempt(self, body: bytes) -> bytes:
+    def _attempt(self, body: bytes, *, repeatable: bool) -> bytes:
         connection = self._borrow()
         try:
             connection.request("POST", "/rpc", body, self._headers)
@@ -351,19 +350,21 @@ class _Transport:
             connection.close()
             raise
         self._give_back(connection)
-        self._check_status(response.status, answer)
+        self._check_status(response.status, answer, repeatable=repeatable)
         return answer
 
-    def _check_status(self, status: int, answer: bytes) -> None:
+    def _check_status(self, status: int, answer: bytes, *, repeatable: bool) -> None:
         if status == http.client.OK:
             return
         if status == http.client.UNAUTHORIZED:
             raise ConnectionFailedError(
                 f"{self.url} does not accept the token; pass connect(url, token=...)"
             )
-        said = answer[:200].decode("utf-8", "replace")
+        said = answer[:200].decode("utf-8", "replace") or "no reason given"
+        if status >= 500 and not repeatable and OUTCOME_UNKNOWN not in said:
+            said += f"; {OUTCOME_UNKNOWN}"
         kind = InvalidArgumentError if status in (413, 415) else ConnectionFailedError
-        raise kind(f"{self.url} answers {status}: {said or 'no reason given'}")
+        raise kind(f"{self.url} answers {status}: {said}")
 
     def _borrow(self) -> http.client.HTTPConnection:
         with self._lock:

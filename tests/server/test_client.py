@@ -287,7 +287,7 @@ class Scripted(http.server.BaseHTTPRequestHandler):
         if not answer:
             self.close_connection = True
             return
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
@@ -304,6 +304,7 @@ def scripted():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as server:
         server.script = [PONG]
         server.requests = 0
+        server.status = 200
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -331,6 +332,21 @@ def test_a_write_is_never_tried_a_second_time(scripted):
         with pytest.raises(ConnectionFailedError, match="unknown: read it back"):
             remote.write(KEY, BARS)
         assert scripted.requests == 2  # the ping and one write
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_write_that_a_server_failed_at_may_be_stored(scripted, status):
+    with connect_to(scripted) as remote:
+        scripted.status, scripted.script = status, [b"Oops"]
+        with pytest.raises(ConnectionFailedError, match=f"{status}: Oops.*unknown: read it back"):
+            remote.write(KEY, BARS)
+
+
+def test_a_read_that_a_server_failed_at_stored_nothing(scripted):
+    with connect_to(scripted) as remote:
+        scripted.status, scripted.script = 500, [b"Oops"]
+        with pytest.raises(ConnectionFailedError, match=r"500: Oops$"):
+            remote.list()
 
 
 @pytest.mark.parametrize("answer", [b"\xc1", b"hello", b"\x80", b"\x81\xa6result\x05"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
 import httpx
@@ -13,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 import tsstore
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, ConnectionFailedError
 from tsstore.server.http import create_app
 from tsstore.server.serve import serve
 from tsstore.server.settings import ServerSettings
@@ -100,3 +101,22 @@ def test_no_thread_is_left_behind(store):
     for thread in left:
         thread.join(2)
     assert not any(thread.is_alive() for thread in left)
+
+
+def test_a_write_under_way_at_the_stop_is_said_to_be_unknown(store, caplog):
+    is_writing, may_end = threading.Event(), threading.Event()
+
+    def linger(_):
+        is_writing.set()
+        may_end.wait(10)
+
+    store.add_listener(linger)
+    server = start(store)
+    with tsstore.connect(server.url) as remote, ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(remote.write, "A/1Sec/T", {"Epoch": [1], "P": [1.0]}, variable=True)
+        assert is_writing.wait(5)
+        server.stop()
+        with pytest.raises(ConnectionFailedError, match=r"503: .*whether it stored .* is unknown"):
+            writing.result(5)
+        may_end.set()
+    assert not [record for record in caplog.records if record.exc_info]

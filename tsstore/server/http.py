@@ -23,7 +23,7 @@ from tsstore.server.guard import Guard
 from tsstore.server.metrics import Metrics
 from tsstore.server.rpc import RpcDispatcher, codec_for
 from tsstore.server.service import DataService
-from tsstore.wire.envelope import VERSION_HEADER
+from tsstore.wire.envelope import OUTCOME_UNKNOWN, VERSION_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tsstore.server.served import ServedStore
     from tsstore.server.settings import ServerSettings
     from tsstore.server.stream import StreamHub
+    from tsstore.wire.codec import Codec
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -147,6 +148,14 @@ class RpcEndpoint:
         except ClientLeftError:
             return
 
+    async def _carried_out(self, body: bytes, codec: Codec) -> bytes:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, self._dispatcher.answer, body, codec)
+        except asyncio.CancelledError:  # its thread goes on, and may yet store what was sent
+            text = f"rpc: the server stops; {OUTCOME_UNKNOWN}"
+            raise RequestRefusedError(503, text) from None
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             text = f"rpc: POST method required, received {scope['method']}"
@@ -160,8 +169,7 @@ class RpcEndpoint:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RequestRefusedError(415, "rpc: compressed requests are not accepted")
         body = await self._read_body(headers.get(b"content-length", b"0"), receive)
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._pool, self._dispatcher.answer, body, codec)
+        answer = await self._carried_out(body, codec)
         sent = [
             (b"content-type", codec.content_type.encode()),
             (b"content-length", str(len(answer)).encode()),
@@ -196,6 +204,8 @@ class RpcEndpoint:
                 return await receive()
         except TimeoutError:
             raise RequestRefusedError(408, "rpc: the rest of the request did not come") from None
+        except asyncio.CancelledError:
+            raise RequestRefusedError(503, "rpc: the server stops; nothing was done") from None
 
     async def _refuse(self, refused: RequestRefusedError, scope: Scope, send: Send) -> None:
         body = b"" if scope["method"] == "HEAD" else refused.text.encode()
@@ -204,7 +214,7 @@ class RpcEndpoint:
             (b"content-length", str(len(body)).encode()),
             self._version,
         ]
-        if refused.status in (408, 413):  # what is left of the body is not worth reading
+        if refused.status in (408, 413, 503):  # what is left of the body is not worth reading
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -78,6 +78,8 @@ class StreamHub:
         overflow = asyncio.create_task(subscriber.overflowed.wait())
         try:
             await asyncio.wait({sender, reader, overflow}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # the server stops, and uvicorn closes what is left
+            return
         finally:
             self._remove(subscriber)
             for task in (sender, reader, overflow):

@@ -12,6 +12,8 @@ from tsstore.wire.codec import MSGPACK, Int64, MalformedBodyError, fields
 INVALID_REQUEST = -32600
 APPLICATION_ERROR = -32000
 VERSION_HEADER = "Marketstore-Version"
+#: What both ends say of a write whose answer is missing.
+OUTCOME_UNKNOWN = "whether it stored the write is unknown: read it back before writing again"
 
 _FIELDS = {"jsonrpc": "jsonrpc", "method": "method", "id": "id", "params": "params"}
 
