@@ -54,12 +54,12 @@ def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> R
 
     Args:
         url: `http://127.0.0.1:5993`; `https://` for TLS; a token may stand in it as a password.
-        token: what the server's `token` setting asks for.
+        token: what the server's `token` setting asks for; blanks around it are dropped.
         timeout_s: longest silence of the server.
 
     Raises:
         ConnectionFailedError: nobody answers there, or it is no tsstore server.
-        InvalidArgumentError: not a URL.
+        InvalidArgumentError: not a URL, a token that no header can hold, or no length of time.
     """
     store = RemoteStore(url, token=token, timeout_s=timeout_s)
     try:
@@ -79,7 +79,8 @@ class RemoteStore:
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 30.0) -> None:
         parts = _split(url)
-        self._transport = _Transport(parts, token or _token_in(parts), timeout_s)
+        token = _checked_token(token or _token_in(parts))
+        self._transport = _Transport(parts, token, _checked_timeout(timeout_s))
         self.url = self._transport.url
 
     def __repr__(self) -> str:
@@ -271,15 +272,36 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         port = parts.port  # is checked when it is asked for
-    except ValueError:
+        host = b"" if parts.hostname is None else parts.hostname.encode("idna")
+    except (ValueError, TypeError):  # not text, a port that is no number, a name that is too long
         raise InvalidArgumentError(_NOT_A_URL) from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+    is_host = bool(host) and not any(byte <= 0x20 or byte == 0x7F for byte in host)
+    if parts.scheme not in ("http", "https") or not is_host or port == 0:
         raise InvalidArgumentError(_NOT_A_URL)
     return parts
 
 
 def _token_in(parts: SplitResult) -> str | None:
     return None if parts.password is None else unquote(parts.password)
+
+
+def _checked_token(token: object) -> str | None:
+    if token is None:
+        return None
+    text = token.strip() if isinstance(token, str) else ""
+    # It is not shown in the error, nor by whatever else would choke on it.
+    if not text or not text.isascii() or not text.isprintable():
+        raise InvalidArgumentError(
+            "the token is not text of printable ASCII characters; copy it from the server's config"
+        )
+    return text
+
+
+def _checked_timeout(timeout_s: Any) -> float:
+    is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if is_number and 0 < timeout_s <= threading.TIMEOUT_MAX:
+        return float(timeout_s)
+    raise InvalidArgumentError(f"timeout_s {timeout_s!r} is not a number of seconds above 0")
 
 
 class _BrokenOffError(Exception):

@@ -257,10 +257,40 @@ def test_a_closed_store_says_so(remote):
         remote.list()
 
 
-@pytest.mark.parametrize("url", ["ftp://localhost", "http://", "http://a:b", "", "http://a:0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://localhost", "http://", "http://a:b", "", "http://a:0", None, 5, b"http://a",
+        "http://a b", "http://[::1", "http://a..b", "http://" + "a" * 80, "http://a\0b",
+    ],
+)  # fmt: skip
 def test_what_is_no_url_is_refused(url):
     with pytest.raises(InvalidArgumentError, match=r"127\.0\.0\.1:5993"):
         tsstore.connect(url)
+
+
+@pytest.mark.parametrize("token", ["hun\nter2", "hunter2\u00e9", "hun\0ter2", b"hunter2", 5])
+def test_a_token_that_no_header_can_hold_is_not_shown(token):
+    with pytest.raises(InvalidArgumentError, match="printable ASCII") as caught:
+        tsstore.connect("http://127.0.0.1:1", token=token)
+    assert "hun" not in str(caught.value)
+
+
+def test_a_token_in_the_url_is_checked_as_well():
+    with pytest.raises(InvalidArgumentError, match="printable ASCII"):
+        tsstore.connect("http://x:hun%0Ater2@127.0.0.1:1")
+
+
+def test_the_line_end_of_a_token_file_does_no_harm(store):
+    settings = ServerSettings(port=0, token="hunter2")
+    with serve(create_app(store, settings, hub=StreamHub()), settings) as server:
+        tsstore.connect(server.url, token="hunter2\n").close()
+
+
+@pytest.mark.parametrize("timeout_s", [-1, 0, float("nan"), float("inf"), None, "1", True])
+def test_what_is_no_length_of_time_is_refused(timeout_s):
+    with pytest.raises(InvalidArgumentError, match="timeout_s"):
+        tsstore.connect("http://127.0.0.1:1", timeout_s=timeout_s)
 
 
 def test_nobody_listening_is_said_with_what_to_do():
