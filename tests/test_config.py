@@ -103,6 +103,10 @@ def test_ports_may_be_text_and_booleans_quoted(load) -> None:
     assert (config.listen_port, config.insecure) == (6000, True)
 
 
+def test_a_level_may_be_called_warn(load) -> None:
+    assert load("root_directory: d\nlog_level: warn").log_level == "warn"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

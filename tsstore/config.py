@@ -48,6 +48,7 @@ IGNORED = {
     "enable_last_known": _NO_EFFECT,
     "start_time": _NO_EFFECT,
     "polling_interval": _NO_EFFECT,
+    "attrgroup_types": "column types are those of the rows that are written first",
 }
 
 
@@ -144,7 +145,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     listen_host: str | None = None
     listen_port: Port | None = None
     timezone: str = "UTC"
-    log_level: Literal["fatal", "error", "warning", "info", "debug"] = "info"
+    log_level: Literal["fatal", "error", "warning", "warn", "info", "debug"] = "info"
     stop_grace_period: Seconds = 0
     wal_sync: Literal["always", "interval", "off"] | None = None
     wal_sync_interval_s: PositiveSeconds | None = None

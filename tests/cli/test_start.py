@@ -218,6 +218,12 @@ def test_keys_without_effect_are_logged(start) -> None:
     assert "mkts.yml:3: grpc_listen_port: ignored" in server.log
 
 
+def test_a_plugin_of_marketstore_that_is_not_here_keeps_no_server_from_starting(start) -> None:
+    server = start(CONFIG + "triggers: [{module: ondiskagg.so, on: '*/1Min/OHLCV'}]\n")
+    server.stop()
+    assert "mkts.yml:3: triggers[0].module: ondiskagg is not available yet" in server.log
+
+
 def test_rows_of_a_trigger_reach_the_stream(start) -> None:
     from websockets.sync.client import connect
 
@@ -239,6 +245,7 @@ def test_rows_of_a_trigger_reach_the_stream(start) -> None:
     [
         ("listen_host: 0.0.0.0\n", "0.0.0.0"),
         ("bgworkers: [{module: nope}]\n", "mkts.yml:3: bgworkers[0].module: no bgworker 'nope'"),
+        ("log_level: warn\nbgworkers: [{module: nope}]\n", "mkts.yml:4: bgworkers[0].module: no"),
         ("token_file: nowhere\n", "token_file: cannot read nowhere"),
         ("listen_prot: 1\n", "mkts.yml:3: listen_prot: unknown key; did you mean listen_port?"),
         ("listen_host: 192.0.2.1\ninsecure: true\n", "cannot listen on 192.0.2.1:0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 from tsstore.config import load_config
 from tsstore.errors import ConfigError, InvalidKeyError
-from tsstore.host import load_plugins
+from tsstore.host import load_plugins, resolve
 from tsstore.host.resolve import find_plugin, plugin_name, trigger_pattern
 
 if TYPE_CHECKING:
@@ -77,6 +78,41 @@ def test_a_class_is_found_by_package_and_name() -> None:
 def test_an_unknown_plugin_is_answered_with_what_is_installed() -> None:
     with pytest.raises(ConfigError, match=r"no bgworker 'nope.so' is installed; there are massive"):
         find_plugin("bgworker", "nope.so")
+
+
+def test_plugins_of_marketstore_that_are_not_here_are_passed_over_with_a_notice(load) -> None:
+    plugins = load(
+        "triggers:\n- module: ondiskagg.so\n  on: '*/1Min/OHLCV'\n  config: {filter: nasdaq}\n"
+        "bgworkers:\n- module: /go/bin/streamreplay.so\n- module: their_plugins:Plain"
+    )
+    assert ([w.name for w in plugins.workers], plugins.triggers) == (["their_plugins:Plain"], ())
+    streamreplay, ondiskagg = plugins.notices
+    assert "mkts.yml:3: triggers[0].module: ondiskagg is not available yet" in ondiskagg
+    assert "mkts.yml:7: bgworkers[0].module: streamreplay is not available yet" in streamreplay
+
+
+def test_a_plugin_of_marketstore_that_is_installed_is_used(load, monkeypatch) -> None:
+    monkeypatch.setattr(
+        resolve,
+        "entry_points",
+        lambda group, name: [EntryPoint(name, "their_plugins:Plain", group)],
+    )
+    plugins = load("bgworkers: [{module: binancefeeder.so}]")
+    assert ([w.build for w in plugins.workers], plugins.notices) == ([Plain], ())
+
+
+def test_options_of_marketstore_without_effect_are_passed_over_with_a_notice(load) -> None:
+    plugins = load(
+        "triggers:\n- module: stream.so\n  on: '*/*/*'\n  config: {filter: nasdaq}\n"
+        "bgworkers:\n- module: massive.so\n  config:\n    api_key: SECRET123\n"
+        "    ws_data_types: [1Sec]\n    symbols_dsn: 'postgres://u:SECRET123@h/db'\n"
+    )
+    assert plugins.workers[0].options.api_key == "SECRET123"
+    ws_data_types, symbols_dsn, stream_filter = plugins.notices
+    assert "mkts.yml:10: bgworkers[0].config.ws_data_types: ignored: see" in ws_data_types
+    assert "mkts.yml:11: bgworkers[0].config.symbols_dsn: ignored: list" in symbols_dsn
+    assert "mkts.yml:5: triggers[0].config.filter: ignored: every row" in stream_filter
+    assert "SECRET123" not in "".join(plugins.notices)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ _LEVELS = {
     "fatal": logging.CRITICAL,
     "error": logging.ERROR,
     "warning": logging.WARNING,
+    "warn": logging.WARNING,
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
@@ -27,7 +28,7 @@ def set_up_logging(level: str, redactor: Redactor) -> None:
     """Log to stderr from now on.
 
     Args:
-        level: as in mkts.yml: fatal, error, warning, info or debug.
+        level: as in mkts.yml: fatal, error, warning (or warn), info or debug.
         redactor: masks secrets in messages and tracebacks, whoever logs them.
     """
     formatter = RedactingFormatter(

@@ -51,9 +51,9 @@ def command(path: Path) -> None:
     config = load_config(path)
     redactor = Redactor(secrets_in_environment())
     set_up_logging(config.log_level, redactor)
-    for notice in config.notices:
-        logger.warning("%s", notice)
     plugins = load_plugins(config)
+    for notice in (*config.notices, *plugins.notices):
+        logger.warning("%s", notice)
     settings = server_settings(config)
     redactor.add(plugins.secrets)
     redactor.add([settings.token or ""])

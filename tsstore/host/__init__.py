@@ -1,6 +1,7 @@
 """The plugin host: finds plugins, runs them, and keeps what they do away from the store's path.
 
 - `resolve`   from an entry of mkts.yml to a class and its checked options
+- `reference` plugins and options of MarketStore that are passed over
 - `supervise` a bgworker in its thread: restarts, back-off, what /heartbeat shows
 - `dispatch`  a trigger in its thread: the bounded queue between commits and `fire`
 """

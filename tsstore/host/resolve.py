@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import ConfigError, InvalidKeyError
+from tsstore.host import reference
 from tsstore.key import KeyPattern
 from tsstore.redact import Redactor, secrets_in, secrets_in_environment
 from tsstore.yamlfile import Value, convert
@@ -43,11 +44,19 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Plugins:
-    """Everything to run, and the secrets in its options, for the redactor."""
+    """Everything to run.
+
+    Attributes:
+        workers: the bgworkers.
+        triggers: the triggers.
+        secrets: what the redactor has to mask of their options.
+        notices: what the log should say about plugins and options that are passed over.
+    """
 
     workers: tuple[Plugin, ...] = ()
     triggers: tuple[Plugin, ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    notices: tuple[str, ...] = ()
 
 
 def load_plugins(config: Config, environment: Mapping[str, str] | None = None) -> Plugins:
@@ -69,14 +78,16 @@ def load_plugins(config: Config, environment: Mapping[str, str] | None = None) -
         tuple(plugin for plugin in workers if plugin is not None),
         tuple(plugin for plugin in triggers if plugin is not None),
         tuple(loading.secrets),
+        tuple(loading.notices),
     )
 
 
 class _Loading:
-    """Collects what is wrong, so that all of it is reported at once."""
+    """Collects what is wrong or passed over, so that all of it is reported at once."""
 
     def __init__(self, environment: Mapping[str, str] | None) -> None:
         self.problems: list[str] = []
+        self.notices: list[str] = []
         self.secrets = secrets_in_environment(environment)
         self._environment = environment
         self._names: dict[tuple[str, str], Value] = {}
@@ -101,7 +112,13 @@ class _Loading:
         section: Value | None,
         pattern: KeyPattern | None,
     ) -> Plugin | None:
-        name = name or plugin_name(module.content)
+        known_as = plugin_name(module.content)
+        if known_as in reference.MODULES and not entry_points(group=GROUPS[kind], name=known_as):
+            self.notices.append(
+                module.problem(f"{known_as} is not available yet; the server starts without it")
+            )
+            return None
+        name = name or known_as
         before = self._names.setdefault((kind, name), module)
         if before is not module:
             self.problems.append(
@@ -115,11 +132,24 @@ class _Loading:
         section = section or Value(module.file, module.line, _config_path(module), {})
         self.secrets += secrets_in(section)
         try:
-            options = self._options(found, section)
+            options = self._options(found, self._without_ignored(known_as, section))
         except ConfigError as error:
             self.problems.append(str(error))
             return None
         return Plugin(kind, name, found, options, pattern)
+
+    def _without_ignored(self, known_as: str, section: Value) -> Value:
+        """The section without the options of the reference that have no effect here."""
+        ignored = reference.OPTIONS.get(known_as, {})
+        if not isinstance(section.content, dict):
+            return section
+        kept = {}
+        for key, value in section.content.items():
+            if key in ignored:
+                self.notices.append(value.problem(f"ignored: {ignored[key]}"))
+            else:
+                kept[key] = value
+        return Value(section.file, section.line, section.path, kept)
 
     def _options(self, found: Any, section: Value) -> Any:
         kind = getattr(found, "Config", None)
