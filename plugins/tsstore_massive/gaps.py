@@ -1,7 +1,7 @@
 """Stretches that were missed while nothing was connected, fetched by REST while the feed goes on.
 
 What could not be fetched stays in the list, is tried again after a pause, and shows in the worker's
-status until it is filled: a gap is never hidden.
+status until it is filled: a gap is never hidden. The list outlives the worker, see `journal.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tsstore.clock import Clock
     from tsstore_massive.backfill import Backfiller, Gap
+    from tsstore_massive.journal import Entry, Journal
     from tsstore_massive.schemas import Kind
 
 #: Gaps that the status spells out; the others are counted.
@@ -62,10 +63,23 @@ class Stretch:
         """The same with an end, to be fetched from some moment on."""
         return replace(self, end_ns=end_ns, not_before=not_before)
 
+    def meets(self, other: Stretch) -> bool:
+        """Whether both are of the same rows and overlap or touch."""
+        return (
+            (self.kind, self.symbols) == (other.kind, other.symbols)
+            and self.start_ns <= other.end_ns + 1
+            and other.start_ns <= self.end_ns + 1
+        )
+
     def covering(self, other: Stretch) -> Stretch:
-        """The same, reaching over another one as well."""
-        start_ns, end_ns = min(self.start_ns, other.start_ns), max(self.end_ns, other.end_ns)
-        return replace(self, start_ns=start_ns, end_ns=end_ns)
+        """The same, reaching over another one as well, and tried as soon as either."""
+        return replace(
+            self,
+            start_ns=min(self.start_ns, other.start_ns),
+            end_ns=max(self.end_ns, other.end_ns),
+            not_before=min(self.not_before, other.not_before),
+            reason=self.reason or other.reason,
+        )
 
     def given_up(self, end_ns: int, reason: str) -> Stretch:
         """The same as one that is not going to be fetched."""
@@ -89,6 +103,7 @@ class GapFiller:
 
     Args:
         backfiller: fetches and stores.
+        journal: remembers what is missing beyond the end of the process.
         all_symbols: the symbols of a stretch of all of them.
         before_fill: called before a stretch is fetched.
         after_fill: called after it, whether it worked or not.
@@ -101,6 +116,7 @@ class GapFiller:
     def __init__(
         self,
         backfiller: Backfiller,
+        journal: Journal,
         *,
         all_symbols: Callable[[], tuple[str, ...]],
         before_fill: Callable[[], None],
@@ -111,6 +127,7 @@ class GapFiller:
         retry_s: float,
     ) -> None:
         self._backfiller = backfiller
+        self._journal = journal
         self._all_symbols = all_symbols
         self._before_fill = before_fill
         self._after_fill = after_fill
@@ -123,13 +140,18 @@ class GapFiller:
         self._running: Stretch | None = None
         self._hopeless: list[Stretch] = []
 
-    def add(self, stretch: Stretch) -> None:
-        """Have a stretch fetched, or only shown when it is hopeless; thread-safe."""
+    def add(self, *stretches: Stretch) -> None:
+        """Have stretches fetched, or only shown when they are hopeless; thread-safe.
+
+        When it returns they are written down, so that an end of the process does not lose them.
+        """
         with self._lock:
-            if stretch.hopeless:
-                self._hopeless.append(stretch)
-            else:
-                self._open.append(self._joined(stretch))
+            self._take(stretches)
+
+    def resume(self, kinds: Iterable[Kind]) -> None:
+        """Add what an earlier run did not get to fetch."""
+        with self._lock:
+            self._take([stretch for kind in kinds for stretch in self._unfilled(kind)])
 
     def describe(self) -> tuple[int, list[dict[str, Any]]]:
         """How many stretches are missing, and the first of them for the status."""
@@ -148,8 +170,33 @@ class GapFiller:
             left = self._fill(stretch)
             with self._lock:
                 self._running = None
-            for rest in left:
-                self.add(rest)
+                self._take(left)
+
+    def _take(self, stretches: Iterable[Stretch]) -> None:
+        for stretch in stretches:
+            if stretch.hopeless:
+                self._hopeless.append(stretch)
+            else:
+                self._open.append(self._joined(stretch))
+        self._write_down()
+
+    def _write_down(self) -> None:
+        missing: dict[Kind, list[Entry]] = {}
+        for stretch in [*self._open, *([self._running] if self._running else [])]:
+            symbols = [""] if stretch.symbols is None else stretch.symbols
+            missing.setdefault(stretch.kind, []).extend(
+                (stretch.start_ns, stretch.end_ns, symbol) for symbol in symbols
+            )
+        self._journal.write(missing)
+
+    def _unfilled(self, kind: Kind) -> list[Stretch]:
+        together: dict[tuple[int, int], list[str]] = {}
+        for start_ns, end_ns, symbol in self._journal.read(kind):
+            together.setdefault((start_ns, end_ns), []).append(symbol)
+        return [
+            Stretch(kind, None if "" in symbols else tuple(sorted(symbols)), *range_ns)
+            for range_ns, symbols in together.items()
+        ]
 
     def _next(self) -> Stretch | None:
         now = self._clock.monotonic()
@@ -162,12 +209,9 @@ class GapFiller:
     def _joined(self, stretch: Stretch) -> Stretch:
         """The stretch, together with a waiting one of the same rows: flapping makes many."""
         for other in self._open:
-            if (other.kind, other.symbols) == (
-                stretch.kind,
-                stretch.symbols,
-            ):
+            if stretch.meets(other):
                 self._open.remove(other)
-                return stretch.covering(other)
+                return self._joined(stretch.covering(other))
         return stretch
 
     def _fill(self, stretch: Stretch) -> list[Stretch]:

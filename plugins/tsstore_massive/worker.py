@@ -6,7 +6,7 @@
 
 All three write the same rows to the same buckets, and a row that comes twice is stored once, so
 none waits for another. Nothing is remembered outside the store: a new start goes on from what the
-store holds.
+store holds, and with the gaps that are written down there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tsstore_massive.faults import Faults
 from tsstore_massive.feed import Feed, Timing
 from tsstore_massive.gaps import STREAMED, GapFiller, Stretch
 from tsstore_massive.history import History
+from tsstore_massive.journal import Journal
 from tsstore_massive.lock import KeyLock
 from tsstore_massive.rate import MINUTE_S, RateLimiter
 from tsstore_massive.rest import Limits, RestClient
@@ -139,6 +140,7 @@ class _Run:
         )
         self._gaps = GapFiller(
             self._backfiller(),
+            Journal(context.store),
             all_symbols=self._symbols,
             before_fill=self._sink.keep_bars,
             after_fill=self._sink.repeat_bars,
@@ -159,6 +161,7 @@ class _Run:
 
     def work(self) -> None:
         """Stream until stopped."""
+        self._gaps.resume(self._config.data_types)
         if self._config.ws_query_start is None:  # a replay goes on from nowhere
             self._missed = [*self._to_resume(), *self._before_streaming()]
         threads = [self._start(self._gaps.run, "massive-gaps")]
@@ -181,8 +184,7 @@ class _Run:
         end_ns = now_ns + round(settle_s * NS_PER_SECOND)
         not_before = self._context.clock.monotonic() + settle_s
         missed, self._missed = self._missed, []
-        for stretch in missed:
-            self._gaps.add(stretch.until(end_ns, not_before))
+        self._gaps.add(*(stretch.until(end_ns, not_before) for stretch in missed))
         self._streaming_from_ns = now_ns
 
     def on_lost(self) -> None:

@@ -12,6 +12,7 @@ from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
 from tsstore.clock import SystemClock
 from tsstore_massive.backfill import Backfiller
 from tsstore_massive.gaps import GapFiller, Stretch
+from tsstore_massive.journal import Journal
 from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient
 
@@ -66,6 +67,7 @@ def filling(
     ):  # fmt: skip
         filler = GapFiller(
             Backfiller(store, rest, clock=clock, stop=stop),
+            Journal(store),
             all_symbols=lambda: tuple(rest.tickers()),
             before_fill=lambda: told.append("before"),
             after_fill=lambda: told.append("after"),
@@ -91,7 +93,7 @@ def stretch(*symbols: str, kind: Any = "trades", **fields: Any) -> Stretch:
 
 
 def rows(store: tsstore.Store) -> dict[str, int]:
-    return {key: len(store.read(key)) for key in store.list()}
+    return {key: len(store.read(key)) for key in store.list() if "/24H/" not in key}
 
 
 def test_a_stretch_is_fetched_and_no_longer_missing(store: tsstore.Store) -> None:
@@ -227,3 +229,58 @@ def test_a_stopped_filler_keeps_what_is_missing(store: tsstore.Store) -> None:
         tried.filler.add(stretch("AAPL"))
         tried.until(lambda: "502" in tried.filler.describe()[1][0]["reason"])
     assert tried.missing() == 1
+
+
+def test_what_a_stopped_filler_did_not_fetch_the_next_one_fetches(store: tsstore.Store) -> None:
+    with filling(store, running=False) as tried:
+        tried.filler.add(stretch("AAPL"), stretch("MSFT", kind="bars"))
+        tried.filler.add(stretch(start_ns=START - SECOND))
+    with filling(store, running=False) as tried:
+        tried.filler.resume(["trades"])
+        count, shown = tried.filler.describe()
+        assert (count, {gap["symbols"] for gap in shown}) == (2, {"AAPL", "all"})
+    with filling(store) as tried:
+        tried.filler.resume(["trades", "bars"])
+        tried.until(lambda: tried.missing() == 0)
+        assert rows(store) == {"AAPL/1Sec/TRADE": 60, "MSFT/1Sec/TRADE": 60}
+    with filling(store, running=False) as tried:
+        tried.filler.resume(["trades", "bars"])
+        assert tried.missing() == 0
+
+
+def test_what_failed_is_written_down_too(store: tsstore.Store) -> None:
+    with filling(store, retry_s=60) as tried:
+        tried.vendor.fault = lambda request: FAILING if "MSFT" in request.path else None
+        tried.filler.add(stretch("AAPL", "MSFT"))
+        tried.until(lambda: "502" in tried.filler.describe()[1][0]["reason"])
+    with filling(store, running=False) as tried:
+        tried.filler.resume(["trades"])
+        assert [gap["symbols"] for gap in tried.filler.describe()[1]] == ["MSFT"]
+
+
+def test_a_gap_that_cannot_be_filled_at_all_is_not_written_down(store: tsstore.Store) -> None:
+    with filling(store, running=False) as tried:
+        tried.filler.add(stretch("AAPL").given_up(START + SECOND, "too old"))
+    assert store.list() == []
+
+
+def test_joining_delays_nothing_and_keeps_the_reason(store: tsstore.Store) -> None:
+    with filling(store, running=False) as tried:
+        tried.filler.add(stretch("AAPL", reason="down"))
+        later = SystemClock().monotonic() + 60
+        tried.filler.add(stretch("AAPL", end_ns=START + 90 * SECOND, not_before=later))
+        (gap,) = tried.filler.describe()[1]
+        assert (gap["to"], gap["reason"]) == ("2024-06-03 13:31:30Z", "down")
+        tried.filler.add(
+            stretch("AAPL", start_ns=START + 100 * SECOND, end_ns=START + 110 * SECOND)
+        )
+        assert tried.missing() == 2
+
+
+def test_a_joined_stretch_is_tried_as_soon_as_the_first_of_them(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        later = SystemClock().monotonic() + 60
+        tried.filler.add(
+            stretch("AAPL"), stretch("AAPL", end_ns=START + 90 * SECOND, not_before=later)
+        )
+        tried.until(lambda: tried.missing() == 0)

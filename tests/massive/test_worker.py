@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 import tsstore
-from tests.massive.simulated import KEY, MarketClock, RunningWorker, replaying, simulator
+from tests.massive.simulated import KEY, QUICK, MarketClock, RunningWorker, replaying, simulator
 from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError, LockedError
 from tsstore.plugin import FatalPluginError
@@ -211,6 +212,27 @@ def test_a_new_start_goes_on_from_what_the_store_holds(market: Simulator, tmp_pa
         worker.until_received(800)
         end_ns = settled_ns(worker, start_ns)
         assert_complete(store, market, start_ns, end_ns)
+
+
+def test_a_gap_that_is_open_at_the_stop_is_filled_by_the_next_start(
+    market: Simulator, store: tsstore.Store, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("tsstore_massive.worker._RESUME_GRID_NS", SECOND)  # else it may cover it
+    clock = market.clock()
+    never = replace(QUICK, settle_s=60)
+    with RunningWorker(store, market, clock, patience=never) as worker:
+        worker.until_received(10)
+        start_ns = clock.now_ns() + SECOND
+        worker.until_received(300)
+        market.disconnect()
+        worker.until(lambda: worker.status["connections"] == 2)
+        back_ns = clock.now_ns()
+        worker.until(lambda: clock.now_ns() > back_ns + MINUTE)
+        worker.until_received(300)
+        assert worker.status["gap_count"] == 3
+    with RunningWorker(store, market, clock) as worker:
+        worker.until_received(300)
+        assert_complete(store, market, start_ns, settled_ns(worker, start_ns))
 
 
 def test_a_gap_that_cannot_be_fetched_is_shown_until_it_is(

@@ -1,0 +1,84 @@
+"""Stretches that are still to be fetched, kept in the store: a new start goes on with them.
+
+The last stored row says how far an earlier run got, but not what it left out before: once rows
+stream in again, a stretch that was missed lies behind them. So it stands in a bucket of its own,
+`_massive/24H/TRADES_GAPS` for trades, before the first of those rows is stored, and until it is
+filled. There is one row per stretch and symbol, at the first instant of the stretch:
+
+    End       i8   its last instant, ns since 1970 UTC
+    Symbol    U32  as the vendor spells it; empty for every symbol there is
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsstore.api import Replace
+from tsstore.columns import Columns
+from tsstore.errors import NotFoundError
+from tsstore.schema import Schema
+from tsstore.times import MAX_NS
+from tsstore_massive.schemas import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tsstore.api import StoreApi
+    from tsstore_massive.schemas import Kind
+
+SCHEMA = Schema.of({"End": "i8", "Symbol": "U32"}, variable=True)
+
+_EVER = np.datetime64(0, "ns"), np.datetime64(MAX_NS, "ns")
+
+#: First instant, last instant and symbol; no symbol stands for all of them.
+Entry = tuple[int, int, str]
+
+
+class Journal:
+    """Writes down what is missing; not thread-safe.
+
+    Args:
+        store: where.
+    """
+
+    def __init__(self, store: StoreApi) -> None:
+        self._store = store
+        self._written: dict[Kind, list[Entry]] = {}
+
+    def read(self, kind: Kind) -> list[Entry]:
+        """What was missing when it was written down last, in order of time."""
+        try:
+            rows = self._store.read(_key(kind))
+        except NotFoundError:
+            return []
+        columns = (rows.ts, rows["End"], rows["Symbol"])
+        entries = list(zip(*(column.tolist() for column in columns), strict=True))
+        self._written[kind] = sorted(entries)
+        return entries
+
+    def write(self, missing: Mapping[Kind, Iterable[Entry]]) -> None:
+        """Have exactly this written down, in one commit; a kind without an entry has no gap.
+
+        Raises:
+            TsStoreError: the store refused it.
+        """
+        now = {kind: sorted(missing.get(kind, ())) for kind in KINDS}
+        changed = [kind for kind in KINDS if now[kind] != self._written.get(kind, [])]
+        if changed:
+            self._store.commit([_replace(kind, now[kind]) for kind in changed])
+            self._written = now
+
+
+def _replace(kind: Kind, entries: Sequence[Entry]) -> Replace:
+    starts, ends, symbols = zip(*entries, strict=True) if entries else ((), (), ())
+    rows = Columns(
+        np.array(starts, np.int64),
+        {"End": np.array(ends, np.int64), "Symbol": np.array(symbols, "U32")},
+    )
+    return Replace(_key(kind), *_EVER, rows, SCHEMA)
+
+
+def _key(kind: Kind) -> str:
+    return f"_massive/24H/{kind.upper()}_GAPS"
