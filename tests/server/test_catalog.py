@@ -111,8 +111,9 @@ def test_symbols_are_listed_by_the_day_they_have_rows_of(buckets, date):
     assert listed(buckets, format="tbk", date=date) == ["A/1D/X", "B/1Min/X"]
 
 
-def test_a_date_that_is_none_is_an_error(buckets):
-    answer = buckets.answer("DataService.ListSymbols", {"date": "yesterday"})
+@pytest.mark.parametrize("date", ["yesterday", "\u00b2", "\u0661", "--5", "-"])
+def test_a_date_that_is_none_is_an_error(buckets, date):
+    answer = buckets.answer("DataService.ListSymbols", {"date": date})
     assert "2013-10-08" in answer["error"]["message"]
 
 

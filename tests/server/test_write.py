@@ -99,6 +99,29 @@ def test_a_dataset_of_several_buckets_is_one_atomic_write(rpc, make_dataset):
     assert "no results" in rpc.error("Query", {"destination": "C/1Min/X"})
 
 
+@pytest.mark.parametrize("field", ["lengths", "startindex"])
+def test_a_bucket_that_a_dataset_names_twice_is_refused(rpc, store, make_dataset, field):
+    dataset = make_dataset(KEY, {"Epoch": [T0, T0 + 60], "Open": [1.0, 2.0]})
+    dataset[field] = {KEY: 1, KEY + SUFFIX: 1}
+    [failure] = rpc.result("Write", {"dataset": dataset})["responses"]
+    assert "twice" in failure["error"]
+    assert store.list() == []
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 3.5e38])
+def test_what_a_float32_bucket_cannot_hold_is_refused(rpc, value):
+    rpc.write(KEY, {"Epoch": [T0], "Open": np.array([1.0], "f4")})
+    [failure] = rpc.write(KEY, {"Epoch": [T0, T0 + 60], "Open": [2.0, value]})
+    assert "'Open'" in failure
+    assert "row 1" in failure
+    assert rpc.query(KEY)["Open"] == [1.0]
+
+
+def test_infinity_fits_a_float32_bucket(rpc):
+    rpc.write(KEY, {"Epoch": [T0], "Open": np.array([1.0], "f4")})
+    assert rpc.write(KEY, {"Epoch": [T0, T0 + 60], "Open": [np.inf, np.nan]}) == []
+
+
 def test_no_rows_is_success_and_creates_nothing(rpc):
     assert rpc.write(KEY, {"Epoch": np.array([], "i8"), "Open": np.array([], "f8")}) == []
     assert rpc.answer("DataService.ListSymbols", {})["result"] == {"Results": []}

@@ -19,6 +19,7 @@ from tsstore.errors import (
     InvalidKeyError,
     LimitExceededError,
     NotFoundError,
+    SchemaMismatchError,
     TsStoreError,
 )
 from tsstore.key import BucketKey
@@ -33,6 +34,8 @@ from tsstore.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from tsstore.columns import Columns
     from tsstore.query import Engine
@@ -121,7 +124,7 @@ class DataService:
         except NotFoundError:
             return table
         arrays = {
-            name: array.astype(np.float32) if _is_rounded(schema, name, array.dtype) else array
+            name: _rounded(key, name, array) if _is_rounded(schema, name, array.dtype) else array
             for name, array in table.arrays.items()
         }
         return replace(table, arrays=arrays)
@@ -293,6 +296,19 @@ def _is_rounded(schema: Schema, name: str, dtype: np.dtype[Any]) -> bool:
     return dtype == np.float64 and schema.dtypes.get(name) == np.float32
 
 
+def _rounded(key: str, name: str, values: NDArray[np.float64]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    overflowed = np.isinf(rounded) & ~np.isinf(values)
+    if overflowed.any():
+        at = int(np.argmax(overflowed))
+        raise SchemaMismatchError(
+            f"{key}: column {name!r} of the bucket is f4 and {values[at]!r} in row {at} is beyond "
+            "its range; write it to a bucket whose column is f8"
+        )
+    return rounded
+
+
 def _described(schema: Schema) -> list[dict[str, Any]]:
     shape = [{"Name": "Epoch", "Type": Int64(_EPOCH_CODE)}]
     for name, dtype in schema.columns:
@@ -319,7 +335,7 @@ def _info_answer(
 
 def _day(text: str, tz: str) -> tuple[int, int]:
     """First and last instant of a day: `2013-10-08`, or the day that holds an epoch second."""
-    if text.lstrip("-").isdigit():
+    if text.isascii() and text.removeprefix("-").isdecimal():
         seconds = to_ns(int(text)) // 1_000_000_000
         day = datetime.fromtimestamp(seconds, UTC).astimezone(zone(tz)).date()
     else:

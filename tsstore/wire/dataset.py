@@ -150,10 +150,9 @@ def _slices(dataset: Dataset, rows: int) -> list[tuple[str, int, int]]:
                 f"a dataset of {rows} rows names no bucket in its lengths; add its key there"
             )
         return []
-    starts = {_bare(key): start for key, start in (dataset.startindex or {}).items()}
+    starts = _by_bare_key(dataset.startindex or {})
     slices = []
-    for key, length in dataset.lengths.items():
-        bare = _bare(key)
+    for bare, length in _by_bare_key(dataset.lengths).items():
         start = starts.get(bare, 0)
         if start < 0 or length < 0 or start + length > rows:
             raise InvalidArgumentError(
@@ -164,8 +163,14 @@ def _slices(dataset: Dataset, rows: int) -> list[tuple[str, int, int]]:
     return slices
 
 
-def _bare(key: str) -> str:
-    return key.removesuffix(":" + KEY_CATEGORY)
+def _by_bare_key(numbers: Mapping[str, int]) -> dict[str, int]:
+    """What `startindex` and `lengths` say, the keys without their suffix."""
+    bare = {key.removesuffix(":" + KEY_CATEGORY): number for key, number in numbers.items()}
+    if len(bare) < len(numbers):
+        raise InvalidArgumentError(
+            "a dataset names a bucket twice, with and without its suffix; name it once"
+        )
+    return bare
 
 
 def to_dataset(batches: Mapping[str, Columns]) -> dict[str, Any]:
