@@ -80,8 +80,8 @@ def test_a_body_that_is_no_request_gets_an_empty_answer(http, body):
     assert (response.status_code, response.content) == (200, b"")
 
 
-@pytest.mark.parametrize("call_id", ["1", 7, 1.5, [1], {"a": None}])
-def test_any_id_is_repeated(http, call_id):
+@pytest.mark.parametrize("call_id", ["1", 7, 1.5, True])
+def test_the_id_is_repeated(http, call_id):
     body = msgpack.packb({"jsonrpc": "2.0", "id": call_id, "method": "TsStore.Ping"})
     response = http.post("/rpc", content=body, headers=MSGPACK)
     assert msgpack.unpackb(response.content)["id"] == call_id
@@ -221,3 +221,36 @@ def test_metrics_show_calls_store_stream_and_workers(http, rpc):
     assert "tsstore_store_" in text
     assert "tsstore_stream_clients 0.0" in text
     assert 'tsstore_worker_rows{worker="massive"} 7.0' in text
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("call_id", [[1], {"a": 1}, nested(300), msgpack.Timestamp(1)])
+def test_an_id_is_text_or_a_number(http, call_id):
+    call = {"jsonrpc": "2.0", "id": call_id, "method": "TsStore.Ping"}
+    headers = {"Content-Type": "application/x-msgpack"}
+    response = http.post("/rpc", content=msgpack.packb(call), headers=headers)
+    assert (response.status_code, response.content) == (200, b"")
+
+
+@pytest.mark.parametrize("field", [nested(500), msgpack.Timestamp(1)], ids=["deep", "time"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_parameters_that_cannot_be_repeated_are_an_error_like_any_other(http, field, version):
+    params = {"requests": [{"destination": field}]}
+    call = {"jsonrpc": version, "id": 1, "method": "DataService.Query", "params": params}
+    headers = {"Content-Type": "application/x-msgpack"}
+    response = http.post("/rpc", content=msgpack.packb(call), headers=headers)
+    assert response.status_code == 200
+    if response.content:
+        assert msgpack.unpackb(response.content)["error"]["code"] == -32600
+
+
+def test_own_calls_with_bad_parameters_say_the_exception_and_repeat_nothing(rpc):
+    error = rpc.answer("TsStore.Info", {"key": [1, 2, 3]})["error"]
+    assert error["data"]["type"] == "InvalidArgumentError"
+    assert error["data"]["args"] == [error["message"]]

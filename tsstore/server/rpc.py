@@ -60,7 +60,14 @@ class RpcDispatcher:
             logger.info("refused a request: %s", error)
             return b""
         answer = self._carry_out(call, codec, echo=len(body) <= _ECHO_BYTES_MAX)
-        return b"" if call.id is None else codec.encode(answer)
+        if call.id is None:
+            return b""
+        try:
+            return codec.encode(answer)
+        except (RecursionError, TypeError, ValueError, OverflowError) as error:
+            # The parameters that it repeats are such as can be read and not be written.
+            text = f"the request holds what no answer can repeat ({type(error).__name__})"
+            return codec.encode(error_of(call, INVALID_REQUEST, text))
 
     def _carry_out(self, call: Call, codec: Codec, *, echo: bool) -> dict[str, Any]:
         if call.version != "2.0":
@@ -76,7 +83,8 @@ class RpcDispatcher:
                 result = method(call.params)
             except MalformedBodyError as error:
                 outcome.failed = True
-                data = call.params if echo else None
+                own = call.method.startswith(_OWN)
+                data = exact.error_message(error) if own else call.params if echo else None
                 return error_of(call, INVALID_REQUEST, str(error), data)
             except TsStoreError as error:
                 outcome.failed = True

@@ -39,9 +39,11 @@ def read_call(decoded: Any) -> Call:
     """The request in a decoded body.
 
     Raises:
-        MalformedBodyError: not a map.
+        MalformedBodyError: not a map, or its id is neither text nor a number.
     """
     found = fields(decoded, _FIELDS)
+    if not isinstance(found.get("id"), str | bytes | int | float | None):
+        raise MalformedBodyError("the id of a request is text or a number")
     method = found.get("method")
     params = found.get("params")
     if isinstance(params, list | tuple):  # positional parameters: the only one is the map
