@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sys
 import threading
 from datetime import date, timedelta
 from pathlib import Path
@@ -279,12 +281,21 @@ def _watch(
 def _what_next(directory: Path, symbols: list[str]) -> str:
     key = f"{symbols[0]}/{GROUPS[0]}"
     data = directory / "data"
+    # Whoever came by `make run` has not activated the environment: commands get their folder.
+    home = Path(sys.executable).parent
+    folder = "" if shutil.which("tsstore") else f"{_short(home)}/"
     return (
         f"\nStopped. The data are in {data}, logs and mkts.yml in {directory}. What to type next:\n"
-        f"  tsstore ls --dir {data} --format table\n"
-        f"  tsstore query {key} --dir {data} --limit 5 --tz America/New_York\n"
-        f'  python -c \'import tsstore; print(tsstore.open("{data}", read_only=True)'
+        f"  {folder}tsstore ls --dir {data} --format table\n"
+        f"  {folder}tsstore query {key} --dir {data} --limit 5 --tz America/New_York\n"
+        f'  {folder}python -c \'import tsstore; print(tsstore.open("{data}", read_only=True)'
         f'.read("{key}", limit=5).to_pandas())\'\n'
-        f"  MASSIVE_API_KEY=... massive_backfiller -bars -from 1Min=2024-01-02 -symbols AAPL "
+        f"  MASSIVE_API_KEY=... {folder}massive_backfiller -bars -from 1Min=2024-01-02 -symbols AAPL "
         f"-dir {data}"
     )
+
+
+def _short(path: Path) -> Path:
+    """The path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
