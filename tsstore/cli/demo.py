@@ -290,8 +290,8 @@ def _what_next(directory: Path, symbols: list[str]) -> str:
         f"  {folder}tsstore query {key} --dir {data} --limit 5 --tz America/New_York\n"
         f'  {folder}python -c \'import tsstore; print(tsstore.open("{data}", read_only=True)'
         f'.read("{key}", limit=5).to_pandas())\'\n'
-        f"  MASSIVE_API_KEY=... {folder}massive_backfiller -bars -from 1Min=2024-01-02 -symbols AAPL "
-        f"-dir {data}"
+        f"  MASSIVE_API_KEY=... {folder}massive_backfiller -bars -from 1Min=2024-01-02 "
+        f"-symbols AAPL -dir {data}"
     )
 
 
