@@ -415,7 +415,7 @@ def _retry_after(value: str | None, now_ns: int) -> float | None:
     """Seconds to wait by a Retry-After header: a number or a date; None when there is none."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
         when = parsedate_to_datetime(value)

@@ -34,7 +34,7 @@ from tsstore_massive.errors import (
     UnavailableError,
 )
 from tsstore_massive.rate import RateLimiter
-from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest import Limits, RestClient, _retry_after
 
 NOON = 1_717_516_800_000_000_000  # 2024-06-04 16:00 UTC
 MINUTE = Timeframe(1, "Min")
@@ -445,3 +445,7 @@ def test_columns_are_those_of_the_bucket():
     assert rows["Size"].tolist() == [0.0073]
     assert [rows[f"Cond{n}"][0] for n in (1, 2, 3)] == [12, 37, 0]
     assert rows["Price"].dtype == np.dtype("f8")
+
+
+def test_a_retry_after_that_is_no_number_is_none():
+    assert _retry_after("\u00b2", 0) is None
