@@ -268,17 +268,30 @@ class Backfiller:
         return self._run(plan.work(), plan.total_days, progress)
 
     def fill_gap(
-        self, symbols: Sequence[str], datasets: Sequence[Dataset], start_ns: int, end_ns: int
+        self,
+        symbols: Sequence[str],
+        datasets: Sequence[Dataset],
+        start_ns: int,
+        end_ns: int,
+        *,
+        on_symbol: Callable[[str], None] = lambda _: None,
     ) -> Report:
         """Fetch everything between two instants, both included, while rows may be streaming in.
 
         Nothing is deleted, bars are upserted, and ticks that are there already are not doubled.
 
+        `on_symbol` is told each symbol just before its first fetch begins.
+
         Raises: see `run`.
         """
-        work = (
-            GapWork(dataset, symbol, start_ns, end_ns) for symbol in symbols for dataset in datasets
-        )
+
+        def units() -> Iterator[Work]:
+            for symbol in symbols:
+                on_symbol(symbol)
+                for dataset in datasets:
+                    yield GapWork(dataset, symbol, start_ns, end_ns)
+
+        work = units()
         return self._run(work, len(symbols) * len(datasets), None)
 
     def _run(
@@ -341,7 +354,7 @@ class _Run:
 
     def work_off(self, fetcher: Fetcher) -> None:
         """Do unit after unit until there is none, or reason to end."""
-        while (work := self._next()) is not None:
+        while (work := self._try_next()) is not None:
             try:
                 fetcher.do(work)
             except StoppedError:
@@ -367,6 +380,14 @@ class _Run:
                 raise self._fatal
             gaps = sorted(self._gaps, key=lambda gap: (gap.symbol, str(gap.dataset), gap.start_ns))
             return Report(self._progress, tuple(gaps), self._stop.is_set())
+
+    def _try_next(self) -> Work | None:
+        try:
+            return self._next()
+        except Exception as error:  # noqa: BLE001  (handed to the thread that started the run)
+            with self._lock:
+                self._end(error)
+            return None
 
     def _next(self) -> Work | None:
         with self._lock:

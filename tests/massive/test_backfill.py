@@ -615,6 +615,17 @@ def test_a_gap_that_cannot_be_filled_is_reported(midday):
     assert (gap.symbol, gap.start_ns, gap.end_ns) == ("AAPL", noon - 10**9, noon)
 
 
+def test_a_failure_between_two_symbols_ends_the_run(midday):
+    def broken(_):
+        raise StorageError("no space left")
+
+    with (
+        midday.backfiller() as backfiller,
+        pytest.raises(StorageError, match="no space left"),
+    ):
+        backfiller.fill_gap(["AAPL"], [MINUTES], 0, 1, on_symbol=broken)
+
+
 def test_a_gap_of_nothing_is_no_work(midday):
     with midday.backfiller() as backfiller:
         assert backfiller.fill_gap([], [MINUTES], 0, 1).progress.total_days == 0
