@@ -105,7 +105,8 @@ class GapFiller:
         backfiller: fetches and stores.
         journal: remembers what is missing beyond the end of the process.
         all_symbols: the symbols of a stretch of all of them.
-        before_fill: called before a stretch is fetched.
+        before_fill: called before a stretch of bars is fetched.
+        before_symbol: called with each symbol before it is fetched.
         after_fill: called after it, whether it worked or not.
         clock: the source of time.
         logger: for the operator.
@@ -120,6 +121,7 @@ class GapFiller:
         *,
         all_symbols: Callable[[], tuple[str, ...]],
         before_fill: Callable[[], None],
+        before_symbol: Callable[[str], None],
         after_fill: Callable[[], None],
         clock: Clock,
         logger: logging.Logger,
@@ -130,6 +132,7 @@ class GapFiller:
         self._journal = journal
         self._all_symbols = all_symbols
         self._before_fill = before_fill
+        self._before_symbol = before_symbol
         self._after_fill = after_fill
         self._clock = clock
         self._logger = logger
@@ -216,20 +219,27 @@ class GapFiller:
 
     def _fill(self, stretch: Stretch) -> list[Stretch]:
         """Fetch a stretch; returns what of it is still missing."""
-        self._before_fill()
+        is_bars = stretch.kind == "bars"  # the only rows that a fetched copy may set back
+        if is_bars:
+            self._before_fill()
         try:
             symbols = stretch.symbols
             if symbols is None:
                 symbols = self._all_symbols()
             report = self._backfiller.fill_gap(
-                symbols, [STREAMED[stretch.kind]], stretch.start_ns, stretch.end_ns
+                symbols,
+                [STREAMED[stretch.kind]],
+                stretch.start_ns,
+                stretch.end_ns,
+                on_symbol=self._before_symbol,
             )
         except StoppedError:
             return [stretch]
         except TsStoreError as error:
             return [self._again(stretch, str(error))]
         finally:
-            self._after_fill()
+            if is_bars:
+                self._after_fill()
         if report.stopped:
             return [stretch]
         return self._left(stretch.kind, report.gaps)

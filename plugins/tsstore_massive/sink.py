@@ -9,7 +9,7 @@ import numpy as np
 
 from tsstore.api import WriteTable
 from tsstore.errors import NotFoundError, SchemaMismatchError
-from tsstore_massive.schemas import KINDS, SCHEMAS, STREAM_GROUPS
+from tsstore_massive.schemas import KINDS, SCHEMAS, STREAM_GROUPS, bucket_symbol
 
 if TYPE_CHECKING:
     import logging
@@ -57,7 +57,7 @@ class Sink:
         self._clock = clock
         self._logger = logger
         self._lock = threading.Lock()
-        self._kept_bars: list[dict[str, Any]] | None = None
+        self._kept_bars: _KeptBars | None = None
 
     def write(self, events: Events) -> None:
         """Store everything in one commit.
@@ -69,7 +69,7 @@ class Sink:
         with self._lock:
             self.rows += self._commit(tables)
             if self._kept_bars is not None and "bars" in tables:
-                self._kept_bars.append(tables["bars"])
+                self._kept_bars.add(tables["bars"])
         self.events += len(events)
         self.commits += 1
         for kind, table in tables.items():
@@ -79,7 +79,13 @@ class Sink:
         """From now on remember the bars that come, until `repeat_bars`."""
         with self._lock:
             if self._kept_bars is None:
-                self._kept_bars = []
+                self._kept_bars = _KeptBars()
+
+    def forget_bars(self, vendor_symbol: str) -> None:
+        """Forget what came before the fetch of a symbol begins: what is fetched holds it."""
+        with self._lock:
+            if self._kept_bars is not None:
+                self._kept_bars.forget(bucket_symbol(vendor_symbol) or vendor_symbol)
 
     def repeat_bars(self) -> None:
         """Write the remembered bars once more.
@@ -88,8 +94,8 @@ class Sink:
         would undo the correction. So when a fill is over, what came meanwhile has the last word.
         """
         with self._lock:
-            kept, self._kept_bars = self._kept_bars or [], None
-            for table in kept:
+            kept, self._kept_bars = self._kept_bars, None
+            if kept is not None and (table := kept.table()):
                 self._commit({"bars": table})
 
     def _commit(self, tables: dict[Kind, dict[str, Any]]) -> int:
@@ -157,3 +163,30 @@ class Sink:
         if len(self.prices) > _PRICES_MAX:
             self.prices.clear()
         self.prices.update(zip(symbols, prices.tolist(), strict=True))
+
+
+class _KeptBars:
+    """The last version of each bar that came, by symbol and slot."""
+
+    def __init__(self) -> None:
+        self._dtypes: dict[str, np.dtype[Any]] = {}
+        self._rows: dict[str, dict[int, tuple[Any, ...]]] = {}
+
+    def add(self, table: dict[str, Any]) -> None:
+        arrays = {name: np.asarray(array) for name, array in table.items() if name != "Symbol"}
+        self._dtypes = {name: array.dtype for name, array in arrays.items()}
+        slots = arrays["Epoch"].astype(np.int64).tolist()
+        rows = zip(*(array.tolist() for array in arrays.values()), strict=True)
+        for symbol, slot, row in zip(table["Symbol"], slots, rows, strict=True):
+            self._rows.setdefault(symbol, {})[slot] = row
+
+    def forget(self, symbol: str) -> None:
+        self._rows.pop(symbol, None)
+
+    def table(self) -> dict[str, Any]:
+        symbols = [symbol for symbol, slots in self._rows.items() for _ in slots]
+        if not symbols:
+            return {}
+        rows = [row for slots in self._rows.values() for row in slots.values()]
+        columns = zip(self._dtypes.items(), zip(*rows, strict=True), strict=True)
+        return {"Symbol": symbols, **{name: np.array(v, dtype) for (name, dtype), v in columns}}

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 #: Late trades change the bars of this long; ticks of one instant may arrive out of order.
 _OVERLAP_NS: dict[Kind, int] = {
     "bars": 15 * 60 * NS_PER_SECOND,
-    "trades": NS_PER_SECOND,
-    "quotes": NS_PER_SECOND,
+    "trades": 10 * NS_PER_SECOND,
+    "quotes": 10 * NS_PER_SECOND,
 }
 #: A start goes on from rows not older than this. What is older was no short stop, and a long
 #: history is fetched because somebody asks for it.
@@ -143,6 +143,7 @@ class _Run:
             Journal(context.store),
             all_symbols=self._symbols,
             before_fill=self._sink.keep_bars,
+            before_symbol=self._sink.forget_bars,
             after_fill=self._sink.repeat_bars,
             clock=clock,
             logger=logger,

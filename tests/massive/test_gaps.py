@@ -70,6 +70,7 @@ def filling(
             Journal(store),
             all_symbols=lambda: tuple(rest.tickers()),
             before_fill=lambda: told.append("before"),
+            before_symbol=told.append,
             after_fill=lambda: told.append("after"),
             clock=clock,
             logger=logging.getLogger("tests.gaps"),
@@ -101,7 +102,14 @@ def test_a_stretch_is_fetched_and_no_longer_missing(store: tsstore.Store) -> Non
         tried.filler.add(stretch("AAPL"))
         tried.until(lambda: tried.missing() == 0)
         assert rows(store) == {"AAPL/1Sec/TRADE": 60}
-        assert tried.told == ["before", "after"]
+        assert tried.told == ["AAPL"]
+
+
+def test_bars_are_kept_only_while_bars_are_fetched(store: tsstore.Store) -> None:
+    with filling(store) as tried:
+        tried.filler.add(stretch("AAPL", "MSFT", kind="bars"))
+        tried.until(lambda: tried.missing() == 0)
+        assert tried.told == ["before", "AAPL", "MSFT", "after"]
 
 
 def test_only_the_range_is_fetched(store: tsstore.Store) -> None:

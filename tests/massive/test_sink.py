@@ -140,3 +140,29 @@ def test_a_fill_over_a_quiet_feed_keeps_what_was_fetched(store: tsstore.Store, s
     store.write("AAPL/1Min/OHLCV", fetched)
     sink.repeat_bars()
     assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [1]
+
+
+def test_a_bar_that_came_before_its_fetch_does_not_undo_it(
+    store: tsstore.Store, sink: Sink
+) -> None:
+    sink.keep_bars()
+    sink.write(events(bar(dv="2")))
+    sink.forget_bars("AAPL")
+    fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
+    store.write("AAPL/1Min/OHLCV", fetched)
+    sink.repeat_bars()
+    assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [1]
+
+
+def test_the_last_versions_of_kept_bars_are_repeated_in_one_commit(
+    store: tsstore.Store, sink: Sink
+) -> None:
+    sink.keep_bars()
+    for volume in "234":
+        sink.write(events(bar(dv=volume), bar("MSFT", 1, dv=volume)))
+    commits: list[Any] = []
+    store.add_listener(commits.append)
+    sink.repeat_bars()
+    assert len(commits) == 1
+    assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [4]
+    assert store.read("MSFT/1Min/OHLCV")["Volume"].tolist() == [4]
