@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
+from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -27,6 +28,8 @@ from tsstore.errors import (
     ConnectionFailedError,
     InvalidArgumentError,
 )
+from tsstore.key import BucketKey, KeyPattern, check_part
+from tsstore.operations import check_operations, check_schema, writes_of
 from tsstore.query import check_columns, check_limit, parse_target
 from tsstore.tables import read_table
 from tsstore.times import to_ns
@@ -127,17 +130,17 @@ class RemoteStore:
         columns: Sequence[str] | None = None,
     ) -> Columns | dict[str, Columns]:
         """Rows between `start` and `end`; see `StoreApi.read`."""
-        is_single = parse_target(key, group)[3]
+        symbols, *_, is_single = parse_target(key, group)
         if tz is not None:
             zone(tz)
-        check_limit(limit)
+        rows_max = check_limit(limit)
         names = check_columns(columns)
         params = exact.ReadParams(
-            key if isinstance(key, str) else list(key),
+            key if isinstance(key, str) else list(symbols),
             group,
             None if start is None else to_ns(start, tz),
             None if end is None else to_ns(end, tz),
-            None if limit is None else int(limit),
+            rows_max or None,
             bool(from_start),
             None if names is None else list(names),
         )
@@ -153,7 +156,7 @@ class RemoteStore:
 
     def write_many(self, batches: Mapping[str, TableLike]) -> int:
         """Write several buckets as one atomic unit; see `StoreApi.write_many`."""
-        return self.commit([Write(key, data) for key, data in batches.items()])
+        return self.commit(writes_of(batches))
 
     def write_table(
         self, group: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
@@ -175,27 +178,29 @@ class RemoteStore:
 
     def commit(self, operations: Iterable[Operation]) -> int:
         """Several operations as one atomic unit; see `StoreApi.commit`."""
-        messages = [_operation_message(operation) for operation in operations]
+        messages = [_operation_message(operation) for operation in check_operations(operations)]
         params = exact.CommitParams(messages)
         return self._call("TsStore.Commit", params, exact.CommitResult, repeatable=False).rows
 
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket; see `StoreApi.create`."""
-        params = exact.CreateParams(key, exact.schema_message(schema))
+        name = str(BucketKey.parse(key))
+        params = exact.CreateParams(name, exact.schema_message(check_schema(schema)))
         self._call("TsStore.Create", params, exact.Nothing, repeatable=False)
 
     def destroy(self, key: str) -> None:
         """Remove a bucket; see `StoreApi.destroy`."""
-        self._call("TsStore.Destroy", exact.KeyParams(key), exact.Nothing, repeatable=False)
+        params = exact.KeyParams(str(BucketKey.parse(key)))
+        self._call("TsStore.Destroy", params, exact.Nothing, repeatable=False)
 
     def list(self, pattern: str = "*/*/*") -> list[str]:
         """Keys of the buckets that match; see `StoreApi.list`."""
-        params = exact.ListParams(pattern)
+        params = exact.ListParams(KeyPattern(pattern).text)
         return self._call("TsStore.List", params, exact.ListResult, repeatable=True).keys
 
     def info(self, key: str) -> BucketInfo:
         """Schema, first and last instant of a bucket; see `StoreApi.info`."""
-        params = exact.KeyParams(key)
+        params = exact.KeyParams(str(BucketKey.parse(key)))
         return exact.info_of(self._call("TsStore.Info", params, exact.InfoResult, repeatable=True))
 
     @property
@@ -249,19 +254,24 @@ def _decoder(kind: type[_R]) -> msgspec.msgpack.Decoder[_R]:
 
 
 def _operation_message(operation: Operation) -> exact.OperationMessage:
+    variable = bool(operation.variable)
     schema = None if operation.schema is None else exact.schema_message(operation.schema)
     table = read_table(operation.data, with_symbol=isinstance(operation, WriteTable))
     rows = exact.rows_of_table(table)
     if isinstance(operation, WriteTable):
-        return exact.OperationMessage("table", operation.group, rows, schema, operation.variable)
+        BucketKey.parse(f"X/{operation.group}")
+        for symbol in filterfalse(str.isascii, table.symbols or ()):
+            check_part("symbol", symbol)
+        return exact.OperationMessage("table", operation.group, rows, schema, variable)
+    key = str(BucketKey.parse(operation.key))
     if isinstance(operation, Write):
-        return exact.OperationMessage("write", operation.key, rows, schema, operation.variable)
+        return exact.OperationMessage("write", key, rows, schema, variable)
     return exact.OperationMessage(
         "replace",
-        operation.key,
+        key,
         rows,
         schema,
-        operation.variable,
+        variable,
         to_ns(operation.start),
         to_ns(operation.end),
     )
@@ -359,7 +369,8 @@ class _Transport:
     def _attempt(self, body: bytes, *, repeatable: bool) -> bytes:
         connection = self._borrow()
         try:
-            connection.request("POST", "/rpc", body, self._headers)
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before
+                connection.request("POST", "/rpc", body, self._headers)
             response = connection.getresponse()
             answer = response.read()
         except TimeoutError:

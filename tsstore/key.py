@@ -26,6 +26,7 @@ _PATTERN_CHARACTERS_MAX = 4096
 _FORBIDDEN = re.compile(
     r"[\x00-\x1f\x7f/\\,*?\[\]{}\s\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _PLAIN_ON_DISK = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_=+^")
 
 
@@ -89,6 +90,16 @@ def check_part(what: str, text: str) -> None:
         )
 
 
+def check_unicode(text: str) -> None:
+    """Refuse half a character, which no name has and no message can carry.
+
+    Raises:
+        InvalidKeyError: a lone surrogate.
+    """
+    if not text.isascii() and _SURROGATE.search(text):
+        raise InvalidKeyError(f"{text[:40]!r} is no Unicode text; correct the name")
+
+
 def name_on_disk(part: str) -> str:
     """A file name for one part of a key, different for different parts on every file system.
 
@@ -129,6 +140,7 @@ class KeyPattern:
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):
             raise InvalidKeyError(f"a pattern is text such as */1Min/OHLCV, not {text!r}")
+        check_unicode(text)
         if len(text) > _PATTERN_CHARACTERS_MAX:
             raise InvalidKeyError(
                 f"pattern {text[:20]!r}… is longer than {_PATTERN_CHARACTERS_MAX} characters; "

@@ -15,7 +15,7 @@ import numpy as np
 from tsstore import aggregate
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, NotFoundError
-from tsstore.key import BucketKey, KeyPattern, check_part, is_pattern
+from tsstore.key import BucketKey, KeyPattern, check_part, check_unicode, is_pattern
 from tsstore.timeframe import Timeframe
 from tsstore.times import MAX_NS, MIN_NS, to_ns
 from tsstore.zones import NS_PER_DAY, zone
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Names of the time, which every result has whether it is asked for or not.
 _TIME_NAMES = frozenset({"Epoch", "Nanoseconds", "ts"})
+#: More rows than any bucket has, and little enough to be an int64 with room.
+LIMIT_MAX = 2**48
 
 
 class Engine(Protocol):
@@ -161,10 +163,8 @@ def parse_target(
             return (symbol,), timeframe, attribute_group, False
         parsed = BucketKey.parse(key)
         return (parsed.symbol,), parsed.timeframe, parsed.attribute_group, True
-    symbols: tuple[Any, ...] = (key,) if isinstance(key, str) else tuple(key)
+    symbols = (key,) if isinstance(key, str) else _texts("symbols", key)
     for symbol in symbols:
-        if not isinstance(symbol, str):
-            raise InvalidArgumentError(f"symbol {symbol!r} is not text")
         if not is_pattern(symbol):
             check_part("symbol", symbol)
     timeframe, attribute_group = parse_group(group)
@@ -197,17 +197,22 @@ def check_limit(limit: object) -> int:
         raise InvalidArgumentError(
             f"limit {limit!r} is not a number of rows from 1; leave it out to read all"
         )
-    return int(limit)
+    return min(int(limit), LIMIT_MAX)
 
 
 def check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
     """The columns as `Query.columns`."""
-    if columns is None:
-        return None
-    names: tuple[Any, ...] = tuple(columns)
-    if isinstance(columns, str) or not all(isinstance(name, str) for name in names):
-        raise InvalidArgumentError(f"columns {columns!r} is not a list of names")
-    return names
+    return None if columns is None else _texts("columns", columns)
+
+
+def _texts(what: str, given: Any) -> tuple[str, ...]:
+    """Names as plain text, whatever list, array or iterator they came in."""
+    names = tuple(given) if hasattr(given, "__iter__") else (given,)
+    if isinstance(given, str | bytes) or not all(isinstance(name, str) for name in names):
+        raise InvalidArgumentError(f"{what} {given!r} is not a list of names")
+    for name in names:
+        check_unicode(name)
+    return tuple(map(str, names))
 
 
 def run(engine: Engine, query: Query, *, clock: Clock | None = None) -> dict[str, Columns]:

@@ -8,6 +8,7 @@ from tsstore import query
 from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
 from tsstore.errors import ReadOnlyError
 from tsstore.key import BucketKey, KeyPattern
+from tsstore.operations import check_operations, check_schema, writes_of
 from tsstore.storage.follower import Follower
 from tsstore.storage.settings import Settings
 from tsstore.vfs import FileSystem, OsFileSystem
@@ -119,7 +120,7 @@ class Store:
 
     def write_many(self, batches: Mapping[str, TableLike]) -> int:
         """Write several buckets as one atomic unit; see `StoreApi.write_many`."""
-        return self.commit([Write(key, data) for key, data in batches.items()])
+        return self.commit(writes_of(batches))
 
     def write_table(
         self, group: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
@@ -141,11 +142,11 @@ class Store:
 
     def commit(self, operations: Iterable[Operation]) -> int:
         """Carry out operations as one atomic unit; see `StoreApi.commit`."""
-        return self._writable().commit(operations)
+        return self._writable().commit(check_operations(operations))
 
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket; see `StoreApi.create`."""
-        self._writable().create(str(BucketKey.parse(key)), schema)
+        self._writable().create(str(BucketKey.parse(key)), check_schema(schema))
 
     def destroy(self, key: str) -> None:
         """Remove a bucket and its rows; see `StoreApi.destroy`."""

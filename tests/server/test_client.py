@@ -63,6 +63,9 @@ def same(one, other):
         {"end": 0},
         {"columns": ["Volume"]},
         {"columns": []},
+        {"columns": np.array(["Volume", "Open"])},
+        {"limit": 2**64},
+        {"limit": 10**30, "from_start": True},
     ],
 )
 def test_one_bucket_reads_the_same(remote, store, options):
@@ -77,6 +80,7 @@ def test_one_bucket_reads_the_same(remote, store, options):
         ("AAPL", "1Min/OHLCV"),
         ("*/1Min/OHLCV",),
         ("{AAPL,MSFT}/*/*",),
+        (np.array(["MSFT", "AAPL"]), "1Min/OHLCV"),
     ],
 )
 def test_several_buckets_read_the_same(remote, store, target):
@@ -178,6 +182,26 @@ def test_a_commit_is_one_unit(remote, store):
         lambda store: store.info("NOPE/1Min/X"),
         lambda store: store.list("*"),
         lambda store: store.list("[/1Min/X"),
+        lambda store: store.list(None),
+        lambda store: store.list("\ud800/*/*"),
+        lambda store: store.info(None),
+        lambda store: store.info(b"A/1Min/X"),
+        lambda store: store.destroy(5),
+        lambda store: store.read(None),
+        lambda store: store.read(None, "1Min/X"),
+        lambda store: store.read(["\ud800"], "1Min/X"),
+        lambda store: store.read(KEY, columns=["\ud800"]),
+        lambda store: store.read(KEY, columns=5),
+        lambda store: store.create(None, TICKS),
+        lambda store: store.create("N/1Min/X", None),
+        lambda store: store.create("N/1Min/X", {"P": "f8"}),
+        lambda store: store.write(None, BARS),
+        lambda store: store.write(KEY, BARS, schema={}),
+        lambda store: store.write_table(None, {"Symbol": ["A"], "Epoch": [T0], "P": [1.0]}),
+        lambda store: store.write_table("1Min/X", {"Symbol": ["\ud800"], "Epoch": [T0], "P": [1]}),
+        lambda store: store.write_many(None),
+        lambda store: store.commit(None),
+        lambda store: store.commit([5]),
     ],
 )
 def test_the_same_exceptions_are_raised_with_the_same_words(remote, store, call):
@@ -188,6 +212,17 @@ def test_the_same_exceptions_are_raised_with_the_same_words(remote, store, call)
         call(remote)
     assert type(caught.value) is type(expected.value)
     assert str(caught.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("variable", [1, "x", 0, None])
+def test_the_kind_may_be_anything_true_or_false(remote, store, variable):
+    remote.write(KEY, BARS, variable=variable)
+    assert store.info(KEY).schema.is_variable == bool(variable)
+
+
+def test_symbols_may_come_from_an_iterator(remote, store):
+    remote.write(KEY, BARS)
+    assert list(remote.read(iter(["AAPL"]), "1Min/OHLCV")) == [KEY]
 
 
 def locked() -> LockedError:
