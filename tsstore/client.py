@@ -27,6 +27,7 @@ from tsstore.errors import (
     ClosedError,
     ConnectionFailedError,
     InvalidArgumentError,
+    LimitExceededError,
 )
 from tsstore.key import BucketKey, KeyPattern, check_part
 from tsstore.operations import check_operations, check_schema, writes_of
@@ -396,7 +397,8 @@ class _Transport:
         said = answer[:200].decode("utf-8", "replace") or "no reason given"
         if status >= 500 and not repeatable and OUTCOME_UNKNOWN not in said:
             said += f"; {OUTCOME_UNKNOWN}"
-        kind = InvalidArgumentError if status in (413, 415) else ConnectionFailedError
+        kinds = {413: LimitExceededError, 415: InvalidArgumentError}
+        kind = kinds.get(status, ConnectionFailedError)
         raise kind(f"{self.url} answers {status}: {said}")
 
     def _borrow(self) -> http.client.HTTPConnection:
