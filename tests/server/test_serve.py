@@ -59,6 +59,8 @@ def test_stopping_twice_is_harmless(store):
     server = start(store)
     server.stop()
     server.stop()
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=1)
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(store, server):

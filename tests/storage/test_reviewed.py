@@ -248,6 +248,10 @@ def test_closing_lets_go_of_the_lock_even_with_a_forked_child(tmp_path: Path) ->
         os._exit(0)
     os.close(read)
     store.close()
-    tsstore.open(tmp_path).close()
-    os.close(write)
-    os.waitpid(pid, 0)
+    try:
+        with tsstore.open(tmp_path) as again:
+            again.write(KEY, bars(0, 1))
+            assert again.list() == [KEY]
+    finally:
+        os.close(write)
+        os.waitpid(pid, 0)
