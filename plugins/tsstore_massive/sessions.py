@@ -101,11 +101,6 @@ class MarketCalendar:
         extended_open, extended_close = local_to_utc(walls, NEW_YORK).tolist()
         return Session(day, extended_open, open_ns, close_ns, extended_close)
 
-    def is_trading(self, ns: int) -> bool:
-        """Whether trades may come at an instant: extended hours of a market day."""
-        session = self.session(day_of(ns))
-        return session is not None and session.extended_open_ns <= ns < session.extended_close_ns
-
 
 def _sessions(
     year: int,

@@ -79,7 +79,10 @@ def test_every_instant_of_a_day_belongs_to_it():
     assert day_of(day_end_ns(day) + 1) == date(2024, 3, 11)
 
 
-def test_extended_hours_count_as_trading():
-    assert CALENDAR.is_trading(to_ns("2024-07-02 19:59:59", "America/New_York"))
-    assert not CALENDAR.is_trading(to_ns("2024-07-02 20:00", "America/New_York"))
-    assert not CALENDAR.is_trading(to_ns("2024-07-06 12:00", "America/New_York"))
+def test_extended_hours_bound_a_session():
+    session = CALENDAR.session(date(2024, 7, 2))
+
+    assert session is not None
+    assert session.extended_open_ns == to_ns("2024-07-02 04:00", "America/New_York")
+    assert session.extended_close_ns == to_ns("2024-07-02 20:00", "America/New_York")
+    assert CALENDAR.session(date(2024, 7, 6)) is None
