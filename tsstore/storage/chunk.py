@@ -7,13 +7,13 @@ two neighbours gives a third that stands for both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsstore.storage.rows import arrange, identity_columns
+from tsstore.storage.rows import arrange, identity_columns, stable_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,32 +105,64 @@ def merge(schema: Schema, chunks: Sequence[Chunk]) -> Chunk:
     """One chunk that stands for several neighbouring ones, oldest first."""
     if len(chunks) == 1:
         return chunks[0]
-    deletes: dict[int, tuple[tuple[int, int], ...]] = {}
+    deletes: Deletes = {}
     kept = []
     for chunk in reversed(chunks):
-        kept.append(_without(chunk, deletes) if deletes else _all_rows(chunk))
+        kept.append(_without(chunk, deletes) if deletes else chunk)
         for bucket_id, ranges in chunk.deletes.items():
             deletes[bucket_id] = deletes.get(bucket_id, ()) + ranges
     kept.reverse()
-    row_ids = np.concatenate([rows[0] for rows in kept])
-    ts = np.concatenate([rows[1] for rows in kept])
-    arrays = [np.concatenate(list(columns)) for columns in zip(*(r[2] for r in kept), strict=True)]
-    order = arrange(schema, row_ids, ts, identity_columns(schema, arrays))
-    if order is not None:
-        row_ids, ts, arrays = row_ids[order], ts[order], [array[order] for array in arrays]
-    ids, starts = split_ids(row_ids)
+    # Column by column, so that no more than one of them is there twice.
+    ids, starts, order = _by_bucket(kept)
+    row_ids = np.repeat(ids, np.diff(starts))
+    ts = _column([chunk.ts for chunk in kept], order)
+    columns = list(zip(*(chunk.arrays for chunk in kept), strict=True))
+    identity = [_column(column, order) for column in identity_columns(schema, columns)]
+    stays = arrange(schema, row_ids, ts, identity)
+    if stays is not None:
+        ids, starts = split_ids(row_ids[stays])
+        ts = ts[stays]
+        order = stays if order is None else order[stays]
+    arrays = [_column(column, order) for column in columns]
     first, last = chunks[0].first_sequence, chunks[-1].last_sequence
     return Chunk(ids, starts, ts, arrays, deletes, first, last)
 
 
-_Rows = tuple["NDArray[np.uint32]", "NDArray[np.int64]", "list[NDArray[Any]]"]
+def _by_bucket(
+    chunks: Sequence[Chunk],
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64] | None]:
+    """Bucket ids and starts of all rows, and the order that brings them there, oldest first.
+
+    What is sorted are the runs, of which there are fewer than rows. The order is None when the
+    rows are in it as they stand.
+    """
+    run_ids = np.concatenate([chunk.ids for chunk in chunks])
+    lengths = np.concatenate([np.diff(chunk.starts) for chunk in chunks])
+    if (run_ids[1:] >= run_ids[:-1]).all():
+        return *_joined(run_ids, lengths), None
+    runs = stable_order(run_ids)
+    # A run that moves takes each of its rows as far as its first one.
+    sorted_lengths = lengths[runs]
+    moved = (np.cumsum(lengths) - lengths)[runs] - (np.cumsum(sorted_lengths) - sorted_lengths)
+    order = np.repeat(moved, sorted_lengths)
+    order += np.arange(len(order))
+    return *_joined(run_ids[runs], sorted_lengths), order
 
 
-def _all_rows(chunk: Chunk) -> _Rows:
-    return chunk.row_ids(), chunk.ts, chunk.arrays
+def _joined(
+    run_ids: NDArray[np.uint32], lengths: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Bucket ids, each once, and starts of runs that are sorted by bucket."""
+    ids, runs = split_ids(run_ids)
+    return ids, np.concatenate(([0], np.cumsum(lengths)))[runs]
 
 
-def _without(chunk: Chunk, deletes: Deletes) -> _Rows:
+def _column(parts: Sequence[NDArray[Any]], order: NDArray[np.int64] | None) -> NDArray[Any]:
+    whole = np.concatenate(parts)
+    return whole if order is None else whole[order]
+
+
+def _without(chunk: Chunk, deletes: Deletes) -> Chunk:
     """The rows of a chunk that newer chunks did not delete."""
     stays = np.ones(len(chunk.ts), np.bool_)
     for bucket_id, ranges in deletes.items():
@@ -138,8 +170,10 @@ def _without(chunk: Chunk, deletes: Deletes) -> _Rows:
         if first < end:
             stays[first:end] &= ~deleted(chunk.ts[first:end], ranges)
     if stays.all():
-        return _all_rows(chunk)
-    return chunk.row_ids()[stays], chunk.ts[stays], [array[stays] for array in chunk.arrays]
+        return chunk
+    ids, starts = split_ids(chunk.row_ids()[stays])
+    arrays = [array[stays] for array in chunk.arrays]
+    return replace(chunk, ids=ids, starts=starts, ts=chunk.ts[stays], arrays=arrays)
 
 
 def deleted(ts: NDArray[np.int64], ranges: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:

@@ -146,6 +146,7 @@ class Follower(Engine):
                 self._adopt(int(record.meta["manifest"]))
             else:
                 replay.follow(record)
+        replay.tidy()
 
     def _adopt(self, number: int) -> None:
         """Take the segments of a manifest in place of the chunks they hold.

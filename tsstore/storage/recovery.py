@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tsstore.storage.state import State
     from tsstore.vfs import FileSystem
 
+# Merging the chunks of so many commits at once saves copying their rows tier by tier; with more the
+# buffers that they were read into would pile up.
+_UNTIDY_MAX = 64
+
 
 def load_or_create(fs: FileSystem) -> Manifest:
     """The valid manifest; in an empty directory, the first one. For the writer only.
@@ -69,6 +73,7 @@ class Replay:
         self.reader = WalReader(fs, manifest.store_id, Position(manifest.first_wal))
         self.sequence = manifest.checkpoint
         self.clean = True
+        self._untidy = 0
 
     def run(self) -> None:
         """Apply everything there is.
@@ -91,6 +96,7 @@ class Replay:
     def _run_file(self, number: int, *, last: bool) -> None:
         for record in self.reader.records():
             self.follow(record)
+        self.tidy()
         if self.reader.position.number != number:
             self._state.barrier()
             return
@@ -124,8 +130,15 @@ class Replay:
                 raise self._damage(self.reader.position.number, offset, what)
             self._state.apply(decode_commit(record), record.sequence)
             self.sequence = record.sequence
-            while self._state.tidy():
-                pass
+            self._untidy += 1
+            if self._untidy >= _UNTIDY_MAX:
+                self.tidy()
+
+    def tidy(self) -> None:
+        """Merge what was applied, so that readers look at few chunks."""
+        while self._state.tidy():
+            pass
+        self._untidy = 0
 
     def _check_sealed_sizes(self) -> None:
         numbers = set(wal_numbers(self._fs))

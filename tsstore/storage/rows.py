@@ -18,6 +18,8 @@ import numpy as np
 from tsstore.schema import RecordKind, Schema
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 MILLISECOND_NS = 1_000_000
@@ -47,9 +49,16 @@ def arrange(
     return order
 
 
-def identity_columns(schema: Schema, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+def identity_columns(schema: Schema, columns: Sequence[Any]) -> list[Any]:
     """The identity columns out of all columns in the order of the schema."""
-    return [arrays[schema.names.index(name)] for name in schema.identity]
+    return [columns[schema.names.index(name)] for name in schema.identity]
+
+
+def stable_order(ids: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Positions of bucket ids in ascending order; those of one bucket stay in their order."""
+    # Radix sort, which numpy has for 16 bits, is several times faster than merging.
+    narrow = ids.astype(np.uint16) if len(ids) and int(ids.max()) < 1 << 16 else ids
+    return np.argsort(narrow, kind="stable")
 
 
 def _sort(ids: NDArray[np.uint32] | None, ts: NDArray[np.int64]) -> NDArray[np.intp] | None:
@@ -58,9 +67,7 @@ def _sort(ids: NDArray[np.uint32] | None, ts: NDArray[np.int64]) -> NDArray[np.i
         return None if (ts[1:] >= ts[:-1]).all() else np.argsort(ts, kind="stable")
     order = None
     if not (ids[1:] >= ids[:-1]).all():
-        # Radix sort, which numpy has for 16 bits, is several times faster than merging.
-        narrow = ids.astype(np.uint16) if int(ids.max()) < 1 << 16 else ids
-        order = np.argsort(narrow, kind="stable")
+        order = stable_order(ids)
         ids, ts = ids[order], ts[order]
     if ((ts[1:] >= ts[:-1]) | (ids[1:] != ids[:-1])).all():
         return order
@@ -97,20 +104,45 @@ def _keep_one_of_event(
         near &= sorted_ids[1:] == sorted_ids[:-1]
     if not near.any():
         return order
-    # Only rows that share bucket and millisecond with a neighbour need a closer look.
+    contested = _contested(near, order, identity)
+    if not contested.any():
+        return order
     group = np.concatenate(([0], np.cumsum(~near)))
-    crowded = np.zeros(len(ts), np.bool_)
-    crowded[1:] |= near
-    crowded[:-1] |= near
+    unsure = np.zeros(int(group[-1]) + 1, np.bool_)
+    unsure[group[1:][contested]] = True
+    crowded = unsure[group]
     places = np.flatnonzero(crowded)
     rows = places if order is None else order[places]
     winners, winner_groups = _one_of_each(rows, group[places], ts, identity)
     if order is None and np.array_equal(winners, rows):
         return None
-    lonely = np.flatnonzero(~crowded)
-    both = np.concatenate((lonely if order is None else order[lonely], winners))
-    groups = np.concatenate((group[lonely], winner_groups))
+    others = np.flatnonzero(~crowded)
+    both = np.concatenate((others if order is None else order[others], winners))
+    groups = np.concatenate((group[others], winner_groups))
     return both[np.argsort(groups, kind="stable")]
+
+
+def _contested(
+    near: NDArray[np.bool_], order: NDArray[np.intp] | None, identity: list[NDArray[Any]]
+) -> NDArray[np.bool_]:
+    """Which neighbours of one bucket and millisecond need a closer look.
+
+    Where the identity rises from row to row, all are different events and stand in order; sequence
+    numbers do so nearly always.
+    """
+    second = np.flatnonzero(near) + 1
+    first = second - 1
+    if order is not None:
+        first, second = order[first], order[second]
+    rises = np.zeros(len(second), np.bool_)
+    equal = np.ones(len(second), np.bool_)
+    for column in identity:
+        before, after = column[first], column[second]
+        rises |= equal & (before < after)
+        equal &= before == after
+    contested = near.copy()
+    contested[near] = ~rises
+    return contested
 
 
 def _one_of_each(
