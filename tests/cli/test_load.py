@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import gzip
+import sys
 
 import numpy as np
 import pytest
 
 import tsstore
-from tsstore.cli import tablefile
+from tsstore.cli import csvfile
+from tsstore.cli import load as loading
 
 from .conftest import BARS
 
 CSV = "Epoch,Close,Volume,Note\n2024-01-02 14:30,100,1,x\n2024-01-02 14:31,100.5,2,longer\n"
 
 
+@pytest.fixture(params=["quick", "slow"])
+def reader(request, monkeypatch):
+    """Both readers of CSV: with pyarrow and without."""
+    if request.param == "slow":
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    return request.param
+
+
 @pytest.fixture
-def load(here, run):
+def load(here, run, reader):
     """Load the text of a CSV file; the result of the command."""
 
     def load(text: str, *options: object, key: str = BARS, name: str = "in.csv"):
@@ -44,7 +54,7 @@ def test_a_csv_file_is_written(load, stored) -> None:
 
 
 def test_types_come_from_the_whole_file(load, stored, monkeypatch) -> None:
-    monkeypatch.setattr(tablefile, "PIECE_ROWS", 1)
+    monkeypatch.setattr(csvfile, "PIECE_ROWS", 1)
     assert load(CSV).exit_code == 0
     assert [stored()[name].dtype.str for name in ("Close", "Volume", "Note")] == [
         "<f8", "<i8", "<U6",
@@ -60,7 +70,7 @@ def test_types_of_an_existing_bucket_are_kept(load, stored, here) -> None:
     assert rows["Up"].tolist() == [True, False]
 
 
-def test_a_gzip_file_is_read(here, run, stored) -> None:
+def test_a_gzip_file_is_read(here, run, stored, reader) -> None:
     (here / "in.csv.gz").write_bytes(gzip.compress(CSV.encode()))
     assert run("load", "in.csv.gz", BARS).exit_code == 0
     assert len(stored()) == 2
@@ -110,37 +120,59 @@ def test_ticks_keep_every_row_of_an_instant(load, stored) -> None:
         ("", [], "has no column 'Epoch'"),
         ("Time,A\n1,2\n", [], "has no column 'Epoch'; name the one with the time by --time"),
         ("Epoch,A,A\n1,2,3\n", [], "two columns 'A'"),
-        ("Epoch,A\n1,2\n3\n", [], "row 2 has 1 cells, the header 2"),
-        ("Epoch,A\nsoon,2\n", [], "column Epoch, rows 1 to 1: 'soon' is not a time"),
-        ("Epoch,A\n60,1\n", ["--tz", "Mars"], ""),
-        ("Epoch,A\n99999999999999,1\n", [], "column Epoch"),
+        ("Epoch,A\n1,2\n3\n", [], "in.csv, line 3: 1 cells, where the header has 2"),
+        ("Epoch,A\nsoon,2\n", [], "in.csv, line 2, column Epoch: 'soon' is not a time"),
+        ("Epoch,A\n60,1\n", ["--tz", "Mars"], "unknown time zone 'Mars'"),
+        (
+            "Epoch,A\n60,1\n99999999999999,1\n",
+            [],
+            "line 3, column Epoch: time 99999999999999 is",
+        ),
+        ("Epoch,A\n60,1\n120,1O0\n", [], "in.csv, line 3, column A: '1O0' is not a number"),
+        ("Epoch,A\n60,x\n120,1\n", [], "line 2, column A: 'x' is not a number"),
+        ("Epoch,A\n60,1\n120,x\n", [], "or declare it with --type A=text"),
+        (
+            "Epoch,A\n60,true\n120,no\n",
+            ["--type", "A=b1"],
+            "'no' is neither true nor false",
+        ),
+        ("Epoch,A\n60,1\n", ["--type", "B=f8"], "no column 'B', which --type names"),
+        ("Epoch,A\n60,1.5\n", ["--type", "A=i8"], "line 2, column A: '1.5' is not a whole number"),
+        ("Epoch,A\n60,300\n", ["--type", "A=u1"], "'300' is not a whole number that u1 holds"),
+        ("Epoch,A\n60,1e39\n", ["--type", "A=f4"], "line 2, column A: '1e39' is not a number (f4)"),
+        ("Epoch,A\n60,-1\n", ["--type", "A=u8"], "line 2, column A: '-1' is not a whole number"),
+        ("Epoch,A\n60,\n", ["--type", "A=i8"], "an empty cell in a column of whole numbers (i8)"),
+        ('Epoch,A,B\n60,"a\nb",1\n120,c,x\n', [], "line 4, column B: 'x' is not a number"),
     ],
 )
 def test_bad_files_are_refused(load, here, text, options, message) -> None:
     result = load(text, *options)
-    if message:
-        assert result.exit_code == 2
-        assert message in result.stderr
-        assert BARS not in tsstore.open(here / "data").list()
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    with tsstore.open(here / "data") as store:
+        assert store.list() == []
 
 
 @pytest.mark.parametrize("cell", ["x", "", "1.5"])
-def test_a_cell_that_does_not_fit_the_bucket_names_column_and_rows(load, here, cell) -> None:
+def test_a_cell_that_does_not_fit_the_bucket_names_line_and_column(load, here, cell) -> None:
     with tsstore.open(here / "data") as store:
         store.create(BARS, tsstore.Schema.of({"Volume": "i8"}))
     result = load(f"Epoch,Volume\n60,1\n120,{cell}\n")
     assert result.exit_code == 2
-    assert "column Volume, rows 1 to 2" in result.stderr
+    assert "in.csv, line 3, column Volume: " in result.stderr
 
 
+@pytest.mark.parametrize("reader", ["slow"], indirect=True)
 def test_what_was_written_before_an_error_is_said(load, monkeypatch) -> None:
-    monkeypatch.setattr(tablefile, "PIECE_ROWS", 1)
+    monkeypatch.setattr(csvfile, "PIECE_ROWS", 1)
+    monkeypatch.setattr(loading, "BATCH_BYTES", 1)
     assert load("Epoch,A\n60,1\n").exit_code == 0
     result = load("Epoch,A\n120,2\n180,x\n")
     assert result.stderr.startswith("tsstore: 1 rows of the file were written before the error\n")
 
 
-def test_a_truncated_gzip_file_is_refused(here, run) -> None:
+def test_a_truncated_gzip_file_is_refused(here, run, reader) -> None:
     (here / "in.csv.gz").write_bytes(gzip.compress(CSV.encode())[:-12])
     result = run("load", "in.csv.gz", BARS)
     assert result.exit_code == 7
@@ -151,7 +183,7 @@ def test_other_kinds_of_files_are_refused(here, run) -> None:
     (here / "in.xlsx").write_text("")
     result = run("load", "in.xlsx", BARS)
     assert result.exit_code == 2
-    assert "neither .csv, .csv.gz nor .parquet" in result.stderr
+    assert "neither .csv, .csv.gz, .parquet, .arrow nor .feather" in result.stderr
 
 
 def test_variable_contradicts_a_fixed_bucket(load) -> None:
@@ -194,3 +226,181 @@ def test_what_is_no_parquet_is_refused(here, run) -> None:
     result = run("load", "in.parquet", BARS)
     assert result.exit_code == 7
     assert "cannot read in.parquet" in result.stderr
+
+
+def test_columns_are_text_where_it_is_said_so(load, stored) -> None:
+    assert load("Epoch,A\n60,1\n120,x\n", "--type", "A=text").exit_code == 0
+    assert stored()["A"].tolist() == ["1", "x"]
+
+
+def test_types_of_a_new_bucket_can_be_chosen(load, stored) -> None:
+    load("Epoch,A,B,C\n60,1,0.1,x\n", "--type", "A=i2", "--type", "B=f4", "--type", "C=U9")
+    assert [stored()[name].dtype.str for name in "ABC"] == ["<i2", "<f4", "<U9"]
+    assert stored()["B"][0] == np.float32("0.1")
+
+
+def test_a_column_of_true_and_false_is_boolean(load, stored) -> None:
+    load("Epoch,A\n60,true\n120,False\n")
+    assert stored()["A"].dtype == bool
+    assert stored()["A"].tolist() == [True, False]
+
+
+def test_whole_numbers_beyond_int64_are_unsigned(load, stored) -> None:
+    load(f"Epoch,A\n60,1\n120,{2**64 - 1}\n")
+    assert stored()["A"].tolist() == [1, 2**64 - 1]
+
+
+def test_a_column_without_any_cell_is_nan(load, stored) -> None:
+    load("Epoch,A,B\n60,,1\n120,,2\n")
+    assert np.isnan(stored()["A"]).all()
+
+
+def test_text_after_empty_cells_is_text(load, stored, monkeypatch) -> None:
+    monkeypatch.setattr(csvfile, "_GUESS_ROWS", 1)
+    load("Epoch,A\n60,\n120,late\n")
+    assert stored()["A"].tolist() == ["", "late"]
+
+
+def test_empty_lines_and_line_breaks_in_quotes_are_read(load, stored) -> None:
+    load('Epoch,A\n60,"a\nb"\n\n120,c\n')
+    assert stored()["A"].tolist() == ["a\nb", "c"]
+
+
+def test_both_readers_read_the_same(here, run, reader) -> None:
+    rng = np.random.default_rng(5)
+    numbers = [repr(x) for x in (rng.random(300) * 10.0 ** rng.integers(-300, 300, 300)).tolist()]
+    odd = ["inf", "-inf", "nan", "", "1e400", "-0.0", "5e-324", " 2", "+1.5", ".5", "1."]
+    lines = [f"{60 * n},{cell},{n}" for n, cell in enumerate(numbers + odd)]
+    (here / "in.csv").write_text("\n".join(["Epoch,A,B", *lines]))
+    assert run("load", "in.csv", BARS).exit_code == 0
+    with tsstore.open(here / "data", read_only=True) as store:
+        stored = store.read(BARS)
+    expected = np.array([float(cell or "nan") for cell in numbers + odd])
+    assert stored["A"].view("i8").tolist() == expected.view("i8").tolist()
+    assert stored["B"].tolist() == list(range(len(lines)))
+
+
+def test_several_files_are_loaded_one_after_the_other(here, run, stored) -> None:
+    for number in range(2):
+        (here / f"{number}.csv").write_text(f"Epoch,A\n{60 * number},{number}\n")
+    result = run("load", "0.csv", "1.csv", BARS)
+    assert result.output.splitlines() == [
+        f"wrote 1 rows of 0.csv to {BARS}",
+        f"wrote 1 rows of 1.csv to {BARS}",
+    ]
+    assert stored()["A"].tolist() == [0, 1]
+
+
+# Files of many symbols
+
+
+@pytest.mark.parametrize("name", ["Symbol", "ticker"])
+def test_a_file_with_symbols_becomes_buckets(load, stored, name) -> None:
+    text = f"{name},Epoch,Close\nB,60,1\nA,60,2\nB,120,3\nON,60,4\n"
+    assert load(text, key="1Min/OHLCV").output == "wrote 4 rows of in.csv to 1Min/OHLCV\n"
+    assert stored("B/1Min/OHLCV")["Close"].tolist() == [1, 3]
+    assert stored("A/1Min/OHLCV")["Close"].tolist() == [2]
+    assert stored("ON/1Min/OHLCV").names == ("Close",)
+
+
+def test_the_column_of_the_symbol_can_be_named(load, stored) -> None:
+    load("who,Epoch,Close\nA,60,2\n", "--symbol", "who", key="1D/X")
+    assert stored("A/1D/X")["Close"].tolist() == [2]
+
+
+def test_bars_of_the_vendor_need_no_options(load, stored) -> None:
+    load(
+        "ticker,volume,open,close,high,low,window_start,transactions\n"
+        "AAPL,4930,200.29,200.5,200.63,200.29,1744792500000000000,129\n"
+        "AAPL,1815,200.39,200.34,200.61,200.34,1744792560000000000,57\n",
+        key="1Min/OHLCV",
+    )
+    rows = stored("AAPL/1Min/OHLCV")
+    assert rows.ts.tolist() == [1744792500 * 10**9, 1744792560 * 10**9]
+    assert rows.names == ("Open", "High", "Low", "Close", "Volume", "VWAP", "TradeCount")
+    assert {array.dtype.str for _, array in rows.items()} == {"<f8"}
+    assert [rows[name][0] for name in rows.names if name != "VWAP"] == [
+        200.29, 200.63, 200.29, 200.5, 4930, 129,
+    ]  # fmt: skip
+    assert np.isnan(rows["VWAP"]).all()
+
+
+def test_types_of_the_group_are_those_of_its_first_bucket(load, stored, here) -> None:
+    with tsstore.open(here / "data") as store:
+        store.create("A/1Min/X", tsstore.Schema.of({"Id": "U4"}))
+    assert load("Symbol,Epoch,Id\nB,60,007\n", key="1Min/X").exit_code == 0
+    assert stored("B/1Min/X")["Id"].tolist() == ["007"]
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "message"),
+    [
+        (
+            "Epoch,A\n60,1\n",
+            "1Min/X",
+            "no column 'Symbol'; name the one with the symbol",
+        ),
+        (
+            "Symbol,Epoch,A\n,60,1\n",
+            "1Min/X",
+            "in.csv: a row at 1970-01-01 00:01:00Z has",
+        ),
+        ("Symbol,Epoch,A\na b,60,1\n", "1Min/X", "symbol 'a b' holds ' '"),
+        ("Symbol,Epoch,A\nB,60,1\n", "1Min", "bucket key '1Min' has 1 part(s)"),
+        ("Symbol,Epoch,A\nB,60,1\n", "9X/Y", "'9X' is not a timeframe"),
+        ("Symbol,Epoch,A\nB,60,1\n", "*/1Min/Y", "is a file and '*/1Min/Y' a pattern"),
+    ],
+)
+def test_bad_files_of_symbols_are_refused(load, text, target, message) -> None:
+    result = load(text, key=target)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+# Parquet and Arrow
+
+
+def test_an_arrow_file_and_stream_are_read(here, run, stored) -> None:
+    import pyarrow as pa
+
+    table = pa.table({"Epoch": pa.array([60, 120]), "Close": pa.array([1.0, 2.5])})
+    for number, new in enumerate((pa.ipc.new_file, pa.ipc.new_stream)):
+        with new(str(here / "in.arrow"), table.schema) as writer:
+            writer.write_table(table, max_chunksize=1)
+        assert run("load", "in.arrow", f"A{number}/1Min/X").exit_code == 0
+        assert stored(f"A{number}/1Min/X")["Close"].tolist() == [1.0, 2.5]
+
+
+def test_a_parquet_file_with_symbols_becomes_buckets(here, run, stored) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table({"Symbol": ["B", "A", "B"], "Epoch": [60, 60, 120], "Close": [1, 2, 3]})
+    parquet.write_table(table, here / "in.parquet")
+    assert run("load", "in.parquet", "1Min/X").exit_code == 0
+    assert stored("B/1Min/X")["Close"].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"Epoch": [60, None], "A": [1, 2]}, "in.parquet, rows 0 to 1: column 'Epoch' is null"),
+        ({"Epoch": [60, 120], "A": [1, None]}, "rows 0 to 1: column 'A' is null in row 1"),
+        ({"Epoch": [60, 120], "A": [[1], [2]]}, "in.parquet: column 'A' is list"),
+    ],
+)
+def test_bad_parquet_files_are_refused(here, run, columns, message) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table(columns), here / "in.parquet")
+    result = run("load", "in.parquet", BARS)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_damaged_arrow_file_is_refused(here, run) -> None:
+    (here / "in.arrow").write_bytes(b"ARROW1\0\0nothing")
+    result = run("load", "in.arrow", BARS)
+    assert result.exit_code == 7
+    assert "cannot read in.arrow" in result.stderr

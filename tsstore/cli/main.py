@@ -22,7 +22,7 @@ _COMMANDS = {
     "start": "Run the server with the plugins of mkts.yml.",
     "query": "Print rows of a bucket, or of several.",
     "ls": "List buckets.",
-    "load": "Write a CSV or Parquet file to a bucket.",
+    "load": "Write CSV, Parquet or Arrow files to buckets.",
     "check": "Read every byte of a data directory and report damage.",
     "demo": "Run simulator and server, and watch live data arrive.",
 }

@@ -1,63 +1,203 @@
-"""CSV and Parquet files as pieces of a table that `Store.write` takes.
+"""Files of rows as pieces that a store takes, whatever their format.
 
-CSV needs nothing but Python. Its columns take the types of the bucket; for a new bucket the whole
-file is looked at first, so that a column that begins with `100` and goes on with `100.5` is float.
+A file is read in pieces, so that memory does not grow with it. `Layout` says which of its columns
+is the time, which one the symbol, and what the others are called in the store.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from tsstore.errors import InvalidArgumentError, StorageError
+from tsstore.errors import InvalidArgumentError
 from tsstore.schema import Schema, parse_dtype
-from tsstore.times import array_to_ns
+from tsstore.tables import TIME_NAMES
+from tsstore.times import MAX_NS, array_to_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from tsstore.api import TableLike
-
-PIECE_ROWS = 100_000
 UNITS = ("s", "ms", "us", "ns")
-_TIME_NAMES = ("Epoch", "Nanoseconds")
-_BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+SYMBOL_NAMES = ("Symbol", "symbol", "ticker", "Ticker")
+#: A type in which text is as wide as the longest value of the file.
+TEXT = np.dtype("U")
+
+_TIMES = ("Epoch", *TIME_NAMES, "Date", "date")
+# Years that nanoseconds hold for sure: numpy would wrap others round without a word.
+_PLAIN_TIME = re.compile(
+    r"(?:1[789]|2[01])\d\d-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?", re.ASCII
+)
+_UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
 @dataclass(frozen=True)
-class TimeColumn:
-    """How a file writes time.
+class Layout:
+    """What the columns of a file are.
 
     Attributes:
-        name: the column.
-        unit: of whole numbers, counted from 1970 UTC: s, ms, us or ns.
+        time: the column of the time; None for the first that is named like one.
+        unit: what whole numbers in it count from 1970 UTC on: s, ms, us or ns.
         tz: zone of dates and times that carry none.
+        symbol: the column of the symbol; None when the rows are all of one bucket.
+        types: types of columns that are not to be guessed; `TEXT` for text of any width.
+        names: columns of the store whose name in the file is another.
+        columns: of a new bucket, in order, if they are known; those that the file lacks are NaN.
     """
 
-    name: str = "Epoch"
+    time: str | None = None
     unit: str = "s"
     tz: str | None = None
+    symbol: str | None = None
+    types: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
 
-    def read(self, values: NDArray[Any]) -> NDArray[np.datetime64]:
-        """Values of the column as datetime64[ns] in UTC.
+    def settled(self, path: Path, names: Sequence[str], *, with_symbol: bool) -> Layout:
+        """The layout of a file that has columns of these names.
+
+        A bar file of the vendor is known by its header, so that it needs no options.
+
+        Raises:
+            InvalidArgumentError: two columns of one name, or one that is needed is not there.
+        """
+        twice = {name for name in names if list(names).count(name) > 1}
+        if twice:
+            raise InvalidArgumentError(f"{path} has two columns {min(twice)!r}; rename one")
+        if with_symbol and self.time is None and set(names) == _VENDOR_BARS.names.keys():
+            return replace(_VENDOR_BARS, types={**_VENDOR_BARS.types, **self.types})
+        unknown = self.types.keys() - set(names)
+        if unknown:
+            raise InvalidArgumentError(
+                f"{path} has no column {min(unknown)!r}, which --type names; it has "
+                f"{', '.join(names)}"
+            )
+        time = self.time or next((name for name in _TIMES if name in names), "Epoch")
+        _check_there(path, names, time, "time")
+        symbol = None
+        if with_symbol:
+            symbol = self.symbol or next((n for n in SYMBOL_NAMES if n in names), "Symbol")
+            _check_there(path, names, symbol, "symbol")
+        return replace(self, time=time, symbol=symbol)
+
+    def is_data(self, name: str, *, variable: bool) -> bool:
+        """Whether a column of the file is one of the bucket, not part of time or symbol."""
+        if name in (self.time, self.symbol):
+            return False
+        return not (name == "Nanoseconds" and variable)
+
+    def stored_name(self, name: str) -> str:
+        """What a column of the file is called in the store."""
+        return self.names.get(name, name)
+
+    def arranged(self, types: dict[str, Any], *, variable: bool) -> Schema:
+        """The schema of a new bucket, from the types of the columns by their name in the store."""
+        if self.columns:
+            types = {name: types.get(name, "f8") for name in self.columns}
+        return Schema.of(types, variable=variable)
+
+    def fill(self, table: dict[str, NDArray[Any]]) -> None:
+        """Add the columns that the bucket has and the file lacks."""
+        for name in self.columns:
+            if name not in table:
+                table[name] = np.full(len(table["Epoch"]), np.nan)
+
+    def read_times(self, values: NDArray[Any]) -> NDArray[np.datetime64]:
+        """Values of the time column as datetime64[ns] in UTC.
 
         Raises:
             InvalidArgumentError: a value is not a time, or out of range.
         """
         if values.dtype.kind in "iu":
-            counted: NDArray[np.datetime64] = values.astype(np.int64).view(f"M8[{self.unit}]")
-            return array_to_ns(counted).view("M8[ns]")
+            return self._counted(values)
+        if values.dtype.kind == "U":
+            values, tz = _written_alike(values, self.tz)
+            return array_to_ns(values, tz).view("M8[ns]")
         return array_to_ns(values, self.tz).view("M8[ns]")
+
+    def _counted(self, values: NDArray[Any]) -> NDArray[np.datetime64]:
+        step = _UNIT_NS[self.unit]
+        limit = MAX_NS // step
+        bad = (values > limit) | (values < -limit)
+        if bad.any():
+            raise InvalidArgumentError(
+                f"time {values[int(np.argmax(bad))]} is outside the years 1678 to 2261, counted in "
+                f"{self.unit}; say with --unit what the numbers count"
+            )
+        return (values.astype(np.int64) * step).view("M8[ns]")
+
+
+def _check_there(path: Path, names: Sequence[str], name: str, what: str) -> None:
+    if name not in names:
+        raise InvalidArgumentError(
+            f"{path} has no column {name!r}; name the one with the {what} by --{what}, of "
+            f"{', '.join(names) or 'none'}"
+        )
+
+
+def _written_alike(texts: NDArray[np.str_], tz: str | None) -> tuple[NDArray[Any], str | None]:
+    """Times that are all written alike as datetime64, read at once, and the zone they are in.
+
+    Others are returned as they are: each is looked at by itself, which takes ten times as long.
+    """
+    lines = texts.tolist()
+    if all(line.endswith("Z") for line in lines):
+        lines, tz = [line[:-1] for line in lines], None
+    if not all(map(_PLAIN_TIME.fullmatch, lines)):
+        return texts, tz
+    try:
+        return np.array(lines, "M8[ns]"), tz
+    except ValueError:  # such as a month 13; which one, the other way tells
+        return texts, tz
+
+
+# Massive's flat files of bars: https://massive.com/docs/flat-files
+_VENDOR_BARS = Layout(
+    time="window_start",
+    unit="ns",
+    symbol="ticker",
+    types=dict.fromkeys(
+        ("volume", "open", "close", "high", "low", "transactions"), np.dtype(np.float64)
+    ),
+    names={
+        "ticker": "Symbol",
+        "window_start": "Epoch",
+        "open": "Open",
+        "high": "High",
+        "low": "Low",
+        "close": "Close",
+        "volume": "Volume",
+        "transactions": "TradeCount",
+    },
+    columns=("Open", "High", "Low", "Close", "Volume", "VWAP", "TradeCount"),
+)
+
+
+def column_type(text: str) -> np.dtype[Any]:
+    """A type as users write it: `f8`, `U16`, or `text` for text of any width.
+
+    Raises:
+        InvalidArgumentError: no such type.
+    """
+    return TEXT if text == "text" else parse_dtype(text)
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The symbol of each row.
+
+    Attributes:
+        names: each symbol once.
+        codes: the place in `names`, shape (rows,), integers.
+    """
+
+    names: list[str]
+    codes: NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -65,14 +205,22 @@ class Piece:
     """Some rows of a file.
 
     Attributes:
-        table: the rows, their time in a column `Epoch`.
-        rows: how many.
+        columns: the data columns by their name in the store, and the time as `Epoch`.
         fraction: how much of the file has been read with them, 0 to 1.
+        symbols: the symbol of each row; None when the rows are all of one bucket.
     """
 
-    table: TableLike
-    rows: int
+    columns: dict[str, NDArray[Any]]
     fraction: float
+    symbols: Symbols | None = None
+
+    def __len__(self) -> int:
+        return len(self.columns["Epoch"])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns."""
+        return sum(array.nbytes for array in self.columns.values())
 
 
 class TableFile(Protocol):
@@ -83,202 +231,32 @@ class TableFile(Protocol):
         ...
 
     def pieces(self, schema: Schema) -> Iterator[Piece]:
-        """The rows, in order, for a bucket with that schema."""
+        """The rows, in order, for buckets with that schema."""
         ...
 
 
-def open_table(path: Path, time: TimeColumn) -> TableFile:
+def open_table(path: Path, layout: Layout, *, with_symbol: bool = False) -> TableFile:
     """The reader for a file, by the end of its name.
 
+    Args:
+        path: a file whose name ends in .csv, .csv.gz, .parquet, .arrow or .feather.
+        layout: what its columns are.
+        with_symbol: whether its rows are of many symbols.
+
     Raises:
-        InvalidArgumentError: neither .csv, .csv.gz nor .parquet.
+        InvalidArgumentError: another kind of file, or columns that are not there.
+        StorageError: the file cannot be read.
     """
+    from tsstore.cli.arrowfile import ArrowFile, ParquetFile
+    from tsstore.cli.csvfile import CsvFile
+
     name = path.name.lower()
     if name.endswith((".csv", ".csv.gz")):
-        return CsvFile(path, time)
+        return CsvFile(path, layout, with_symbol=with_symbol)
     if name.endswith((".parquet", ".pq")):
-        return ParquetFile(path, time)
-    raise InvalidArgumentError(f"{path} is neither .csv, .csv.gz nor .parquet; convert it first")
-
-
-def _check_time(path: Path, time: TimeColumn, names: list[str]) -> None:
-    if time.name not in names:
-        raise InvalidArgumentError(
-            f"{path} has no column {time.name!r}; name the one with the time by --time, of "
-            f"{', '.join(names) or 'none'}"
-        )
-
-
-class CsvFile:
-    """A CSV file with a header, plain or gzip."""
-
-    def __init__(self, path: Path, time: TimeColumn) -> None:
-        self._path = path
-        self._time = time
-
-    def schema(self, *, variable: bool) -> Schema:
-        """Types that hold every cell: i8, else f8, else text of the greatest width."""
-        kinds: dict[str, str] = {}
-        for piece in self._read():
-            for name, cells in piece.columns.items():
-                kinds[name] = _widened(kinds.get(name, "i8"), cells)
-        names = [n for n in kinds if n != self._time.name and n not in _TIME_NAMES]
-        return Schema.of({name: kinds[name] for name in names}, variable=variable)
-
-    def pieces(self, schema: Schema) -> Iterator[Piece]:
-        """The rows, in order, for a bucket with that schema."""
-        for piece in self._read():
-            table: dict[str, NDArray[Any]] = {}
-            for name, cells in piece.columns.items():
-                with self._located(name, piece):
-                    if name == self._time.name:
-                        table["Epoch"] = self._time.read(_numbers(cells))
-                    else:
-                        table[name] = _parse(cells, schema.dtypes.get(name, _type_of_time(name)))
-            yield Piece(table, len(table["Epoch"]), piece.fraction)
-
-    @contextmanager
-    def _located(self, name: str, piece: _CsvPiece) -> Iterator[None]:
-        try:
-            yield
-        except (ValueError, OverflowError) as error:
-            last = piece.first_row + len(piece.columns[name]) - 1
-            raise InvalidArgumentError(
-                f"{self._path}: column {name}, rows {piece.first_row} to {last}: {error}"
-            ) from None
-
-    def _read(self) -> Iterator[_CsvPiece]:
-        try:
-            with self._path.open("rb") as raw:
-                size = self._path.stat().st_size or 1
-                binary: Any = (
-                    gzip.GzipFile(fileobj=raw) if self._path.suffix.lower() == ".gz" else raw
-                )
-                reader = csv.reader(io.TextIOWrapper(binary, "utf-8-sig", newline=""))
-                names = next(reader, [])
-                self._check_header(names)
-                first = 1
-                while rows := list(islice(reader, PIECE_ROWS)):
-                    self._check_lengths(names, rows, first)
-                    columns = zip(names, map(np.array, zip(*rows, strict=True)), strict=True)
-                    yield _CsvPiece(dict(columns), first, raw.tell() / size)
-                    first += len(rows)
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-            raise StorageError(f"cannot read {self._path}: {error}") from None
-
-    def _check_header(self, names: list[str]) -> None:
-        _check_time(self._path, self._time, names)
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise InvalidArgumentError(f"{self._path} has two columns {min(twice)!r}")
-
-    def _check_lengths(self, names: list[str], rows: list[list[str]], first: int) -> None:
-        for number, row in enumerate(rows, first):
-            if len(row) != len(names):
-                raise InvalidArgumentError(
-                    f"{self._path}: row {number} has {len(row)} cells, the header {len(names)}"
-                )
-
-
-@dataclass(frozen=True)
-class _CsvPiece:
-    columns: dict[str, NDArray[np.str_]]
-    first_row: int
-    fraction: float
-
-
-def _widened(kind: str, cells: NDArray[np.str_]) -> str:
-    """The narrowest of i8, f8 and text that holds what `kind` holds and these cells."""
-    width = max(1, cells.dtype.itemsize // 4)
-    if kind[0] == "U":
-        return f"U{max(width, int(kind[1:]))}"
-    for name in ("i8", "f8")[("i8", "f8").index(kind) :]:
-        try:
-            _parse(cells, parse_dtype(name))
-        except (ValueError, OverflowError):
-            continue
-        return name
-    return f"U{width}"
-
-
-def _type_of_time(name: str) -> np.dtype[Any]:
-    return np.dtype("i8") if name in _TIME_NAMES else np.dtype("U")
-
-
-def _numbers(cells: NDArray[np.str_]) -> NDArray[Any]:
-    """Whole numbers as such, anything else as it is."""
-    try:
-        return cells.astype(np.int64)
-    except (ValueError, OverflowError):
-        return cells
-
-
-def _parse(cells: NDArray[np.str_], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Cells as a type of column; the store checks that values fit a narrower one.
-
-    Raises:
-        ValueError: a cell is none of that type.
-        OverflowError: a whole number beyond 64 bits.
-    """
-    if dtype.kind == "U":
-        return cells
-    if dtype.kind == "f":
-        return np.where(cells == "", "nan", cells).astype(np.float64)
-    if dtype.kind == "b":
-        return np.array([_BOOLEANS[text] for text in np.char.lower(cells).tolist()])
-    if (cells == "").any():
-        raise ValueError(f"empty cell in a column of whole numbers ({dtype})")
-    return cells.astype(np.uint64 if dtype.kind == "u" else np.int64)
-
-
-class ParquetFile:
-    """A Parquet file; needs pyarrow."""
-
-    def __init__(self, path: Path, time: TimeColumn) -> None:
-        try:
-            from pyarrow import parquet
-        except ImportError:
-            raise InvalidArgumentError(
-                f"reading {path} needs pyarrow; `pip install tsstore[frames]`"
-            ) from None
-        self._path = path
-        self._time = time
-        try:
-            self._file: Any = parquet.ParquetFile(path)
-        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-            raise StorageError(f"cannot read {path}: {error}") from None
-        _check_time(path, time, self._file.schema_arrow.names)
-
-    def schema(self, *, variable: bool) -> Schema:
-        """The types of the file; text as wide as the longest."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        names = [
-            field.name
-            for field in self._file.schema_arrow
-            if field.name != self._time.name and field.name not in _TIME_NAMES
-        ]
-        types: dict[str, Any] = {}
-        for name in names:
-            kind = self._file.schema_arrow.field(name).type
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-                types[name] = np.dtype(kind.to_pandas_dtype())
-                continue
-            column = self._file.read([name]).column(name)
-            types[name] = f"U{max(1, pc.max(pc.utf8_length(column)).as_py() or 1)}"
-        return Schema.of(types, variable=variable)
-
-    def pieces(self, schema: Schema) -> Iterator[Piece]:
-        """The rows, in order; the store matches the types."""
-        del schema
-        import pyarrow as pa
-
-        total = max(1, self._file.metadata.num_rows)
-        done = 0
-        for batch in self._file.iter_batches(PIECE_ROWS):
-            table = pa.table(batch)
-            index = table.column_names.index(self._time.name)
-            times = self._time.read(table.column(index).to_numpy())
-            done += len(table)
-            yield Piece(table.set_column(index, "Epoch", pa.array(times)), len(table), done / total)
+        return ParquetFile(path, layout, with_symbol=with_symbol)
+    if name.endswith((".arrow", ".feather", ".ipc")):
+        return ArrowFile(path, layout, with_symbol=with_symbol)
+    raise InvalidArgumentError(
+        f"{path} is neither .csv, .csv.gz, .parquet, .arrow nor .feather; convert it first"
+    )
