@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tsstore.errors import InvalidKeyError
 from tsstore.timeframe import Timeframe
@@ -23,15 +22,13 @@ _CHOICES_MAX = 100
 _PATTERN_CHARACTERS_MAX = 4096
 
 # '/' ',' and the glob characters have a meaning in requests; ':' is part of real symbols (O:AAPL…).
-_FORBIDDEN = re.compile(
-    r"[\x00-\x1f\x7f/\\,*?\[\]{}\s\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Compiled when a name that is not just letters and digits asks for it: most programs see none.
+_FORBIDDEN = r"[\x00-\x1f\x7f/\\,*?\[\]{}\s\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+_SURROGATE = r"[\ud800-\udfff]"
 _PLAIN_ON_DISK = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_=+^")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class BucketKey:
+class BucketKey(NamedTuple):
     """The name of a bucket.
 
     Attributes:
@@ -78,7 +75,7 @@ def check_part(what: str, text: str) -> None:
     """
     if not text or not text.strip("."):
         raise InvalidKeyError(f"{what} {text!r} is empty or only dots; use a name such as AAPL")
-    bad = _FORBIDDEN.search(text)
+    bad = None if text.isascii() and text.isalnum() else re.search(_FORBIDDEN, text)
     if bad is not None:
         raise InvalidKeyError(
             f"{what} {text!r} holds {bad[0]!r}, which no name may hold; "
@@ -96,7 +93,7 @@ def check_unicode(text: str) -> None:
     Raises:
         InvalidKeyError: a lone surrogate.
     """
-    if not text.isascii() and _SURROGATE.search(text):
+    if not text.isascii() and re.search(_SURROGATE, text):
         raise InvalidKeyError(f"{text[:40]!r} is no Unicode text; correct the name")
 
 

@@ -27,7 +27,7 @@ _LONG_NAMES = {
     "uint32": "u4", "uint64": "u8", "float32": "f4", "float64": "f8", "bool": "b1", "byte": "i1",
     "epoch": "i8", "string16": "U16", "string": "U16",
 }  # fmt: skip
-_FORBIDDEN_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/,:\ud800-\udfff]")
+_FORBIDDEN_IN_NAMES = r"[\x00-\x1f\x7f/,:\ud800-\udfff]"
 
 
 class RecordKind(enum.Enum):
@@ -195,7 +195,9 @@ def _cast_text(name: str, values: NDArray[Any], dtype: np.dtype[Any], where: str
 def _check_name(name: str, seen: set[str], kind: RecordKind) -> None:
     if not isinstance(name, str) or name == "":  # type: ignore[redundant-expr]
         raise InvalidArgumentError(f"column name {name!r} is not text, or is empty")
-    if _FORBIDDEN_IN_NAMES.search(name) or len(name.encode()) > NAME_BYTES_MAX:
+    is_plain = name.isascii() and name.isidentifier()  # most are, and none of these is forbidden
+    is_forbidden = not is_plain and re.search(_FORBIDDEN_IN_NAMES, name)
+    if is_forbidden or len(name.encode()) > NAME_BYTES_MAX:
         raise InvalidArgumentError(
             f"column name {name[:40]!r} holds / , : or a control character, or is longer than "
             f"{NAME_BYTES_MAX} bytes"

@@ -7,7 +7,6 @@ counted from January of year 0 so that `3M` are quarters, and years from year 0.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -30,7 +29,7 @@ _UNIT_NS = {
     "Y": 366 * NS_PER_DAY,
 }
 _ALIASES = {"S": "Sec", "T": "Min"}
-_GRAMMAR = re.compile(r"([1-9]\d{0,5})(Sec|Min|H|D|W|M|Y|S|T)")
+_COUNT_DIGITS_MAX = 6
 # int64 nanoseconds end in 2262; slots near that length would leave them.
 _DURATION_NS_MAX = 100 * _UNIT_NS["Y"]
 # 1970-01-01 was a Thursday; Mondays lie four days later.
@@ -57,13 +56,16 @@ class Timeframe:
         Raises:
             InvalidKeyError: not a timeframe.
         """
-        match = _GRAMMAR.fullmatch(text)
-        if match is None:
+        spelling = text.lstrip("0123456789")
+        count = text.removesuffix(spelling)
+        unit = _ALIASES.get(spelling, spelling)
+        is_count = 0 < len(count) <= _COUNT_DIGITS_MAX and not count.startswith("0")
+        if not is_count or unit not in _UNIT_NS:
             raise InvalidKeyError(
                 f"Unable to get timeframe from key: {text!r} is not a timeframe; write a number "
                 "from 1 and one of Sec, Min, H, D, W, M, Y, such as 1Min"
             )
-        timeframe = Timeframe(int(match[1]), _ALIASES.get(match[2], match[2]))
+        timeframe = Timeframe(int(count), unit)
         if timeframe.duration_ns > _DURATION_NS_MAX:
             raise InvalidKeyError(f"timeframe {text!r} is longer than 100 years; use a shorter one")
         return timeframe

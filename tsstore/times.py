@@ -20,7 +20,7 @@ TimeLike: TypeAlias = str | int | float | date | datetime | np.datetime64 | np.i
 MIN_NS = -(2**63) + 1  # the smallest int64 is numpy's NaT
 MAX_NS = 2**63 - 1
 
-_ISO = re.compile(
+_ISO = (
     r"(?P<date>\d{4}-\d{2}-\d{2})"
     r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?))?"
     r"\s*(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?"
@@ -83,7 +83,7 @@ def _not_a_time(value: object) -> InvalidArgumentError:
 
 @lru_cache(maxsize=4096)
 def _parse_iso(text: str, tz: str | None) -> int:
-    match = _ISO.fullmatch(text)
+    match = re.fullmatch(_ISO, text)
     if match is None:
         raise _not_a_time(text)
     wall = _datetime64_ns(np.datetime64(f"{match['date']}T{match['time'] or '00:00'}"))

@@ -12,8 +12,7 @@ file, so that a block of another file is never taken for one of this.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 import numpy as np
@@ -46,8 +45,7 @@ class VersionError(Exception):
         self.found = found
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """The fixed fields of a record.
 
     Attributes:
@@ -67,8 +65,7 @@ class Header:
     body_checksum: int
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A decoded record; `arrays` are views into the buffer it was read from.
 
     Attributes:

@@ -31,7 +31,7 @@ FAN_IN = 8
 TIERS = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chunk:
     """Rows of buckets that share a schema.
 

@@ -9,8 +9,7 @@ that does not decode is damage.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tsstore.errors import CorruptionError, FormatVersionError, StorageError
 from tsstore.format.constants import (
@@ -109,8 +108,7 @@ class WalWriter:
         self._file.close()
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """A place in the log: the next record is read from here.
 
     Attributes:
