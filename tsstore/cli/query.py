@@ -39,12 +39,12 @@ def command(
     """
     if tz is not None:
         zone(tz)
-    names = [name.strip() for name in columns.split(",") if name.strip()] if columns else None
+    names = split_names(columns)
     with locate(**where).open_to_read() as store:
         found: Any = store.read(
             key,
-            start=_time(start),
-            end=_time(end),
+            start=as_time(start),
+            end=as_time(end),
             tz=tz,
             limit=limit,
             from_start=from_start,
@@ -56,7 +56,12 @@ def command(
         print_rows(shown, style, label=label)
 
 
-def _time(text: str | None) -> str | int | None:
+def split_names(text: str | None) -> list[str] | None:
+    """Names of columns as typed, `Open,Close`; None for all."""
+    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+
+
+def as_time(text: str | None) -> str | int | None:
     """A time as typed; bare digits are seconds since 1970."""
     if text is None:
         return None
