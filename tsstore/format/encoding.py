@@ -51,7 +51,7 @@ def decode_block(encoding: int, data: memoryview, out: NDArray[Any]) -> None:
     if encoding == ENCODING_RAW and len(data) == out.nbytes:
         out.view(np.uint8)[:] = np.frombuffer(data, np.uint8)
     elif encoding == ENCODING_CONSTANT and len(data) == out.dtype.itemsize:
-        out[:] = np.frombuffer(data, out.dtype)[0]
+        out[:] = np.frombuffer(data, out.dtype)  # as an array: damaged text is no str
     else:
         raise UnknownEncodingError(
             f"encoding {encoding} with {len(data)} bytes for {len(out)} rows"
