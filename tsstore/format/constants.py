@@ -25,6 +25,13 @@ KIND_MANIFEST = 32
 #: Encodings of a column block.
 ENCODING_RAW = 0
 ENCODING_CONSTANT = 1
+#: Packed encodings.
+ENCODING_FLOATS = 16
+ENCODING_INTEGERS = 17
+ENCODING_OFFSETS = 18
+ENCODING_CHARACTERS = 19
+ENCODING_NUMERALS = 20
+ENCODING_WORDS = 21
 
 #: Rows of a column block; the last one of a segment may hold fewer.
 BLOCK_ROWS = 4096
