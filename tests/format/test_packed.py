@@ -335,6 +335,66 @@ def test_references_have_an_end(names: list[str]) -> None:
     pack(["Time", *names], columns)
 
 
+# ---------------------------------------------------------------- bytes never change meaning
+
+
+def golden_columns() -> Columns:
+    """Time, Close, Open, High, Root, Count, Id, Word, Note."""
+    rows = np.arange(40)
+    close = (2000 + rows * 7 % 13) / 100
+    first = np.append(close[0], close[:-1])
+    notes = [chr(65 + row * 7 % 26) + chr(97 + row * 11 % 26) for row in rows.tolist()]
+    return [
+        START + rows * MINUTE,
+        close,
+        first,
+        np.round(np.maximum(first, close) + 0.01 * (rows % 3), 2),
+        np.sqrt(rows * rows % 7).astype("f4"),
+        (rows * 5 % 11).astype("u2"),
+        (90 + rows * 3).astype("U8"),
+        np.array(["AB", "C"])[rows * rows % 5 % 2].astype("U8"),
+        np.array(notes, "U8"),
+    ]
+
+
+GOLDEN = [
+    (17, "02040401100101800000004000e666b181"),
+    (17, "0102040110510200a8ff07dc012000d087218f0cf417f07b08"),
+    (18, "0002010100010004010010000004"),
+    (18, "000202020001000401001000001424499224499224499224"),
+    (16, "0401004500180000008000020000fc05d23c41ed2f800000008001669d0e7172244773a12bd0aa01"),
+    (17, "0000040110410200d3032c0480f1c4d4a0800201"),
+    (20, "01000401100101800140005a80"),
+    (21, "020000000f00000002000100040100220000000c122a6000000401001000000c524a29a594"),
+    (
+        19,
+        (
+            "0200010004010010000832c0e15442025dc42265464305c8630d4a8415cc041c4e2524d0452c5266"
+            "34e06a9ff2e8e66a6dc6628ba7740987ec8dcee40baef6298f6eaed6662cb6"
+        ),
+    ),
+]
+
+
+def test_what_was_packed_yesterday_can_be_read() -> None:
+    assert {encoding for encoding, _ in GOLDEN} == set(range(16, 22))
+    columns = golden_columns()
+    column = reader([(encoding, bytes.fromhex(stored)) for encoding, stored in GOLDEN], columns)
+    for place, values in enumerate(columns):
+        assert column(place).tobytes() == values.tobytes(), place
+
+
+def test_one_block_byte_by_byte() -> None:
+    """The Open of the golden block as the table of the module says it."""
+    encoding, stored = GOLDEN[2]
+    data = bytes.fromhex(stored)
+    assert encoding == constants.ENCODING_OFFSETS
+    assert data[:3] == bytes([0, 2, 1])  # i1, two decimals, the row before
+    assert data[3:7] == bytes([1, 0, 1, 0])  # of column 1
+    offsets = decompress(data[7:], np.empty(40, np.int8))
+    assert not offsets.any()
+
+
 # ---------------------------------------------------------------- damaged bytes
 
 

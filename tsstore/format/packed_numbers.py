@@ -48,7 +48,7 @@ _LIMITS = [int(np.iinfo(dtype).max) for dtype in _WIDTHS]
 _DECIMALS_MAX = 9
 _POWERS = 10.0 ** np.arange(_DECIMALS_MAX + 1)
 # Above, whole numbers are not exact in the type, or so large that any float would pass for decimal.
-_WHOLE_LIMITS = {4: 2.0**26, 8: 2.0**53}
+_WHOLE_LIMITS = {4: 2.0**24, 8: 2.0**53}
 # Integers of 8 bytes are whole numbers * unit: the digits that a clock does not have.
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000, 60_000_000_000)
 
