@@ -139,6 +139,23 @@ def test_files_of_another_day_are_not_taken_for_todays() -> None:
         fs.remove(name)
 
 
+def test_damage_before_a_torn_tail_is_not_taken_for_a_part_of_it() -> None:
+    """A crash tears the last commit only: whole ones behind unreadable bytes are damage."""
+    fs = FaultFileSystem()
+    store = open_store(fs)
+    for number in range(4):
+        store.write("A/1Sec/TICK", {"Epoch": [number], "N": [number]}, variable=True)
+    name = "wal/000001.wal"
+    data = fs.files()[name]
+    commits = [place for place in range(len(data)) if data.startswith(b"TSR1", place)][1:]
+    broken = bytearray(data[:-1])
+    broken[commits[1] + 100] ^= 1
+    fs.damage(name, bytes(broken))
+    assert read_all(fs) is None
+    with pytest.raises(CorruptionError, match="whole ones follow"):
+        open_store(fs.survivors(all_live=True))
+
+
 def test_damage_in_one_segment_leaves_the_others_readable() -> None:
     fs = closed_store()
     name = next(name for name in fs.files() if name.endswith(".seg"))

@@ -160,12 +160,12 @@ def decode_record(data: bytes | memoryview, offset: int = 0, *, owner: int | Non
 
 
 def decode_body(header: Header, body: bytes | memoryview) -> Record:
-    """Check and read what follows a header.
+    """Check and read what follows a header; `body` may be longer.
 
     Raises:
         RecordError: cut short or damaged.
     """
-    view = memoryview(body)
+    view = memoryview(body)[: header.body_length]
     if len(view) < header.body_length:
         raise RecordError("a record is cut short")
     if xxhash.xxh3_64_intdigest(view) != header.body_checksum:
@@ -176,7 +176,9 @@ def decode_body(header: Header, body: bytes | memoryview) -> Record:
     for name, count in meta["arrays"]:
         dtype = np.dtype(name)
         end = position + dtype.itemsize * count
-        arrays.append(np.frombuffer(view[position:end], dtype))
+        if end > header.body_length:
+            raise RecordError("the arrays of a record are longer than the record")
+        arrays.append(np.frombuffer(view, dtype, count, position))
         position = end + -end % 8
     return Record(header.kind, header.sequence, header.body_checksum, meta, arrays)
 

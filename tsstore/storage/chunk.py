@@ -137,7 +137,7 @@ def _by_bucket(
     rows are in it as they stand.
     """
     run_ids = np.concatenate([chunk.ids for chunk in chunks])
-    lengths = np.concatenate([np.diff(chunk.starts) for chunk in chunks])
+    lengths = np.concatenate([chunk.starts[1:] - chunk.starts[:-1] for chunk in chunks])
     if (run_ids[1:] >= run_ids[:-1]).all():
         return *_joined(run_ids, lengths), None
     runs = stable_order(run_ids)

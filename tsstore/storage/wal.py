@@ -22,7 +22,6 @@ from tsstore.format.constants import (
 from tsstore.format.record import (
     HEADER_BYTES,
     Body,
-    Header,
     Record,
     RecordError,
     VersionError,
@@ -35,6 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsstore.vfs import File, FileSystem
+
+
+# Small records are read so many bytes at a time. Of large ones a part would be read twice.
+_WINDOW_BYTES = 1 << 18
+_SMALL_BYTES = _WINDOW_BYTES // 8
 
 
 class WalWriter:
@@ -132,6 +136,8 @@ class WalReader:
         self._fs = fs
         self._store_id = store_id
         self._file: File | None = None
+        self._window = memoryview(b"")
+        self._window_offset = 0
         self.position = position
         self.following = 0
 
@@ -164,28 +170,28 @@ class WalReader:
         return True
 
     def _next(self) -> Record | None:
-        file = self._file
-        if file is None:
-            return None
-        offset = self.position.offset
-        head = file.pread(offset, HEADER_BYTES)
-        if len(head) < HEADER_BYTES:
-            return None
+        number, offset = self.position
+        start = offset + HEADER_BYTES
         try:
-            header = self._header(head)
-            body = file.pread(offset + HEADER_BYTES, header.body_length)
-            record = decode_body(header, body)
+            header = decode_header(self._read(offset, HEADER_BYTES), owner=self._store_id ^ number)
+            ahead = _WINDOW_BYTES if header.body_length <= _SMALL_BYTES else 0
+            record = decode_body(header, self._read(start, header.body_length, ahead))
         except VersionError as error:
-            path = self._fs.describe(wal_name(self.position.number))
+            path = self._fs.describe(wal_name(number))
             raise FormatVersionError(path, error.found, FORMAT_VERSION) from None
         except RecordError:
+            self._window = memoryview(b"")  # what is not whole yet may be so the next time
             return None
-        number = self.position.number
-        self.position = Position(number, offset + HEADER_BYTES + header.body_length)
+        self.position = Position(number, start + header.body_length)
         return record
 
-    def _header(self, data: bytes) -> Header:
-        return decode_header(data, owner=self._store_id ^ self.position.number)
+    def _read(self, offset: int, length: int, ahead: int = 0) -> memoryview:
+        """Bytes of the file, fewer at its end; `ahead` of them if it has to be asked at all."""
+        first = offset - self._window_offset
+        if self._file is not None and not 0 <= first <= len(self._window) - length:
+            self._window = memoryview(self._file.pread(offset, max(length, ahead)))
+            self._window_offset, first = offset, 0
+        return self._window[first : first + length]
 
     def skip_file(self) -> None:
         """Go on with the next file."""
@@ -203,6 +209,7 @@ class WalReader:
 
     def close(self) -> None:
         """Close the file."""
+        self._window = memoryview(b"")
         if self._file is not None:
             self._file.close()
             self._file = None
