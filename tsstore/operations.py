@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from tsstore.api import Operation, Replace, Write, WriteTable
 from tsstore.errors import InvalidArgumentError
+from tsstore.key import BucketKey
 from tsstore.schema import Schema
+from tsstore.times import to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from tsstore.times import TimeLike
 
 
 def check_operations(operations: Iterable[Operation]) -> Iterator[Operation]:
@@ -53,3 +57,22 @@ def writes_of(batches: Any) -> list[Operation]:
     if not hasattr(batches, "items"):
         raise InvalidArgumentError("write_many() takes a mapping of bucket key to data")
     return [Write(key, data) for key, data in batches.items()]
+
+
+def to_instant(when: TimeLike | None, otherwise: int) -> int:
+    """Nanoseconds since 1970 UTC of an end of a range, or `otherwise` when it is left out."""
+    return otherwise if when is None else to_ns(when)
+
+
+def check_rename(key: str, new_key: str) -> None:
+    """Whether a bucket may get this name.
+
+    Raises:
+        InvalidArgumentError: a name of another timeframe, whose slots its rows do not have.
+    """
+    old, new = BucketKey.parse(key), BucketKey.parse(new_key)
+    if old.timeframe != new.timeframe:
+        raise InvalidArgumentError(
+            f"{key} cannot become {new_key}: its rows have slots of {old.timeframe}; "
+            "read it with another timeframe instead"
+        )

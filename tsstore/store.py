@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from tsstore import query
 from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
 from tsstore.errors import ReadOnlyError
 from tsstore.key import BucketKey, KeyPattern
-from tsstore.operations import check_operations, check_schema, writes_of
+from tsstore.operations import (
+    check_operations,
+    check_rename,
+    check_schema,
+    to_instant,
+    writes_of,
+)
 from tsstore.storage.follower import Follower
 from tsstore.storage.settings import Settings
+from tsstore.times import MAX_NS, MIN_NS
 from tsstore.vfs import FileSystem, OsFileSystem
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
     from tsstore.api import TableLike
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from tsstore.schema import Schema
     from tsstore.storage.check import CheckReport
     from tsstore.storage.committed import Committed
+    from tsstore.storage.compactor import CompactionReport
     from tsstore.storage.engine import Engine
     from tsstore.storage.writer import Writer
     from tsstore.times import TimeLike
@@ -38,7 +47,8 @@ class Store:
     Args:
         path: the data directory; created when it is not there, unless `read_only`.
         read_only: follow another process's writes instead of writing.
-        timezone: zone whose midnights begin the slots of days, weeks, months and years.
+        timezone: zone whose midnights begin the slots of days, weeks, months and years; the one
+            that the directory was made with, UTC for a new one, when left out.
         settings: durability and memory.
         fs: where the files are; the operating system's by default.
 
@@ -53,14 +63,13 @@ class Store:
         path: str | os.PathLike[str],
         *,
         read_only: bool = False,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         settings: Settings | None = None,
         fs: FileSystem | None = None,
     ) -> None:
-        if timezone != "UTC":
+        if timezone not in (None, "UTC"):
             zone(timezone)
         self.path = str(path)
-        self.timezone = timezone
         self.read_only = read_only
         self._fs = fs or OsFileSystem(path)
         chosen = settings or Settings()
@@ -72,6 +81,7 @@ class Store:
 
             self._writer = Writer(self._fs, chosen, timezone=timezone)
             self._engine = self._writer
+        self.timezone = timezone or self._engine.timezone
 
     @property
     def engine(self) -> Engine:
@@ -144,6 +154,23 @@ class Store:
         """Carry out operations as one atomic unit; see `StoreApi.commit`."""
         return self._writable().commit(check_operations(operations))
 
+    def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:
+        """Write very many rows, past the log; see `StoreApi.bulk`."""
+        if isinstance(operations, Mapping):
+            operations = writes_of(operations)
+        return self._writable().bulk(check_operations(operations))
+
+    def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
+        """Delete the rows of a range; see `StoreApi.delete`."""
+        key = str(BucketKey.parse(key))
+        first, last = to_instant(start, MIN_NS), to_instant(end, MAX_NS)
+        return self._writable().delete(key, first, last)
+
+    def rename(self, key: str, new_key: str) -> None:
+        """Give a bucket another name; see `StoreApi.rename`."""
+        check_rename(key, new_key)
+        self._writable().rename(str(BucketKey.parse(key)), str(BucketKey.parse(new_key)))
+
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket; see `StoreApi.create`."""
         self._writable().create(str(BucketKey.parse(key)), check_schema(schema))
@@ -174,6 +201,10 @@ class Store:
     def flush(self) -> None:
         """Write rows that are in the log alone to segments; nothing needs this to be safe."""
         self._writable().flush()
+
+    def compact(self, pattern: str = "*/*/*") -> CompactionReport:
+        """Merge the segments of buckets into few packed ones; see `StoreApi.compact`."""
+        return self._writable().compact(KeyPattern(pattern).matches)
 
     def announce(self, endpoint: str) -> None:
         """Let processes that find the directory locked know a server that takes their writes."""

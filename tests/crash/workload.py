@@ -106,7 +106,12 @@ CONTENTS = [contents(model) for model in MODELS]
 
 def open_store(fs: FaultFileSystem, *, read_only: bool = False) -> Store:
     """The store of a fault-injecting file system, with nothing that happens by itself."""
-    return Store("store", fs=fs, read_only=read_only, settings=Settings(memtable_bytes=1 << 30))
+    return Store(
+        "store",
+        fs=fs,
+        read_only=read_only,
+        settings=Settings(memtable_bytes=1 << 30, compaction_bytes_per_s=0),
+    )
 
 
 def run(fs: FaultFileSystem, *, reopen_after: int = 7) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from tsstore import Schema
 from tsstore.format import constants
 from tsstore.format.commit import Commit, decode_commit, encode_commit, single_run
-from tsstore.format.manifest import SEGMENT_DTYPE
+from tsstore.format.manifest import DELETE_DTYPE, SEGMENT_DTYPE
 from tsstore.format.record import HEADER_BYTES, decode_record
 
 DOCUMENT = (Path(__file__).parents[2] / "FORMAT.md").read_text()
@@ -38,7 +38,7 @@ def test_the_hex_example_decodes_to_what_the_text_says() -> None:
 
 def test_the_code_writes_the_hex_example() -> None:
     rows = single_run(1, 1, np.array([1_483_228_800_000_000_000]), [np.array([10.0])])
-    commit = Commit({1: Schema.of({"Close": "f8"})}, [(1, "A/1Min/OHLCV", 1)], [], [rows])
+    commit = Commit({1: Schema.of({"Close": "f8"})}, [(1, "A/1Min/OHLCV", 1)], sections=[rows])
     assert encode_commit(commit).record(constants.KIND_COMMIT, 1, STORE ^ 1) == example()
 
 
@@ -55,7 +55,7 @@ def test_every_number_on_disk_is_in_the_document() -> None:
 def test_numbers_on_disk_never_change() -> None:
     """A file written yesterday must mean the same tomorrow."""
     assert {name: value for name, value in vars(constants).items() if name.isupper()} == {
-        "FORMAT_VERSION": 1,
+        "FORMAT_VERSION": 2,
         "RECORD_MAGIC": int.from_bytes(b"TSR1", "little"),
         "SEGMENT_END_MAGIC": int.from_bytes(b"TSSEGEND", "little"),
         "KIND_WAL_HEADER": 1,
@@ -64,10 +64,18 @@ def test_numbers_on_disk_never_change() -> None:
         "KIND_CHECKPOINT": 4,
         "KIND_SEGMENT_HEADER": 16,
         "KIND_SEGMENT_FOOTER": 17,
+        "KIND_PACKED_FOOTER": 18,
         "KIND_MANIFEST": 32,
         "ENCODING_RAW": 0,
         "ENCODING_CONSTANT": 1,
+        "ENCODING_FLOATS": 16,
+        "ENCODING_INTEGERS": 17,
+        "ENCODING_OFFSETS": 18,
+        "ENCODING_CHARACTERS": 19,
+        "ENCODING_NUMERALS": 20,
+        "ENCODING_WORDS": 21,
         "BLOCK_ROWS": 4096,
+        "PACKED_BLOCK_ROWS": 8192,
         "RECORD_BODY_MAX": 1 << 30,
     }
     assert HEADER_BYTES == 64
@@ -75,4 +83,5 @@ def test_numbers_on_disk_never_change() -> None:
 
 def test_the_segment_table_is_in_the_document() -> None:
     assert SEGMENT_DTYPE.names is not None
-    assert all(name in DOCUMENT for name in SEGMENT_DTYPE.names)
+    assert DELETE_DTYPE.names is not None
+    assert all(name in DOCUMENT for name in (*SEGMENT_DTYPE.names, *DELETE_DTYPE.names))

@@ -66,7 +66,7 @@ def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
     data[56:64] = _checksum(bytes(data[:56]))
     manifest.write_bytes(data)
     for read_only in (True, False):
-        with pytest.raises(tsstore.FormatVersionError, match=r"version 99.*up to 1"):
+        with pytest.raises(tsstore.FormatVersionError, match=r"version 99.*up to 2"):
             tsstore.open(copy, read_only=read_only)
     assert manifest.read_bytes() == data
 

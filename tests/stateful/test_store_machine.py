@@ -68,7 +68,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.fs = FaultFileSystem()
-        self.settings = Settings(memtable_bytes=1 << 30)
+        self.settings = Settings(memtable_bytes=1 << 30, compaction_bytes_per_s=0)
         self.model = ModelStore()
         self.store = self.open()
         self.follower: Store | None = None
@@ -131,6 +131,39 @@ class StoreMachine(RuleBasedStateMachine):
         key = f"{symbol}/{group}"
         if key in self.model.list():
             self.both(lambda store: store.write(key, {"Epoch": [0], "Nope": [1.0]}))
+
+    @rule(data=st.data(), symbol=symbols, group=groups, drawn=rows, more=rows)
+    def bulk(self, data, symbol: str, group: str, drawn, more) -> None:
+        names = data.draw(st.lists(symbols, min_size=len(more), max_size=len(more)))
+        operations = [
+            Write(f"{symbol}/{group}", table(group, drawn), GROUPS[group]),
+            WriteTable(group, {"Symbol": names, **table(group, more)}, GROUPS[group]),
+        ]
+        self.both(lambda store: store.bulk(operations))
+
+    @rule(symbol=symbols, group=groups, drawn=rows, start=instants, end=instants)
+    def bulk_replace(self, symbol: str, group: str, drawn, start: int, end: int) -> None:
+        first, last = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        operation = Replace(f"{symbol}/{group}", first, last, table(group, drawn), GROUPS[group])
+        self.both(lambda store: store.bulk([operation]))
+
+    @rule(symbol=symbols, group=groups, start=st.none() | instants, end=st.none() | instants)
+    def delete(self, symbol: str, group: str, start: int | None, end: int | None) -> None:
+        first = None if start is None else np.datetime64(start, "ns")
+        last = None if end is None else np.datetime64(end, "ns")
+        self.both(lambda store: store.delete(f"{symbol}/{group}", first, last))
+
+    @rule(symbol=symbols, other=symbols, group=groups)
+    def rename(self, symbol: str, other: str, group: str) -> None:
+        self.both(lambda store: store.rename(f"{symbol}/{group}", f"{other}/{group}"))
+
+    @rule(pattern=st.sampled_from(["*/*/*", "A/*/*", "*/1Sec/*"]))
+    def compact(self, pattern: str) -> None:
+        self.store.compact(pattern)
+
+    @rule()
+    def compact_by_itself(self) -> None:
+        self.store.compact("nobody/1Min/OHLCV")
 
     @rule()
     def flush(self) -> None:

@@ -1,7 +1,8 @@
 """Commits: what one write call changes, as the body of one WAL record.
 
-The steps of a commit are carried out in this order: buckets are created, ranges deleted, rows
-written, buckets destroyed. Rows come as one section per schema, whatever the number of buckets.
+The steps of a commit are carried out in this order: buckets are created and renamed, ranges
+deleted, rows written, buckets destroyed. Rows come as one section per schema, whatever the number
+of buckets; those of a bulk load are in segment files, which are on the medium before the commit.
 """
 
 from __future__ import annotations
@@ -11,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsstore.format.manifest import (
+    SEGMENT_DTYPE,
+    lines_from_array,
+    lines_to_array,
+    table_from_arrays,
+    table_to_arrays,
+)
 from tsstore.format.record import Body, Record
 from tsstore.format.segment import schema_from_meta, schema_to_meta
 
@@ -46,16 +54,25 @@ class Commit:
     Attributes:
         schemas: new schemas by id.
         created: (bucket id, key, schema id) of new buckets.
+        renamed: (bucket id, new key).
         deletes: (bucket id, first ns, last ns), both ends included.
         sections: rows.
+        segments: rows of SEGMENT_DTYPE: finished files whose rows this commit adds; their sequence
+            numbers are those of the commit.
+        segment_names: their file names.
         destroyed: bucket ids.
+        loaded: the rows of `segments`, for listeners; not part of the record.
     """
 
     schemas: dict[int, Schema] = field(default_factory=dict)
     created: list[tuple[int, str, int]] = field(default_factory=list)
+    renamed: list[tuple[int, str]] = field(default_factory=list)
     deletes: list[tuple[int, int, int]] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
+    segments: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SEGMENT_DTYPE))
+    segment_names: list[str] = field(default_factory=list)
     destroyed: list[int] = field(default_factory=list)
+    loaded: list[Section] = field(default_factory=list)
 
 
 def encode_commit(commit: Commit) -> Body:
@@ -65,6 +82,8 @@ def encode_commit(commit: Commit) -> Body:
         meta["schemas"] = [[number, schema_to_meta(s)] for number, s in commit.schemas.items()]
     if commit.created:
         meta["created"] = [list(bucket) for bucket in commit.created]
+    if commit.renamed:
+        meta["renamed"] = [list(bucket) for bucket in commit.renamed]
     if commit.deletes:
         meta["deletes"] = [list(delete) for delete in commit.deletes]
     if commit.destroyed:
@@ -74,6 +93,9 @@ def encode_commit(commit: Commit) -> Body:
         meta["sections"] = [[s.schema_id, len(s.arrays)] for s in commit.sections]
         for section in commit.sections:
             arrays += [section.ids, section.starts, section.ts, *section.arrays]
+    if commit.segment_names:
+        meta["segments"] = len(commit.segment_names)
+        arrays += [lines_to_array(commit.segment_names), *table_to_arrays(commit.segments)]
     return Body(meta, arrays)
 
 
@@ -87,11 +109,18 @@ def decode_commit(record: Record) -> Commit:
         arrays = record.arrays[position + 3 : position + 3 + columns]
         sections.append(Section(schema_id, ids, starts, ts, arrays))
         position += 3 + columns
+    table, names = np.empty(0, SEGMENT_DTYPE), []
+    if meta.get("segments"):
+        names = lines_from_array(record.arrays[position])
+        table = table_from_arrays(SEGMENT_DTYPE, record.arrays[position + 1 :])
     return Commit(
         schemas={number: schema_from_meta(s) for number, s in meta.get("schemas", ())},
         created=[(number, key, schema) for number, key, schema in meta.get("created", ())],
+        renamed=[(number, key) for number, key in meta.get("renamed", ())],
         deletes=[(bucket, first, last) for bucket, first, last in meta.get("deletes", ())],
         sections=sections,
+        segments=table,
+        segment_names=names,
         destroyed=list(meta.get("destroyed", ())),
     )
 

@@ -6,7 +6,7 @@ Never reuse a number: a file written yesterday must mean the same tomorrow.
 from __future__ import annotations
 
 #: Version of the whole format. A reader refuses a larger one.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 #: First bytes of every record ("TSR1").
 RECORD_MAGIC = 0x31525354
@@ -20,6 +20,7 @@ KIND_SEAL = 3
 KIND_CHECKPOINT = 4
 KIND_SEGMENT_HEADER = 16
 KIND_SEGMENT_FOOTER = 17
+KIND_PACKED_FOOTER = 18
 KIND_MANIFEST = 32
 
 #: Encodings of a column block.
@@ -33,7 +34,9 @@ ENCODING_CHARACTERS = 19
 ENCODING_NUMERALS = 20
 ENCODING_WORDS = 21
 
-#: Rows of a column block; the last one of a segment may hold fewer.
+#: Rows of a column block of a flat segment; the last one of a segment may hold fewer.
 BLOCK_ROWS = 4096
+#: Most rows of a column block of a packed segment.
+PACKED_BLOCK_ROWS = 8192
 #: Largest body of a record in bytes; a larger length field is damage.
 RECORD_BODY_MAX = 1 << 30

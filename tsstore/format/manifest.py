@@ -15,6 +15,8 @@ from tsstore.format.record import Body, Record, RecordError
 from tsstore.format.segment import schema_from_meta, schema_to_meta
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from tsstore.schema import Schema
@@ -37,6 +39,11 @@ SEGMENT_DTYPE = np.dtype(
         ("first_sequence", "<u8"),
         ("last_sequence", "<u8"),
     ]
+)
+
+#: One row per range of a bucket that is deleted from a segment, both ends included.
+DELETE_DTYPE = np.dtype(
+    [("segment", "<u8"), ("bucket", "<u4"), ("first_ts", "<i8"), ("last_ts", "<i8")]
 )
 
 
@@ -62,6 +69,9 @@ class Manifest:
         bucket_schemas: uint32 schema ids, one per key.
         segments: rows of SEGMENT_DTYPE, sorted by bucket, then first_sequence, then number.
         segment_names: file names, one per segment.
+        deletes: rows of DELETE_DTYPE, sorted by segment.
+        timezone: whose midnights begin the slots of days and longer; None when an older format
+            did not say.
     """
 
     number: int
@@ -80,6 +90,8 @@ class Manifest:
     bucket_schemas: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     segments: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SEGMENT_DTYPE))
     segment_names: list[str] = field(default_factory=list)
+    deletes: NDArray[np.void] = field(default_factory=lambda: np.empty(0, DELETE_DTYPE))
+    timezone: str | None = None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -91,14 +103,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "sealed": [list(pair) for pair in manifest.sealed],
         "next": [manifest.next_bucket, manifest.next_schema, manifest.next_segment],
         "schemas": [[number, schema_to_meta(s)] for number, s in manifest.schemas.items()],
+        "timezone": manifest.timezone,
     }
-    segments = manifest.segments
     arrays: list[NDArray[Any]] = [
-        _text(manifest.keys),
+        lines_to_array(manifest.keys),
         manifest.bucket_ids,
         manifest.bucket_schemas,
-        _text(manifest.segment_names),
-        *(np.ascontiguousarray(segments[name]) for name in SEGMENT_DTYPE.names or ()),
+        lines_to_array(manifest.segment_names),
+        *table_to_arrays(manifest.segments),
+        *table_to_arrays(manifest.deletes),
     ]
     return Body(meta, arrays).record(KIND_MANIFEST, manifest.number, manifest.store_id)
 
@@ -113,10 +126,8 @@ def decode_manifest(record: Record) -> Manifest:
         raise RecordError("this is not a manifest")
     meta = record.meta
     keys, bucket_ids, bucket_schemas, names = record.arrays[:4]
-    columns = record.arrays[4:]
-    segments = np.empty(len(columns[0]), SEGMENT_DTYPE)
-    for name, column in zip(SEGMENT_DTYPE.names or (), columns, strict=True):
-        segments[name] = column
+    segment_columns = len(SEGMENT_DTYPE.names or ())
+    deletes = record.arrays[4 + segment_columns :]
     next_bucket, next_schema, next_segment = meta["next"]
     return Manifest(
         number=record.sequence,
@@ -130,17 +141,35 @@ def decode_manifest(record: Record) -> Manifest:
         next_schema=next_schema,
         next_segment=next_segment,
         schemas={number: schema_from_meta(schema) for number, schema in meta["schemas"]},
-        keys=_lines(keys),
+        keys=lines_from_array(keys),
         bucket_ids=bucket_ids,
         bucket_schemas=bucket_schemas,
-        segments=segments,
-        segment_names=_lines(names),
+        segments=table_from_arrays(SEGMENT_DTYPE, record.arrays[4 : 4 + segment_columns]),
+        segment_names=lines_from_array(names),
+        # Format 1 had neither.
+        deletes=table_from_arrays(DELETE_DTYPE, deletes) if deletes else np.empty(0, DELETE_DTYPE),
+        timezone=meta.get("timezone"),
     )
 
 
-def _text(lines: list[str]) -> NDArray[np.uint8]:
+def table_to_arrays(table: NDArray[np.void]) -> list[NDArray[Any]]:
+    """The columns of a structured array, each contiguous."""
+    return [np.ascontiguousarray(table[name]) for name in table.dtype.names or ()]
+
+
+def table_from_arrays(dtype: np.dtype[Any], arrays: Sequence[NDArray[Any]]) -> NDArray[np.void]:
+    """The structured array of `table_to_arrays`."""
+    table = np.empty(len(arrays[0]), dtype)
+    for name, column in zip(dtype.names or (), arrays, strict=True):
+        table[name] = column
+    return table
+
+
+def lines_to_array(lines: Sequence[str]) -> NDArray[np.uint8]:
+    """Texts without line ends, as bytes."""
     return np.frombuffer("\n".join(lines).encode(), np.uint8)
 
 
-def _lines(text: NDArray[np.uint8]) -> list[str]:
+def lines_from_array(text: NDArray[np.uint8]) -> list[str]:
+    """The texts of `lines_to_array`."""
     return bytes(text).decode().split("\n") if len(text) else []

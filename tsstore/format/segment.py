@@ -1,12 +1,17 @@
 """Segment files: an immutable table of one schema, sorted by bucket and time.
 
     record SEGMENT_HEADER
-    for the time and each column: its blocks, one after the other, each padded to 8 bytes
-    record SEGMENT_FOOTER     what is where, and a checksum of every block
+    the blocks
+    record with the footer    what is where, and a checksum of every block
     trailer, 32 bytes         where the footer is
 
 The rows of one bucket are a *run*, a stretch of consecutive rows. A segment holds the runs of one
 bucket or of many, so a flush of thousands of small buckets makes one file, not thousands.
+
+There are two layouts. A *flat* segment (`encode_flat`, footer SEGMENT_FOOTER) is written in one go
+by a flush: column after column, blocks of BLOCK_ROWS rows wherever runs begin. A *packed* one
+(`PackedSegment`, footer PACKED_FOOTER) is written block after block by compaction and bulk loads:
+all columns of a block lie together, and long runs begin blocks of their own.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import xxhash
 
 from tsstore.format.constants import (
     BLOCK_ROWS,
+    KIND_PACKED_FOOTER,
     KIND_SEGMENT_FOOTER,
     KIND_SEGMENT_HEADER,
     SEGMENT_END_MAGIC,
@@ -29,7 +35,11 @@ from tsstore.format.record import Body, Record, RecordError
 from tsstore.schema import RecordKind, Schema, parse_dtype, type_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from tsstore.format.packed import Packer
 
 _TRAILER = struct.Struct("<QQQQ")
 TRAILER_BYTES = _TRAILER.size
@@ -47,7 +57,6 @@ class SegmentTable:
         starts: int64, first row of each run, and the number of rows at the end.
         ts: int64 nanoseconds, shape (rows,).
         arrays: the columns in the order of the schema, each of shape (rows,).
-        deletes: (bucket id, first ns, last ns) deleted from everything older than the segment.
         first_sequence: of the oldest commit whose rows these are.
         last_sequence: of the newest one.
     """
@@ -58,7 +67,6 @@ class SegmentTable:
     starts: NDArray[np.int64]
     ts: NDArray[np.int64]
     arrays: list[NDArray[Any]]
-    deletes: list[tuple[int, int, int]]
     first_sequence: int
     last_sequence: int
 
@@ -74,15 +82,17 @@ class Footer:
         starts: int64, first row of each run, and the number of rows at the end.
         first_ts: int64, time of the first row of each run.
         last_ts: int64, time of the last row of each run.
+        block_starts: int64, first row of each block, and the number of rows at the end.
         block_first_ts: int64, time of the first row of each block.
         block_offsets: int64 (columns + 1, blocks): where in the file; the time is column 0.
         block_lengths: int64 (columns + 1, blocks): stored bytes.
         encodings: uint8 (columns + 1, blocks).
         checksums: uint64 (columns + 1, blocks): XXH3-64 of the stored bytes.
-        deletes: see `SegmentTable`.
+        deletes: (bucket id, first ns, last ns) deleted from everything older than the segment;
+            only segments of format 1 have any, later ones leave this to the manifest.
         first_sequence: see `SegmentTable`.
         last_sequence: see `SegmentTable`.
-        block_rows: rows of every block but the last.
+        packed: whether all columns of a block lie together.
     """
 
     schema: Schema
@@ -91,6 +101,7 @@ class Footer:
     starts: NDArray[np.int64]
     first_ts: NDArray[np.int64]
     last_ts: NDArray[np.int64]
+    block_starts: NDArray[np.int64]
     block_first_ts: NDArray[np.int64]
     block_offsets: NDArray[np.int64]
     block_lengths: NDArray[np.int64]
@@ -99,7 +110,7 @@ class Footer:
     deletes: list[tuple[int, int, int]]
     first_sequence: int
     last_sequence: int
-    block_rows: int
+    packed: bool
 
     @property
     def rows(self) -> int:
@@ -107,11 +118,11 @@ class Footer:
         return int(self.starts[-1])
 
 
-def encode_segment(
+def encode_flat(
     table: SegmentTable, number: int, owner: int
 ) -> tuple[list[bytes | memoryview], int]:
-    """The file as parts to be written one after the other, and the checksum of its footer."""
-    head = Body({"schema": schema_to_meta(table.schema)}).record(KIND_SEGMENT_HEADER, number, owner)
+    """A flat segment as parts to be written one after the other, and its footer's checksum."""
+    head = segment_header(table.schema, number, owner)
     parts: list[bytes | memoryview] = [head]
     position = len(head)
     encodings: list[int] = []
@@ -130,37 +141,145 @@ def encode_segment(
             if padding:
                 parts.append(_PADDING[:padding])
             position += len(data) + padding
-    blocks: list[NDArray[Any]] = [np.array(lengths, np.uint32), np.array(encodings, np.uint8)]
-    places: list[NDArray[Any]] = [
-        np.array(column_offsets, np.int64),
-        *blocks,
-        np.array(checksums, np.uint64),
-    ]
-    body = _footer_body(table, places)
-    footer = body.record(KIND_SEGMENT_FOOTER, number, owner)
-    place = struct.pack("<QQ", position, len(footer))
-    end = place + struct.pack("<QQ", xxhash.xxh3_64_intdigest(place), SEGMENT_END_MAGIC)
-    return [*parts, footer, end], body.checksum
-
-
-def _footer_body(table: SegmentTable, places: list[NDArray[Any]]) -> Body:
     has_rows = len(table.ts) > 0
-    meta = {
-        "schema": schema_to_meta(table.schema),
-        "block_rows": BLOCK_ROWS,
-        "sequences": [table.first_sequence, table.last_sequence],
-        "deletes": [list(delete) for delete in table.deletes],
-    }
-    arrays: list[NDArray[Any]] = [
-        np.frombuffer("\n".join(table.keys).encode(), np.uint8),
-        table.ids,
-        table.starts,
-        table.ts[table.starts[:-1]] if has_rows else np.empty(0, np.int64),
-        table.ts[table.starts[1:] - 1] if has_rows else np.empty(0, np.int64),
-        table.ts[::BLOCK_ROWS],
-        *places,
-    ]
+    body = _footer_body(
+        table.schema,
+        (table.first_sequence, table.last_sequence),
+        {"block_rows": BLOCK_ROWS, "deletes": []},
+        [
+            np.frombuffer("\n".join(table.keys).encode(), np.uint8),
+            table.ids,
+            table.starts,
+            table.ts[table.starts[:-1]] if has_rows else np.empty(0, np.int64),
+            table.ts[table.starts[1:] - 1] if has_rows else np.empty(0, np.int64),
+            table.ts[::BLOCK_ROWS],
+            np.array(column_offsets, np.int64),
+            np.array(lengths, np.uint32),
+            np.array(encodings, np.uint8),
+            np.array(checksums, np.uint64),
+        ],
+    )
+    footer = body.record(KIND_SEGMENT_FOOTER, number, owner)
+    return [*parts, footer, _trailer(position, len(footer))], body.checksum
+
+
+def segment_header(schema: Schema, number: int, owner: int) -> bytes:
+    """The first record of a segment."""
+    return Body({"schema": schema_to_meta(schema)}).record(KIND_SEGMENT_HEADER, number, owner)
+
+
+def _footer_body(
+    schema: Schema,
+    sequences: tuple[int, int],
+    more: dict[str, Any],
+    arrays: list[NDArray[Any]],
+) -> Body:
+    meta = {"schema": schema_to_meta(schema), "sequences": list(sequences), **more}
     return Body(meta, arrays)
+
+
+def _trailer(footer_offset: int, footer_length: int) -> bytes:
+    place = struct.pack("<QQ", footer_offset, footer_length)
+    return place + struct.pack("<QQ", xxhash.xxh3_64_intdigest(place), SEGMENT_END_MAGIC)
+
+
+def packer_of(schema: Schema) -> Packer:
+    """What packs the blocks of segments of a schema, one after the other."""
+    from tsstore.format.packed import Packer  # who finds nothing packed does without
+
+    columns = [("", np.dtype("<i8")), *schema.columns]
+    return Packer([dtype for _, dtype in columns], [name for name, _ in columns])
+
+
+class PackedSegment:
+    """A packed segment in the making; it only makes bytes, the caller writes them in order.
+
+    Args:
+        schema: of all its buckets.
+        packer: of the schema.
+        number: of the segment file.
+        owner: store id XOR `number`.
+        sequences: of the oldest and the newest commit whose rows these are; (0, 0) in a bulk load,
+            whose commit is not numbered yet.
+
+    Attributes:
+        rows: so far.
+        length: bytes so far.
+        checksum: of the footer's body, after `finish`.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        packer: Packer,
+        number: int,
+        owner: int,
+        sequences: tuple[int, int],
+    ) -> None:
+        self.rows = 0
+        self.checksum = 0
+        self._schema = schema
+        self._number = number
+        self._owner = owner
+        self._sequences = sequences
+        self._head = segment_header(schema, number, owner)
+        self.length = len(self._head)
+        self._packer = packer
+        self._runs: list[tuple[str, int, int, int, int]] = []  # key, id, first row, first, last ts
+        self._blocks: list[tuple[int, int, int]] = []  # first row, its time, offset in the file
+        self._lengths: list[list[int]] = []
+        self._encodings: list[list[int]] = []
+        self._checksums: list[list[int]] = []
+
+    def begin(self) -> bytes:
+        """The first bytes of the file."""
+        return self._head
+
+    def add_run(self, key: str, bucket_id: int, first: int, first_ts: int, last_ts: int) -> None:
+        """Note that the rows of a bucket begin at row `first`; ids ascend."""
+        self._runs.append((key, bucket_id, first, first_ts, last_ts))
+
+    def add_block(self, ts: NDArray[np.int64], arrays: Sequence[NDArray[Any]]) -> list[bytes]:
+        """The bytes of one more block of rows."""
+        packed = self._packer.pack([ts, *arrays])
+        parts = [bytes(data) for _, data in packed]
+        self._blocks.append((self.rows, int(ts[0]), self.length))
+        self._lengths.append([len(part) for part in parts])
+        self._encodings.append([encoding for encoding, _ in packed])
+        self._checksums.append([xxhash.xxh3_64_intdigest(part) for part in parts])
+        self.rows += len(ts)
+        self.length += sum(map(len, parts))
+        return parts
+
+    def finish(self) -> bytes:
+        """The last bytes of the file: the footer and where it is."""
+        keys = [run[0] for run in self._runs]
+        runs = np.array([run[1:] for run in self._runs], np.int64).reshape(-1, 4)
+        blocks = np.array(self._blocks, np.int64).reshape(-1, 3)
+        body = _footer_body(
+            self._schema,
+            self._sequences,
+            {},
+            [
+                np.frombuffer("\n".join(keys).encode(), np.uint8),
+                runs[:, 0].astype(np.uint32),
+                np.append(runs[:, 1], self.rows),
+                runs[:, 2].copy(),
+                runs[:, 3].copy(),
+                blocks[:, 1].copy(),
+                np.append(blocks[:, 0], self.rows),
+                blocks[:, 2].copy(),
+                np.array(self._lengths, np.uint32).ravel(),
+                np.array(self._encodings, np.uint8).ravel(),
+                np.array(self._checksums, np.uint64).ravel(),
+            ],
+        )
+        padding = bytes(-self.length % 8)
+        footer = body.record(KIND_PACKED_FOOTER, self._number, self._owner)
+        self.checksum = body.checksum
+        end = padding + footer + _trailer(self.length + len(padding), len(footer))
+        self.length += len(end)
+        return end
 
 
 def decode_trailer(data: bytes, file_bytes: int) -> tuple[int, int]:
@@ -180,21 +299,59 @@ def decode_trailer(data: bytes, file_bytes: int) -> tuple[int, int]:
 
 
 def decode_footer(record: Record) -> Footer:
-    """The footer of a record of kind SEGMENT_FOOTER.
+    """The footer of a record of kind SEGMENT_FOOTER or PACKED_FOOTER.
 
     Raises:
         RecordError: another kind, or parts that do not fit each other.
     """
-    if record.kind != KIND_SEGMENT_FOOTER:
-        raise RecordError("a segment does not end with a footer")
+    try:
+        if record.kind == KIND_SEGMENT_FOOTER:
+            return _flat_footer(record)
+        if record.kind == KIND_PACKED_FOOTER:
+            return _packed_footer(record)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise RecordError(f"the footer of a segment makes no sense ({error})") from None
+    raise RecordError("a segment does not end with a footer")
+
+
+def _flat_footer(record: Record) -> Footer:
     meta = record.meta
-    keys, ids, starts, first_ts, last_ts, block_first_ts = record.arrays[:6]
+    starts, block_first_ts = record.arrays[2], record.arrays[5]
     column_offsets, lengths, encodings, checksums = record.arrays[6:10]
-    columns = len(column_offsets)
-    blocks = len(block_first_ts)
+    columns, blocks = len(column_offsets), len(block_first_ts)
     stored = lengths.astype(np.int64).reshape(columns, blocks)
     padded = stored + -stored % 8
-    offsets = column_offsets[:, None] + np.cumsum(padded, axis=1) - padded
+    block_starts = np.minimum(np.arange(blocks + 1) * meta["block_rows"], starts[-1])
+    return _footer(
+        record,
+        block_starts=block_starts,
+        block_offsets=column_offsets[:, None] + np.cumsum(padded, axis=1) - padded,
+        block_lengths=stored,
+        encodings=encodings.reshape(columns, blocks),
+        checksums=checksums.reshape(columns, blocks),
+        packed=False,
+    )
+
+
+def _packed_footer(record: Record) -> Footer:
+    block_starts, offsets, lengths, encodings, checksums = record.arrays[6:11]
+    shape = (len(offsets), len(record.meta["schema"][0]) + 1)
+    stored = lengths.astype(np.int64).reshape(shape).T
+    return _footer(
+        record,
+        block_starts=block_starts,
+        block_offsets=offsets + np.cumsum(stored, axis=0) - stored,
+        block_lengths=stored,
+        encodings=encodings.reshape(shape).T,
+        checksums=checksums.reshape(shape).T,
+        packed=True,
+    )
+
+
+def _footer(record: Record, **blocks: Any) -> Footer:
+    """The parts that both layouts have, and those of the blocks."""
+    meta = record.meta
+    keys, ids, starts, first_ts, last_ts, block_first_ts = record.arrays[:6]
     return Footer(
         schema=schema_from_meta(meta["schema"]),
         keys=bytes(keys).decode().split("\n") if len(keys) else [],
@@ -203,14 +360,10 @@ def decode_footer(record: Record) -> Footer:
         first_ts=first_ts,
         last_ts=last_ts,
         block_first_ts=block_first_ts,
-        block_offsets=offsets,
-        block_lengths=stored,
-        encodings=encodings.reshape(columns, blocks),
-        checksums=checksums.reshape(columns, blocks),
-        deletes=[(bucket, first, last) for bucket, first, last in meta["deletes"]],
+        deletes=[(bucket, first, last) for bucket, first, last in meta.get("deletes", ())],
         first_sequence=meta["sequences"][0],
         last_sequence=meta["sequences"][1],
-        block_rows=meta["block_rows"],
+        **blocks,
     )
 
 

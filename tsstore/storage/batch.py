@@ -6,7 +6,9 @@ the heavy part and needs none.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,15 +21,16 @@ from tsstore.storage.chunk import deleted, split_ids
 from tsstore.storage.rows import arrange, identity_columns
 from tsstore.tables import Table, fit, read_table, schema_of
 from tsstore.timeframe import Timeframe
-from tsstore.times import to_ns
+from tsstore.times import MIN_NS, to_ns
+from tsstore.zones import NS_PER_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
     from tsstore.schema import Schema
-    from tsstore.storage.catalog import Catalog
+    from tsstore.storage.catalog import Bucket, Catalog
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Batch:
         self._deletes: list[tuple[int, int, int]] = []
         self._schemas: dict[int, Schema] = {}
         self._created: list[tuple[int, str, int]] = []
+        self._created_buckets: dict[int, Bucket] = {}
 
     @property
     def creates(self) -> bool:
@@ -107,13 +111,11 @@ class Batch:
             if len(table) == 0:
                 return  # nothing to delete and nothing to learn a schema from
             schema = operation.schema or schema_of(table, variable=operation.variable)
-            bucket = self._catalog.reserve(key, self._schema_number(schema))
-            self._created.append((bucket.id, key, bucket.schema_id))
+            bucket = self._reserve(key, self._schema_number(schema))
         if isinstance(operation, Replace):
             first, last = to_ns(operation.start), to_ns(operation.end)
             if not bucket.schema.is_variable:
-                floors = bucket.timeframe.floor(np.array([first, last], np.int64), self._timezone)
-                first, last = int(floors[0]), int(floors[1])
+                first = first_slot(bucket.timeframe, first, self._timezone)
             self._delete(bucket.id, first, last)
         part = _Part(bucket.schema_id, bucket.schema, key, bucket.timeframe, bucket.id, table)
         if len(table):
@@ -160,13 +162,17 @@ class Batch:
         for symbol in dict.fromkeys(symbols):
             check_part("symbol", symbol)
             key = f"{symbol}/{operation.group}"
-            bucket = self._catalog.reserve(key, number)
-            self._created.append((bucket.id, key, number))
+            self._reserve(key, number)
 
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket; call under the catalog's lock."""
-        bucket = self._catalog.reserve(key, self._schema_number(schema))
-        self._created.append((bucket.id, key, bucket.schema_id))
+        self._reserve(key, self._schema_number(schema))
+
+    def _reserve(self, key: str, schema_id: int) -> Bucket:
+        bucket = self._catalog.reserve(key, schema_id)
+        self._created.append((bucket.id, key, schema_id))
+        self._created_buckets[bucket.id] = bucket
+        return bucket
 
     def _schema_number(self, schema: Schema) -> int:
         number, unknown = self._catalog.schema_id(schema)
@@ -188,9 +194,63 @@ class Batch:
         for part in self._parts:
             by_schema.setdefault(part.schema_id, []).append(part)
         sections = [self._section(parts) for parts in by_schema.values()]
-        return Commit(self._schemas, self._created, self._deletes, sections)
+        return Commit(self._schemas, self._created, deletes=self._deletes, sections=sections)
 
-    def _section(self, parts: list[_Part]) -> Section:
+    # Bulk loads: their rows are written before the commit has a place in the log
+
+    def bulk_commit(
+        self, segments: NDArray[np.void], names: list[str], loaded: list[Section]
+    ) -> Commit:
+        """The commit of rows that are in files; `loaded` are these rows, for listeners."""
+        return Commit(
+            self._schemas,
+            self._created,
+            deletes=self._deletes,
+            segments=segments,
+            segment_names=names,
+            loaded=loaded,
+        )
+
+    def schema(self, schema_id: int) -> Schema:
+        """A schema of the batch's buckets."""
+        return self._catalog.schemas[schema_id]
+
+    def bulk_sections(self, long_rows: int) -> list[Callable[[], Section]]:
+        """The rows in sections, each made when it is called for.
+
+        A bucket that is written once and has so many rows makes one by itself; all the others of a
+        schema make one together.
+        """
+        counts = Counter(part.row_ids for part in self._parts if isinstance(part.row_ids, int))
+        tables = {part.schema_id for part in self._parts if not isinstance(part.row_ids, int)}
+        makers: list[Callable[[], Section]] = []
+        rest: dict[int, list[_Part]] = {}
+        for part in self._parts:
+            alone = isinstance(part.row_ids, int) and counts[part.row_ids] == 1
+            if alone and len(part.table) >= long_rows and part.schema_id not in tables:
+                makers.append(partial(self._section, [part], copy=False))
+            else:
+                rest.setdefault(part.schema_id, []).append(part)
+        return makers + [partial(self._section, parts, copy=False) for parts in rest.values()]
+
+    def bucket(self, bucket_id: int) -> Bucket | None:
+        """The bucket of an id, also one that this batch is to create."""
+        created = self._created_buckets.get(bucket_id)
+        return created or self._catalog.by_id(bucket_id)
+
+    def reserve_again(self) -> bool:
+        """Take the buckets to create once more after `abandon`; under the catalog's lock.
+
+        Returns:
+            False when someone else created one of them meanwhile.
+        """
+        if any(self._catalog.find(key) is not None for _, key, _ in self._created):
+            return False
+        for bucket_id, key, schema_id in self._created:
+            self._catalog.reserve(key, schema_id, bucket_id)
+        return True
+
+    def _section(self, parts: list[_Part], *, copy: bool = True) -> Section:
         fitted = [self._fitted(part) for part in parts]
         schema = parts[0].schema
         if len(parts) == 1:
@@ -207,8 +267,10 @@ class Batch:
             order = arrange(schema, row_ids, ts, identity)
             row_ids = row_ids if order is None else row_ids[order]
         # Fancy indexing copies; without it the rows would stay the caller's memory.
-        ts = ts.copy() if order is None else ts[order]
-        arrays = [array.copy() if order is None else array[order] for array in arrays]
+        if order is not None:
+            ts, arrays = ts[order], [array[order] for array in arrays]
+        elif copy:
+            ts, arrays = ts.copy(), [array.copy() for array in arrays]
         if isinstance(row_ids, int):
             return single_run(parts[0].schema_id, row_ids, ts, arrays)
         ids, starts = split_ids(row_ids)
@@ -225,6 +287,13 @@ class Batch:
                 )
             ts = floored
         return ts, list(table.arrays.values())
+
+
+def first_slot(timeframe: Timeframe, first: int, timezone: str) -> int:
+    """The slot of a fixed bucket that holds an instant, or the instant where none can begin."""
+    if first < MIN_NS + timeframe.duration_ns + 2 * NS_PER_DAY:
+        return first
+    return int(timeframe.floor(np.array([first], np.int64), timezone)[0])
 
 
 def _spread(part: _Part) -> NDArray[np.uint32]:

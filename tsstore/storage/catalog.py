@@ -104,6 +104,11 @@ class Catalog:
                 self._keys = {bucket_id: key for key, bucket_id in self._ids.items()}
             return self._keys
 
+    def by_id(self, bucket_id: int) -> Bucket | None:
+        """The bucket of an id that readers see."""
+        key = self.keys_by_id().get(bucket_id)
+        return None if key is None else self.get(key)
+
     def schema_ids(self, bucket_ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The schema id of each bucket."""
         return self._schema_of[bucket_ids]
@@ -181,6 +186,20 @@ class Catalog:
                     self._keys[bucket_id] = key
                 self._sorted = None
                 del self._reserved[key]  # last: a writer must find it in one place or the other
+
+    def rename(self, renamed: Iterable[tuple[int, str]]) -> None:
+        """Give buckets other names."""
+        with self._lock:
+            for bucket_id, key in renamed:
+                old = self.keys_by_id().get(bucket_id)
+                if old is None:  # replayed, and the bucket was destroyed since
+                    continue
+                self.remove([bucket_id])
+                self._ids[key] = bucket_id
+                self.keys_by_id()[bucket_id] = key
+                symbol, _, group = key.partition("/")
+                if group in self._groups:
+                    self._groups[group][symbol] = bucket_id
 
     def forget(self, created: Iterable[tuple[int, str, int]]) -> None:
         """Drop the reservations of a commit that was refused."""

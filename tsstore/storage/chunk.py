@@ -108,9 +108,8 @@ def merge(schema: Schema, chunks: Sequence[Chunk]) -> Chunk:
     deletes: Deletes = {}
     kept = []
     for chunk in reversed(chunks):
-        kept.append(_without(chunk, deletes) if deletes else chunk)
-        for bucket_id, ranges in chunk.deletes.items():
-            deletes[bucket_id] = deletes.get(bucket_id, ()) + ranges
+        kept.append(without(chunk, deletes))
+        deletes = add_deletes(deletes, chunk.deletes)
     kept.reverse()
     # Column by column, so that no more than one of them is there twice.
     ids, starts, order = _by_bucket(kept)
@@ -162,8 +161,10 @@ def _column(parts: Sequence[NDArray[Any]], order: NDArray[np.int64] | None) -> N
     return whole if order is None else whole[order]
 
 
-def _without(chunk: Chunk, deletes: Deletes) -> Chunk:
-    """The rows of a chunk that newer chunks did not delete."""
+def without(chunk: Chunk, deletes: Deletes) -> Chunk:
+    """A chunk without the rows of these ranges."""
+    if not deletes:
+        return chunk
     stays = np.ones(len(chunk.ts), np.bool_)
     for bucket_id, ranges in deletes.items():
         first, end = chunk.run(bucket_id)
@@ -174,6 +175,14 @@ def _without(chunk: Chunk, deletes: Deletes) -> Chunk:
     ids, starts = split_ids(chunk.row_ids()[stays])
     arrays = [array[stays] for array in chunk.arrays]
     return replace(chunk, ids=ids, starts=starts, ts=chunk.ts[stays], arrays=arrays)
+
+
+def add_deletes(deletes: Deletes, more: Deletes) -> Deletes:
+    """The ranges of both."""
+    both = dict(deletes)
+    for bucket_id, ranges in more.items():
+        both[bucket_id] = (*both.get(bucket_id, ()), *ranges)
+    return both
 
 
 def deleted(ts: NDArray[np.int64], ranges: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:

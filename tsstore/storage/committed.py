@@ -17,7 +17,7 @@ class Committed:
     """The rows of one commit, by bucket."""
 
     def __init__(self, commit: Commit, catalog: Catalog) -> None:
-        self._sections = commit.sections
+        self._sections = [*commit.sections, *commit.loaded]
         self._names = catalog.keys_by_id()
         self._schemas = catalog.schemas
 

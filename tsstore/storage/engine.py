@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket
-    from tsstore.storage.state import State
+    from tsstore.storage.state import State, View
 
 
 class Engine(ABC):
-    """Reading of an open store."""
+    """Reading of an open store.
+
+    Attributes:
+        timezone: whose midnights begin the slots of days and longer.
+    """
+
+    timezone: str
 
     def __init__(self) -> None:
         self._closed = False
@@ -37,6 +43,10 @@ class Engine(ABC):
         Raises:
             ClosedError: the store was closed, or belongs to another process.
         """
+
+    def refreshed(self) -> State:
+        """The state after a file was found missing; the same one if nothing has changed."""
+        return self.current()
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -84,24 +94,17 @@ class Engine(ABC):
             CorruptionError: rows cannot be read as they were written.
         """
         state = self.current()
-        bucket = self._bucket(state, key)
-        names = bucket.schema.names
-        if columns is None:
-            places: Sequence[int] = range(len(names))
-        else:
-            names = tuple(name for name in dict.fromkeys(columns) if name in bucket.schema.dtypes)
-            places = [bucket.schema.names.index(name) for name in names]
-        try:
-            ts, arrays = state.view.read(
-                bucket, start, end, limit=limit, from_start=from_start, columns=places
-            )
-        except CorruptionError:
-            # Its files go when a bucket is destroyed, maybe while they are being read.
-            if self.current().catalog.get(key) == bucket:
-                raise
-            raise self._unknown(key) from None
-        shown = dict(zip(names, arrays, strict=True))
-        return Columns(ts, shown, variable=bucket.schema.is_variable)
+        while True:
+            view = state.view
+            try:
+                bucket = self._bucket(state, key)
+                return _read(view, bucket, start, end, limit, from_start, columns)
+            except CorruptionError:
+                # Files go when they are replaced or their bucket is destroyed, maybe while a
+                # reader in another process opens them: what took their place is there by then.
+                state = self.refreshed()
+                if state.view.segments is view.segments:
+                    raise
 
     def info(self, key: str) -> BucketInfo:
         """What is known of a bucket without reading its rows."""
@@ -113,7 +116,7 @@ class Engine(ABC):
             return BucketInfo(key, bucket.schema)
         first = min(source.first_ts for source in sources)
         last = max(source.last_ts for source in sources)
-        if not any(source.deletes for source in state.view.sources(bucket)):
+        if not any(source.deletes or source.masks for source in state.view.sources(bucket)):
             return BucketInfo(key, bucket.schema, first, last, rows)
         # Deleted ranges make the ends of the sources unreliable: look at the rows.
         head = self.scan(key, limit=1, from_start=True, columns=()).ts
@@ -148,3 +151,23 @@ class Engine(ABC):
     def close(self) -> None:
         """Release everything."""
         self._closed = True
+
+
+def _read(
+    view: View,
+    bucket: Bucket,
+    start: int,
+    end: int,
+    limit: int,
+    from_start: bool,
+    columns: Sequence[str] | None,
+) -> Columns:
+    names = bucket.schema.names
+    if columns is None:
+        places: Sequence[int] = range(len(names))
+    else:
+        names = tuple(name for name in dict.fromkeys(columns) if name in bucket.schema.dtypes)
+        places = [bucket.schema.names.index(name) for name in names]
+    ts, arrays = view.read(bucket, start, end, limit=limit, from_start=from_start, columns=places)
+    shown = dict(zip(names, arrays, strict=True))
+    return Columns(ts, shown, variable=bucket.schema.is_variable)

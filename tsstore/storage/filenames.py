@@ -68,6 +68,11 @@ def segment_number(name: str) -> int | None:
     return _number(parts[1]) if len(parts) == 3 and parts[2] == "seg" else None
 
 
+def segment_period(name: str) -> str:
+    """The period in the name of a segment of one bucket: `2024` of `…/2024.000031.seg`."""
+    return name.rpartition("/")[2].rsplit(".", 2)[0]
+
+
 def _number(digits: str) -> int | None:
     """The number that at least six digits make."""
     return int(digits) if len(digits) >= 6 and digits.isascii() and digits.isdigit() else None

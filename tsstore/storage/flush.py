@@ -6,51 +6,78 @@ a file per schema, because thousands of files of a few rows cost more than the r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import errno
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tsstore.errors import TsStoreError
+from tsstore.errors import StorageError
 from tsstore.format.constants import BLOCK_ROWS
-from tsstore.format.manifest import SEGMENT_DTYPE, SHARED
-from tsstore.format.segment import SegmentTable, encode_segment
-from tsstore.storage.chunk import Chunk, Deletes, merge, split_ids
-from tsstore.storage.filenames import (
-    SHARED_DIR,
-    bucket_dir,
-    segment_name,
-    shared_segment_name,
-    split_periods,
-)
+from tsstore.format.manifest import DELETE_DTYPE, SEGMENT_DTYPE, SHARED
+from tsstore.format.segment import SegmentTable, encode_flat
+from tsstore.storage.chunk import Chunk, Deletes, add_deletes, merge, split_ids, without
+from tsstore.storage.filenames import segment_name, shared_segment_name, split_periods
+from tsstore.storage.segments import SegmentChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket, Catalog
-    from tsstore.storage.segments import SegmentSet
-    from tsstore.vfs import FileSystem
+    from tsstore.storage.segments import Run, SegmentSet
+    from tsstore.vfs import File, FileSystem
 
 #: From so many rows in one flush a period of a bucket gets a file of its own.
 OWN_FILE_ROWS = BLOCK_ROWS
+_CREATE_ATTEMPTS = 5
+
+
+class NewSegment(NamedTuple):
+    """A segment that is being written.
+
+    Attributes:
+        name: of the file.
+        number: of the segment.
+        bucket: id of its bucket, or SHARED.
+        schema_id: of all its buckets.
+        generation: 0 when it was flushed or loaded, one more than its oldest part when compacted.
+        sequences: of the oldest and the newest commit whose rows these are.
+    """
+
+    name: str
+    number: int
+    bucket: int
+    schema_id: int
+    generation: int
+    sequences: tuple[int, int]
 
 
 class SegmentWriter:
-    """Writes the segments of one flush.
+    """Writes new segments and collects what they change. Threads may write at the same time.
+
+    Args:
+        fs: the data directory.
+        store_id: of the store.
+        take_number: gives the number of a new segment.
 
     Attributes:
-        next_number: of the next segment file.
+        store_id: of the store.
         names: of the files written so far; not synced until `finish`.
+        bytes: of those that are complete.
     """
 
-    def __init__(self, fs: FileSystem, store_id: int, next_number: int) -> None:
+    def __init__(self, fs: FileSystem, store_id: int, take_number: Callable[[], int]) -> None:
         self._fs = fs
-        self._store_id = store_id
-        self.next_number = next_number
+        self.store_id = store_id
+        self._take_number = take_number
         self.names: list[str] = []
-        self._rows: list[tuple[int, ...]] = []
+        self.bytes = 0
+        self._rows: dict[str, tuple[int, ...]] = {}
+        self._deletes: list[tuple[int, int, int, int]] = []
+        self._removed: set[int] = set()
 
     def flush(
         self,
@@ -60,31 +87,65 @@ class SegmentWriter:
         catalog: Catalog,
         older: SegmentSet,
     ) -> None:
-        """Write the rows of chunks of one schema, oldest first."""
-        chunk = merge(schema, chunks)
-        keys = catalog.keys_by_id()
+        """Write the rows of chunks of one schema, oldest first.
+
+        Args:
+            schema_id: of the schema.
+            schema: of all buckets in the chunks.
+            chunks: what to write.
+            catalog: names the buckets; those it does not know were destroyed.
+            older: the segments there are; deleted ranges are left out of them.
+        """
+        deletes: Deletes = {}
+        for stretch in reversed(_stretches(chunks, schema_id, older)):
+            chunk = merge(schema, stretch)
+            self._delete(chunk, schema_id, older)
+            newer, deletes = deletes, add_deletes(deletes, chunk.deletes)
+            self.write(schema_id, schema, without(chunk, newer), catalog.by_id)
+
+    def write(
+        self,
+        schema_id: int,
+        schema: Schema,
+        chunk: Chunk,
+        bucket_of: Callable[[int], Bucket | None],
+    ) -> None:
+        """Write the rows of a chunk: long runs to files of their own, the others to one file.
+
+        Args:
+            schema_id: of the schema.
+            schema: of all buckets in the chunk.
+            chunk: what to write; its deletes are left to others.
+            bucket_of: the bucket of an id, None when it was destroyed.
+        """
         shared = np.ones(len(chunk.ts), np.bool_)
+        keys: dict[int, str] = {}
         for place, bucket_id in enumerate(chunk.ids.tolist()):
             first, end = int(chunk.starts[place]), int(chunk.starts[place + 1])
-            bucket = catalog.get(keys.get(bucket_id, ""))
-            if bucket is None:  # destroyed since
+            bucket = bucket_of(bucket_id)
+            if bucket is None:
                 shared[first:end] = False
-            elif end - first >= OWN_FILE_ROWS:
-                for period, low, high in self._long_periods(bucket, chunk.ts[first:end]):
+                continue
+            keys[bucket_id] = bucket.key
+            if end - first >= OWN_FILE_ROWS:
+                for period, low, high in long_periods(bucket, chunk.ts[first:end]):
                     rows = slice(first + low, first + high)
                     shared[rows] = False
                     self._write_own(bucket, period, chunk, rows)
-        deletes = _useful_deletes(chunk.deletes, schema_id, keys, older)
-        if shared.any() or deletes:
-            self._write_shared(schema_id, schema, chunk, np.flatnonzero(shared), keys, deletes)
+        if shared.any():
+            self._write_shared(schema_id, schema, chunk, np.flatnonzero(shared), keys)
 
-    def _long_periods(
-        self, bucket: Bucket, ts: NDArray[np.int64]
-    ) -> Iterator[tuple[str, int, int]]:
-        """Periods of a bucket that have enough rows for a file; the others share one."""
-        for period in split_periods(ts, bucket.timeframe, variable=bucket.schema.is_variable):
-            if period[2] - period[1] >= OWN_FILE_ROWS:
-                yield period
+    def _delete(self, chunk: Chunk, schema_id: int, older: SegmentSet) -> None:
+        """Note what a chunk deletes from segments; those that it deletes as a whole go."""
+        for bucket_id, ranges in chunk.deletes.items():
+            for run in runs_before(older, bucket_id, schema_id, chunk.first_sequence):
+                for first, last in ranges:
+                    if run.first_ts > last or run.last_ts < first:
+                        continue
+                    if run.is_whole and first <= run.first_ts and run.last_ts <= last:
+                        self.replace([run.number])
+                    else:
+                        self.delete(run.number, bucket_id, first, last)
 
     def _write_own(self, bucket: Bucket, period: str, chunk: Chunk, rows: slice) -> None:
         ts = chunk.ts[rows]
@@ -95,13 +156,10 @@ class SegmentWriter:
             starts=np.array([0, len(ts)], np.int64),
             ts=ts,
             arrays=[array[rows] for array in chunk.arrays],
-            deletes=[],
             first_sequence=chunk.first_sequence,
             last_sequence=chunk.last_sequence,
         )
-        self._fs.make_dir(bucket_dir(bucket.key))
-        name = segment_name(bucket.key, period, self.next_number)
-        self._write(name, bucket.schema_id, bucket.id, table)
+        self._write(self.new_own(bucket, period, 0, _sequences(chunk)), table)
 
     def _write_shared(
         self,
@@ -110,7 +168,6 @@ class SegmentWriter:
         chunk: Chunk,
         rows: NDArray[np.intp],
         keys: dict[int, str],
-        deletes: list[tuple[int, int, int]],
     ) -> None:
         ids, starts = split_ids(chunk.row_ids()[rows])
         table = SegmentTable(
@@ -120,57 +177,125 @@ class SegmentWriter:
             starts=starts,
             ts=chunk.ts[rows],
             arrays=[array[rows] for array in chunk.arrays],
-            deletes=deletes,
             first_sequence=chunk.first_sequence,
             last_sequence=chunk.last_sequence,
         )
-        self._fs.make_dir(SHARED_DIR)
-        self._write(shared_segment_name(self.next_number), schema_id, SHARED, table)
+        self._write(self.new_shared(schema_id, 0, _sequences(chunk)), table)
 
-    def _write(self, name: str, schema_id: int, bucket: int, table: SegmentTable) -> None:
-        number = self.next_number
-        self.next_number += 1
-        parts, checksum = encode_segment(table, number, self._store_id ^ number)
-        file = self._fs.create(name)
-        self.names.append(name)
+    def new_own(
+        self, bucket: Bucket, period: str, generation: int, sequences: tuple[int, int]
+    ) -> NewSegment:
+        """A new segment of one bucket and period."""
+        number = self._take_number()
+        name = segment_name(bucket.key, period, number)
+        return NewSegment(name, number, bucket.id, bucket.schema_id, generation, sequences)
+
+    def new_shared(self, schema_id: int, generation: int, sequences: tuple[int, int]) -> NewSegment:
+        """A new segment of several buckets."""
+        number = self._take_number()
+        name = shared_segment_name(number)
+        return NewSegment(name, number, SHARED, schema_id, generation, sequences)
+
+    def _write(self, new: NewSegment, table: SegmentTable) -> None:
+        parts, checksum = encode_flat(table, new.number, self.store_id ^ new.number)
+        file = self.create(new.name)
         try:
             file.append(parts)
         finally:
             file.close()
-        size = sum(len(part) for part in parts)
-        first_ts, last_ts = (int(table.ts.min()), int(table.ts.max())) if len(table.ts) else (0, -1)
-        span = (first_ts, last_ts, table.first_sequence, table.last_sequence)
-        self._rows.append((bucket, number, schema_id, 0, size, checksum, len(table.ts), *span))
+        span = (int(table.ts.min()), int(table.ts.max()))
+        self.note(new, sum(len(part) for part in parts), checksum, len(table.ts), span)
 
-    def finish(self) -> NDArray[np.void]:
-        """Sync what was written; returns rows of SEGMENT_DTYPE in the order of `names`."""
+    def create(self, name: str) -> File:
+        """Create a segment file and the directories it lies in."""
+        folder = name.rpartition("/")[0]
+        self.names.append(name)
+        for _ in range(_CREATE_ATTEMPTS):
+            self._fs.make_dir(folder)
+            try:
+                return self._fs.create(name)
+            except StorageError as error:
+                # Someone removed the last file of this directory, and the directory with it.
+                if error.errno != errno.ENOENT:
+                    raise
+        self._fs.make_dir(folder)
+        return self._fs.create(name)
+
+    def note(
+        self, new: NewSegment, size: int, checksum: int, rows: int, span: tuple[int, int]
+    ) -> None:
+        """Note a finished file.
+
+        Args:
+            new: which one.
+            size: bytes.
+            checksum: of the footer's body.
+            rows: of all its buckets.
+            span: instants of the first and the last row.
+        """
+        head = (new.bucket, new.number, new.schema_id, new.generation, size, checksum, rows)
+        self._rows[new.name] = (*head, *span, *new.sequences)
+        self.bytes += size
+
+    def delete(self, number: int, bucket_id: int, first: int, last: int) -> None:
+        """Leave a range of a bucket out of a segment that stays."""
+        self._deletes.append((number, bucket_id, first, last))
+
+    def replace(self, numbers: Iterable[int]) -> None:
+        """What these segments hold is in the new ones, or deleted."""
+        self._removed |= set(numbers)
+
+    def finish(self) -> SegmentChange:
+        """Sync what was written; returns what it changes.
+
+        Raises:
+            StorageError: refused; `abandon` removes the files.
+        """
         if self.names:
             self._fs.sync_files(self.names)
-        return np.array(self._rows, SEGMENT_DTYPE)
+        table = np.array([self._rows[name] for name in self.names], SEGMENT_DTYPE)
+        # A segment that is removed needs no list of what is deleted from it.
+        deletes = [row for row in dict.fromkeys(self._deletes) if row[0] not in self._removed]
+        masks = np.array(deletes, DELETE_DTYPE)
+        return SegmentChange(table, list(self.names), frozenset(self._removed), masks)
 
     def abandon(self) -> None:
         """Remove what was written."""
         for name in self.names:
-            self._fs.remove(name)
+            with contextlib.suppress(StorageError):
+                self._fs.remove(name)
+                self._fs.prune_dirs(name.rpartition("/")[0])
 
 
-def _useful_deletes(
-    deletes: Deletes, schema_id: int, keys: dict[int, str], older: SegmentSet
-) -> list[tuple[int, int, int]]:
-    """Deleted ranges that older segments have rows in; the others have done their work."""
-    useful = []
-    for bucket_id, ranges in deletes.items():
-        if bucket_id not in keys:
-            continue
-        for first, last in ranges:
-            if _reaches(older, bucket_id, schema_id, first, last):
-                useful.append((bucket_id, first, last))
-    return useful
+def _sequences(chunk: Chunk) -> tuple[int, int]:
+    return chunk.first_sequence, chunk.last_sequence
 
 
-def _reaches(older: SegmentSet, bucket_id: int, schema_id: int, first: int, last: int) -> bool:
-    try:
-        runs = older.runs(bucket_id, schema_id)
-    except TsStoreError:
-        return True  # one damaged segment must not keep the others from being written
-    return any(run.first_ts <= last and run.last_ts >= first for run in runs)
+def long_periods(
+    bucket: Bucket, ts: NDArray[np.int64], rows_min: int = OWN_FILE_ROWS
+) -> Iterator[tuple[str, int, int]]:
+    """Periods of a bucket that have enough rows for a file; the others share one."""
+    for period in split_periods(ts, bucket.timeframe, variable=bucket.schema.is_variable):
+        if period[2] - period[1] >= rows_min:
+            yield period
+
+
+def _stretches(chunks: Sequence[Chunk], schema_id: int, segments: SegmentSet) -> list[list[Chunk]]:
+    """Chunks without a bulk load between them, oldest first."""
+    of_schema = segments.table["schema"] == schema_id
+    loads = np.unique(segments.table["first_sequence"][of_schema])
+    stretches: dict[tuple[int, int], list[Chunk]] = {}
+    for chunk in chunks:
+        sequence = np.uint64(chunk.first_sequence)
+        before = int(loads.searchsorted(sequence, "left"))
+        stretches.setdefault((before, int(loads.searchsorted(sequence, "right"))), []).append(chunk)
+    return list(stretches.values())
+
+
+def runs_before(
+    segments: SegmentSet, bucket_id: int, schema_id: int, sequence: int
+) -> Iterator[Run]:
+    """Runs of a bucket that hold rows of commits before this one."""
+    for run in segments.all_runs(bucket_id, schema_id):
+        if run.first < run.end and run.last_sequence < sequence:
+            yield run

@@ -32,6 +32,7 @@ class _Loaded:
     """One manifest and the log behind it, as far as it was read.
 
     Attributes:
+        timezone: whose midnights begin the slots of days and longer.
         manifest_number: of the newest manifest whose segments are in the state.
         store_id: of the store.
         cache: open segments.
@@ -45,6 +46,7 @@ class _Loaded:
             raise NotFoundError(
                 f"{fs.describe('')} holds no store; write to it first, or check the path"
             )
+        self.timezone = manifest.timezone or "UTC"
         self.manifest_number = manifest.number
         self.store_id = manifest.store_id
         self.cache = SegmentCache(
@@ -73,6 +75,7 @@ class Follower(Engine):
         self._settings = settings
         self._lock = threading.Lock()
         self._now = self._load()
+        self.timezone = self._now.timezone
 
     def _load(self) -> _Loaded:
         """Read the newest manifest and all of the log behind it."""
@@ -105,6 +108,14 @@ class Follower(Engine):
                 self._catch_up()
             except CorruptionError:
                 # The writer may have cut off a refused commit that we had seen: begin anew.
+                self._reload()
+            return self._now.state
+
+    def refreshed(self) -> State:
+        """The state, read anew if the writer has published another manifest."""
+        self.current()
+        with self._lock:
+            if self._newest() != self._now.manifest_number:
                 self._reload()
             return self._now.state
 
@@ -163,7 +174,7 @@ class Follower(Engine):
             return
         if manifest is not None and manifest.number == number:
             self._now.manifest_number = number
-            self._now.state.adopt_manifest(manifest, self._now.cache)
+            self._now.state.adopt_manifest(manifest)
 
     def close(self) -> None:
         """Close all files."""

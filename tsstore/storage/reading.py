@@ -34,6 +34,7 @@ class Source(Protocol):
     last_ts: int
     first_sequence: int
     last_sequence: int
+    masks: Ranges
     deletes: Ranges
 
     def search(self, instant: int, side: Literal["left", "right"]) -> int:
@@ -57,6 +58,7 @@ class ChunkRun:
         "first_ts",
         "last_sequence",
         "last_ts",
+        "masks",
     )
 
     def __init__(self, chunk: Chunk, first: int, end: int, deletes: Ranges) -> None:
@@ -67,6 +69,7 @@ class ChunkRun:
         self.last_ts = int(chunk.ts[end - 1]) if first < end else -1
         self.first_sequence = chunk.first_sequence
         self.last_sequence = chunk.last_sequence
+        self.masks: Ranges = ()
         self.deletes = deletes
 
     def search(self, instant: int, side: Literal["left", "right"]) -> int:
@@ -131,7 +134,7 @@ class Reading:
         deletes = [(s.first_sequence, s.deletes) for s in sources if s.deletes]
         if not useful:
             return self._nothing()
-        if len(useful) == 1 and not deletes:
+        if len(useful) == 1 and not deletes and not useful[0].masks:
             return self._of_one(useful[0])
         wanted = self._limit
         while wanted:
@@ -201,7 +204,7 @@ class Reading:
             first, last = _search(source, start, "left"), _search(source, end, "right")
             if first < last:
                 rows = self._fetch_all(source, first, last)
-                parts.append(_without_deleted(source, rows, deletes) if deletes else rows)
+                parts.append(_without_deleted(source, rows, deletes))
         parts = [rows for rows in parts if len(rows[0])]
         return self._bring_together(parts) if parts else self._nothing()
 
@@ -285,8 +288,11 @@ def _search(source: Source, instant: int, side: Literal["left", "right"]) -> int
 
 
 def _without_deleted(source: Source, rows: Rows, deletes: list[tuple[int, Ranges]]) -> Rows:
-    ranges = [r for sequence, r in deletes if sequence > source.last_sequence]
-    gone = deleted(rows[0], [one for several in ranges for one in several])
+    newer = [r for sequence, r in deletes if sequence > source.last_sequence]
+    ranges = [*source.masks, *(one for several in newer for one in several)]
+    if not ranges:
+        return rows
+    gone = deleted(rows[0], ranges)
     if not gone.any():
         return rows
     return rows[0][~gone], [array[~gone] for array in rows[1]]

@@ -23,6 +23,7 @@ from tsstore.storage.wal import Position, WalReader, check_torn_tail, wal_number
 
 if TYPE_CHECKING:
     from tsstore.format.record import Record
+    from tsstore.storage.catalog import Catalog
     from tsstore.storage.state import State
     from tsstore.vfs import FileSystem
 
@@ -169,10 +170,30 @@ def sweep(fs: FileSystem, manifest: Manifest) -> None:
             fs.remove(wal_name(number))
 
 
-def sweep_segments(fs: FileSystem, manifest: Manifest) -> None:
-    """Remove segments that a flush wrote and did not live to publish. Walks every directory."""
-    live = set(manifest.segment_names)
+def sweep_segments(fs: FileSystem, live: frozenset[str]) -> None:
+    """Remove segments that were written and not published in time. Walks every directory."""
     for name in list(fs.walk(BUCKETS_DIR)):
         if segment_number(name) is not None and name not in live:
             fs.remove(name)
             fs.prune_dirs(name.rpartition("/")[0])
+
+
+def settle_zone(fs: FileSystem, manifest: Manifest, catalog: Catalog, wanted: str | None) -> str:
+    """The zone whose midnights begin the slots of days, weeks, months and years.
+
+    Raises:
+        InvalidArgumentError: buckets of such slots were written with another one, and would get
+            two slots a day.
+    """
+    stored = manifest.timezone
+    if stored is None or wanted is None or stored == wanted:
+        return wanted or stored or "UTC"
+    keys = catalog.keys()
+    for key in keys:
+        bucket = catalog.get(key)
+        if bucket and bucket.timeframe.is_calendar and not bucket.schema.is_variable:
+            raise InvalidArgumentError(
+                f"{fs.describe('')} has days that begin at midnight of {stored} ({key}), and is to "
+                f"be opened with timezone {wanted}; leave the timezone out, or say {stored}"
+            )
+    return wanted

@@ -30,7 +30,7 @@ from tsstore.format.record import (
 from tsstore.format.segment import TRAILER_BYTES, Footer, decode_footer, decode_trailer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 # One read of the end of a file brings the trailer and, nearly always, the whole footer.
 _TAIL_BYTES = 1 << 16
+# So many columns may refer to another one by one (format.packed).
+REFERENCE_DEPTH = 3
+# Larger buffers cost more to come by than a second read.
+_READ_BYTES_MAX = 8 << 20
 
 
 class _Column:
@@ -61,6 +65,10 @@ class _Column:
         self.shown.flags.writeable = False
         self.ready = np.zeros(blocks, np.bool_)
         self.whole = False
+
+    def has(self, blocks: slice) -> bool:
+        """Whether these blocks were read."""
+        return self.whole or bool(self.ready[blocks].all())
 
 
 class SegmentReader:
@@ -132,44 +140,70 @@ class SegmentReader:
 
     def search(self, first: int, end: int, instant: int, side: Literal["left", "right"]) -> int:
         """Where in rows `first` to `end`, which are of one bucket, an instant belongs."""
-        block_rows = self.footer.block_rows
-        starts = self.footer.block_first_ts[first // block_rows + 1 : (end - 1) // block_rows + 1]
-        block = first // block_rows + int(starts.searchsorted(instant, side))
-        low = max(first, block * block_rows)
-        high = min(end, (block + 1) * block_rows)
-        return low + int(self.column(0, low, high).searchsorted(instant, side))
+        blocks = self._blocks(first, end)
+        starts = self.footer.block_first_ts[blocks.start + 1 : blocks.stop]
+        block = blocks.start + int(starts.searchsorted(instant, side))
+        low = max(first, int(self.footer.block_starts[block]))
+        high = min(end, int(self.footer.block_starts[block + 1]))
+        return low + int(self.columns((0,), low, high)[0].searchsorted(instant, side))
 
-    def column(self, column: int, first: int, end: int) -> NDArray[Any]:
-        """Rows `first` to `end` of a column; column 0 is the time.
+    def columns(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
+        """Rows `first` to `end` of columns; column 0 is the time.
 
         Raises:
             CorruptionError: a block is not what was written.
         """
-        block_rows = self.footer.block_rows
-        blocks = slice(first // block_rows, (end - 1) // block_rows + 1)
-        memory = self._columns[column]
-        if memory is None or not (memory.whole or memory.ready[blocks].all()):
-            with self._lock:
-                before = self.cached_bytes
-                memory = self._load(column, blocks)
-                more = self.cached_bytes - before
-            self._loaded(more)
-        return memory.shown[first:end]
+        blocks = self._blocks(first, end)
+        memories = [self._columns[column] for column in columns]
+        if all(memory is not None and memory.has(blocks) for memory in memories):
+            return [memory.shown[first:end] for memory in memories if memory is not None]
+        with self._lock:
+            before = self.cached_bytes
+            loaded = self._load(columns, blocks)
+            more = self.cached_bytes - before
+        self._loaded(more)
+        return [memory.shown[first:end] for memory in loaded]
 
-    def _load(self, column: int, blocks: slice) -> _Column:
+    def _blocks(self, first: int, end: int) -> slice:
+        """The blocks in which rows `first` to `end` lie."""
+        starts = self.footer.block_starts
+        block = int(starts.searchsorted(first, "right")) - 1
+        return slice(block, max(block, int(starts.searchsorted(end, "left"))))
+
+    def _load(self, columns: Sequence[int], blocks: slice) -> list[_Column]:
+        memories = [self._memory(column) for column in columns]
+        if self.footer.packed:
+            self._load_packed(columns, blocks)
+        else:
+            for column in columns:
+                self._load_flat(column, blocks)
+        return memories
+
+    def _memory(self, column: int) -> _Column:
         memory = self._columns[column]
         if memory is None:
             blocks_in_all = self.footer.block_offsets.shape[1]
             memory = _Column(self.footer.rows, blocks_in_all, self._dtypes[column])
             self._columns[column] = memory
-        block_rows = self.footer.block_rows
-        for first, stop in self._missing_stretches(column, memory.ready, blocks):
-            rows = memory.rows[first * block_rows : stop * block_rows]
-            self._read_blocks(column, first, stop, rows)
-            memory.ready[first:stop] = True
-            self.cached_bytes += rows.nbytes
-        memory.whole = bool(memory.ready.all())
         return memory
+
+    def _rows_of(self, memory: _Column, first: int, stop: int) -> NDArray[Any]:
+        """The memory of blocks `first` to `stop`."""
+        starts = self.footer.block_starts
+        return memory.rows[int(starts[first]) : int(starts[stop])]
+
+    def _ready(self, memory: _Column, first: int, stop: int) -> None:
+        memory.ready[first:stop] = True
+        memory.whole = bool(memory.ready.all())
+        self.cached_bytes += self._rows_of(memory, first, stop).nbytes
+
+    # Flat segments: a column's raw blocks lie in the file just as they do in memory
+
+    def _load_flat(self, column: int, blocks: slice) -> None:
+        memory = self._memory(column)
+        for first, stop in self._missing_stretches(column, memory.ready, blocks):
+            self._read_stretch(column, first, stop, self._rows_of(memory, first, stop))
+            self._ready(memory, first, stop)
 
     def _missing_stretches(
         self, column: int, ready: NDArray[np.bool_], blocks: slice
@@ -187,38 +221,110 @@ class SegmentReader:
                 block += 1
             yield first, block
 
-    def _read_blocks(self, column: int, first: int, stop: int, rows: NDArray[Any]) -> None:
+    def _read_stretch(self, column: int, first: int, stop: int, rows: NDArray[Any]) -> None:
         footer = self.footer
-        offset = int(footer.block_offsets[column, first])
         lengths = footer.block_lengths[column, first:stop]
-        if footer.encodings[column, first] == ENCODING_RAW and int(lengths.sum()) == rows.nbytes:
-            data = array_bytes(rows)
-            count = self._open_file().pread_into(data, offset)
-            if count < len(data):
-                raise self._damage(offset + count, "a column block is cut short")
-            self._check_blocks(column, first, lengths, data)
+        if footer.encodings[column, first] != ENCODING_RAW or int(lengths.sum()) != rows.nbytes:
+            self._decode(column, first, self._stored(column, first), rows)
             return
-        stored = int(lengths[0])
-        data = memoryview(self._open_file().pread(offset, stored))
-        if len(data) < stored:
+        offset = int(footer.block_offsets[column, first])
+        data = array_bytes(rows)
+        count = self._open_file().pread_into(data, offset)
+        if count < len(data):
+            raise self._damage(offset + count, "a column block is cut short")
+        position = 0
+        for block, length in enumerate(lengths.tolist(), first):
+            self._check_block(column, block, data[position : position + length])
+            position += length
+
+    # Packed segments: all columns of a block lie together
+
+    def _load_packed(self, columns: Sequence[int], blocks: slice) -> None:
+        wanted = [c for c in columns if not self._memory(c).ready[blocks].all()]
+        if not wanted:
+            return
+        offsets = self.footer.block_offsets[wanted, blocks]
+        ends = offsets + self.footer.block_lengths[wanted, blocks]
+        block = blocks.start
+        while block < blocks.stop:
+            start = int(offsets[:, block - blocks.start].min())
+            reach = ends[:, block - blocks.start :].max(axis=0)
+            count = max(1, int(reach.searchsorted(start + _READ_BYTES_MAX, "right")))
+            needed = int((ends - offsets)[:, block - blocks.start :][:, :count].sum())
+            span = int(reach[count - 1]) - start
+            # Bytes between wanted columns are read along unless they are the most of it.
+            extent = self._read(start, span) if 4 * needed >= span else None
+            for each in range(block, block + count):
+                for column in wanted:
+                    self._load_block(column, each, start, extent)
+            block += count
+
+    def _load_block(
+        self, column: int, block: int, start: int, extent: memoryview | None, depth: int = 0
+    ) -> NDArray[Any]:
+        """One block of a column, decoded once; `extent` holds bytes of the file from `start`."""
+        memory = self._memory(column)
+        rows = self._rows_of(memory, block, block + 1)
+        if memory.ready[block]:
+            return rows
+        place = int(self.footer.block_offsets[column, block]) - start
+        length = int(self.footer.block_lengths[column, block])
+        if extent is not None and place >= 0 and place + length <= len(extent):
+            data = extent[place : place + length]
+            self._check_block(column, block, data)
+        else:
+            data = self._stored(column, block)
+
+        def of(other: int) -> NDArray[Any]:
+            if depth == REFERENCE_DEPTH or not 0 <= other < len(self._columns):
+                raise UnknownEncodingError(f"a block refers to column {other}")
+            return self._load_block(other, block, start, extent, depth + 1)
+
+        self._decode(column, block, data, rows, of)
+        self._ready(memory, block, block + 1)
+        return rows
+
+    # Blocks
+
+    def _stored(self, column: int, block: int) -> memoryview:
+        """The stored bytes of a block, checked."""
+        offset = int(self.footer.block_offsets[column, block])
+        data = self._read(offset, int(self.footer.block_lengths[column, block]))
+        self._check_block(column, block, data)
+        return data
+
+    def _read(self, offset: int, length: int) -> memoryview:
+        data = self._open_file().pread(offset, length)
+        if len(data) < length:
             raise self._damage(offset + len(data), "a column block is cut short")
-        self._check_blocks(column, first, lengths, data)
+        return memoryview(data)
+
+    def _decode(
+        self,
+        column: int,
+        block: int,
+        data: memoryview,
+        rows: NDArray[Any],
+        of: Callable[[int], NDArray[Any]] | None = None,
+    ) -> None:
+        encoding = int(self.footer.encodings[column, block])
         try:
-            decode_block(int(footer.encodings[column, first]), data, rows)
+            if of is None:
+                decode_block(encoding, data, rows)
+            else:
+                from tsstore.format.packed import unpack  # only where something is packed
+
+                unpack(encoding, data, rows, of)
         except UnknownEncodingError as error:
+            offset = int(self.footer.block_offsets[column, block])
             raise self._damage(offset, str(error)) from None
 
-    def _check_blocks(
-        self, column: int, first: int, lengths: NDArray[np.int64], data: memoryview
-    ) -> None:
-        position = 0
-        checksums = self.footer.checksums[column, first : first + len(lengths)].tolist()
-        for block, (length, checksum) in enumerate(zip(lengths.tolist(), checksums, strict=True)):
-            if xxhash.xxh3_64_intdigest(data[position : position + length]) != checksum:
-                offset = int(self.footer.block_offsets[column, first + block])
-                name = "the time" if column == 0 else self.footer.schema.names[column - 1]
-                raise self._damage(offset, f"the checksum of a block of column {name} is wrong")
-            position += length
+    def _check_block(self, column: int, block: int, data: memoryview) -> None:
+        if xxhash.xxh3_64_intdigest(data) == self.footer.checksums[column, block]:
+            return
+        offset = int(self.footer.block_offsets[column, block])
+        name = "the time" if column == 0 else self.footer.schema.names[column - 1]
+        raise self._damage(offset, f"the checksum of a block of column {name} is wrong")
 
     def _open_file(self) -> File:
         if self._file is None:
@@ -299,20 +405,26 @@ class SegmentCache:
             if reader is not None:
                 self._readers.move_to_end(number)
                 return reader
-        opened = SegmentReader(
-            self._fs,
-            name,
-            file_bytes,
-            self._store_id ^ number,
-            checksum=checksum,
-            loaded=self._loaded,
-        )
+        opened = self.open(number, name, file_bytes, checksum, loaded=self._loaded)
         with self._lock:
             reader = self._readers.setdefault(number, opened)
         if reader is not opened:
             opened.close_file()
         self._loaded(0)
         return reader
+
+    def open(
+        self,
+        number: int,
+        name: str,
+        file_bytes: int,
+        checksum: int,
+        *,
+        loaded: Callable[[int], None] = lambda _bytes: None,
+    ) -> SegmentReader:
+        """A segment past the cache; the caller closes its file."""
+        owner = self._store_id ^ number
+        return SegmentReader(self._fs, name, file_bytes, owner, checksum=checksum, loaded=loaded)
 
     def _loaded(self, more: int) -> None:
         """Blocks were read, or a file was opened: take back what is too much."""
@@ -334,6 +446,13 @@ class SegmentCache:
                 self._bytes -= reader.cached_bytes
         if reader is not None:
             reader.close_file()
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Drop all but these segments."""
+        with self._lock:
+            gone = [number for number in self._readers if number not in numbers]
+        for number in gone:
+            self.forget(number)
 
     def close(self) -> None:
         """Close all files."""

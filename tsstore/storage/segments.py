@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tsstore.errors import TsStoreError
-from tsstore.format.manifest import SHARED
+from tsstore.format.manifest import DELETE_DTYPE, SEGMENT_DTYPE, SHARED
+from tsstore.times import MAX_NS, MIN_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,13 +26,16 @@ class Run:
     """The rows of one bucket in one segment.
 
     Attributes:
+        number: of the segment.
+        is_whole: whether the segment holds nothing else.
         first: its first row in the segment.
         end: the row after its last one.
         first_ts: instant of the first row.
         last_ts: instant of the last row.
         first_sequence: of the oldest commit in the segment.
         last_sequence: of the newest one.
-        deletes: ranges deleted from everything older.
+        masks: ranges deleted from this run.
+        deletes: ranges deleted from everything older; only segments of format 1 have any.
     """
 
     __slots__ = (
@@ -40,8 +46,11 @@ class Run:
         "first",
         "first_sequence",
         "first_ts",
+        "is_whole",
         "last_sequence",
         "last_ts",
+        "masks",
+        "number",
     )
 
     def __init__(
@@ -50,12 +59,18 @@ class Run:
         place: tuple[int, str, int, int],
         rows: tuple[int, int, int, int],
         sequences: tuple[int, int],
+        masks: Ranges,
         deletes: Ranges = (),
+        *,
+        is_whole: bool = False,
     ) -> None:
         self._cache = cache
         self._place = place
+        self.number = place[0]
+        self.is_whole = is_whole
         self.first, self.end, self.first_ts, self.last_ts = rows
         self.first_sequence, self.last_sequence = sequences
+        self.masks = masks
         self.deletes = deletes
 
     @property
@@ -69,8 +84,24 @@ class Run:
 
     def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
         """Rows of the segment; column 0 is the time."""
-        reader = self.reader
-        return [reader.column(column, first, end) for column in columns]
+        return self.reader.columns(columns, first, end)
+
+
+@dataclass(frozen=True)
+class SegmentChange:
+    """What a flush or a compaction does to the live segments.
+
+    Attributes:
+        table: rows of SEGMENT_DTYPE of new segments.
+        names: their file names.
+        removed: numbers of segments that are no longer needed.
+        deletes: rows of DELETE_DTYPE, ranges deleted from segments that stay.
+    """
+
+    table: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SEGMENT_DTYPE))
+    names: Sequence[str] = ()
+    removed: frozenset[int] = frozenset()
+    deletes: NDArray[np.void] = field(default_factory=lambda: np.empty(0, DELETE_DTYPE))
 
 
 class SegmentSet:
@@ -79,14 +110,23 @@ class SegmentSet:
     Attributes:
         table: rows of SEGMENT_DTYPE, sorted by bucket, first_sequence, number.
         names: file names, one per row of `table`.
+        deletes: rows of DELETE_DTYPE, sorted by segment.
     """
 
-    def __init__(self, table: NDArray[np.void], names: list[str], cache: SegmentCache) -> None:
+    def __init__(
+        self,
+        table: NDArray[np.void],
+        names: list[str],
+        deletes: NDArray[np.void],
+        cache: SegmentCache,
+    ) -> None:
         self.table = table
         self.names = names
+        self.deletes = deletes
         self._cache = cache
         self._buckets = np.ascontiguousarray(table["bucket"])
         self._shared_end = int(self._buckets.searchsorted(SHARED, "right"))
+        self._masks = _by_segment(deletes)
         self._runs: dict[int, list[Run]] = {}
 
     def runs(self, bucket_id: int, schema_id: int) -> list[Run]:
@@ -94,65 +134,157 @@ class SegmentSet:
         runs = self._runs.get(bucket_id)
         if runs is None:
             runs = sorted(
-                [*self._own_runs(bucket_id), *self._shared_runs(bucket_id, schema_id)],
+                [*self.own_runs(bucket_id), *self._shared_runs(bucket_id, schema_id)],
                 key=lambda run: (run.first_sequence, run.first_ts),
             )
             self._runs[bucket_id] = runs
         return runs
 
-    def _own_runs(self, bucket_id: int) -> Iterable[Run]:
-        first = int(self._buckets.searchsorted(bucket_id))
-        end = int(self._buckets.searchsorted(bucket_id, "right"))
-        for row in range(first, end):
+    def own_runs(self, bucket_id: int) -> Iterable[Run]:
+        """The runs of a bucket in segments that hold it alone, oldest first."""
+        for row in self.own_rows(bucket_id):
             entry = self.table[row]
             rows = (0, int(entry["rows"]), int(entry["first_ts"]), int(entry["last_ts"]))
-            yield Run(self._cache, self._place(row), rows, _sequences(entry))
+            masks = self._masks_of(int(entry["number"]), bucket_id)
+            yield Run(self._cache, self._place(row), rows, _sequences(entry), masks, is_whole=True)
 
     def _shared_runs(self, bucket_id: int, schema_id: int) -> Iterable[Run]:
+        for row in self.shared_rows(schema_id):
+            run = self._shared_run(row, bucket_id)
+            if run is not None:
+                yield run
+
+    def _shared_run(self, row: int, bucket_id: int) -> Run | None:
+        entry = self.table[row]
+        reader = self.reader(row)
+        found = reader.run(bucket_id)
+        deletes = tuple(
+            (first, last) for owner, first, last in reader.footer.deletes if owner == bucket_id
+        )
+        if found is None and not deletes:
+            return None
+        rows = found or (0, 0, 0, -1)
+        masks = self._masks_of(int(entry["number"]), bucket_id)
+        return Run(self._cache, self._place(row), rows, _sequences(entry), masks, deletes)
+
+    def all_runs(self, bucket_id: int, schema_id: int) -> Iterator[Run]:
+        """Runs of a bucket, and one of all times for each segment that cannot say what it has.
+
+        One damaged segment must not keep others from being written, and what is deleted from it
+        stays deleted when it is mended.
+        """
+        yield from self.own_runs(bucket_id)
+        for row in self.shared_rows(schema_id):
+            try:
+                run = self._shared_run(row, bucket_id)
+            except TsStoreError:
+                entry = self.table[row]
+                rows = (0, 1, MIN_NS, MAX_NS)
+                run = Run(self._cache, self._place(row), rows, _sequences(entry), ())
+            if run is not None:
+                yield run
+
+    def own_rows(self, bucket_id: int) -> range:
+        """Rows of `table` of segments that hold this bucket alone."""
+        first = int(self._buckets.searchsorted(bucket_id))
+        return range(first, int(self._buckets.searchsorted(bucket_id, "right")))
+
+    def shared_rows(self, schema_id: int) -> list[int]:
+        """Rows of `table` of segments that hold several buckets of a schema."""
         of_schema = self.table["schema"][: self._shared_end] == schema_id
-        for row in np.flatnonzero(of_schema).tolist():
-            entry = self.table[row]
-            reader = self._cache.reader(*self._place(row))
-            found = reader.run(bucket_id)
-            deletes = tuple(
-                (first, last) for owner, first, last in reader.footer.deletes if owner == bucket_id
-            )
-            if found is not None or deletes:
-                rows = found or (0, 0, 0, -1)
-                yield Run(self._cache, self._place(row), rows, _sequences(entry), deletes)
+        rows: list[int] = np.flatnonzero(of_schema).tolist()
+        return rows
+
+    def _masks_of(self, number: int, bucket_id: int) -> Ranges:
+        masks = self._masks.get(number)
+        return () if masks is None else masks.get(bucket_id, ())
 
     def _place(self, row: int) -> tuple[int, str, int, int]:
         entry = self.table[row]
         return int(entry["number"]), self.names[row], int(entry["bytes"]), int(entry["checksum"])
 
+    def masks(self, number: int) -> dict[int, Ranges]:
+        """Ranges deleted from a segment, by bucket."""
+        return self._masks.get(number, {})
+
+    def open_reader(self, row: int) -> SegmentReader:
+        """The segment of a row of `table`, opened past the cache; the caller closes its file."""
+        return self._cache.open(*self._place(row))
+
+    def reader(self, row: int) -> SegmentReader:
+        """The open segment of a row of `table`."""
+        return self._cache.reader(*self._place(row))
+
     def try_readers(self) -> Iterator[tuple[str, SegmentReader | TsStoreError]]:
         """The name of every segment, and it opened, or the reason why it cannot be."""
         for row, name in enumerate(self.names):
             try:
-                yield name, self._cache.reader(*self._place(row))
+                yield name, self.reader(row)
             except TsStoreError as error:
                 yield name, error
 
-    def with_added(self, table: NDArray[np.void], names: list[str]) -> SegmentSet:
-        """A set with these segments as well."""
-        if not names:
-            return self
-        both = np.concatenate([self.table, table])
-        all_names = [*self.names, *names]
-        order = np.argsort(both, order=("bucket", "first_sequence", "number"), kind="stable")
-        return SegmentSet(both[order], [all_names[row] for row in order], self._cache)
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """Names of all files."""
+        return frozenset(self.names)
 
-    def without(self, bucket_ids: set[int]) -> tuple[SegmentSet, list[str]]:
-        """A set without the segments of these buckets, and the names of their files."""
-        gone = np.isin(self._buckets, np.array(sorted(bucket_ids), np.int64))
-        if not gone.any():
-            return self, []
-        stays = np.flatnonzero(~gone)
-        dropped = [self.names[row] for row in np.flatnonzero(gone)]
-        for number in self.table["number"][gone].tolist():
-            self._cache.forget(number)
-        names = [self.names[row] for row in stays]
-        return SegmentSet(self.table[stays], names, self._cache), dropped
+    def changed(self, change: SegmentChange) -> SegmentSet:
+        """The set after a change; what is known of buckets that it leaves alone is kept."""
+        table, names = self.table, self.names
+        known = np.isin(change.table["number"], table["number"])
+        added = change.table[~known]
+        gone = np.isin(table["number"], _numbers(change.removed))
+        if not (len(added) or gone.any() or len(change.deletes)):
+            return self
+        both = np.concatenate([table[~gone], added])
+        all_names = [name for name, out in zip(names, gone.tolist(), strict=True) if not out]
+        all_names += [
+            name for name, old in zip(change.names, known.tolist(), strict=True) if not old
+        ]
+        order = np.lexsort((both["number"], both["first_sequence"], both["bucket"]))
+        deletes = self._deletes_after(change, both)
+        names = [all_names[row] for row in order.tolist()]
+        after = SegmentSet(both[order], names, deletes, self._cache)
+        touched = {*added["bucket"].tolist(), *table["bucket"][gone].tolist()}
+        touched |= set(change.deletes["bucket"].tolist())
+        if SHARED not in touched:
+            runs = self._runs.copy()
+            for bucket_id in touched:
+                runs.pop(bucket_id, None)
+            after._runs = runs
+        return after
+
+    def _deletes_after(self, change: SegmentChange, table: NDArray[np.void]) -> NDArray[np.void]:
+        deletes = np.concatenate([self.deletes, change.deletes])
+        deletes = deletes[np.isin(deletes["segment"], table["number"])]
+        return deletes[np.argsort(deletes["segment"], kind="stable")]
+
+    def same(self, numbers: set[int], later: SegmentSet) -> bool:
+        """Whether these segments are still live, with the same ranges deleted from them."""
+        live = later.numbers
+        return all(n in live and self.masks(n) == later.masks(n) for n in numbers)
+
+    @cached_property
+    def numbers(self) -> frozenset[int]:
+        """Numbers of all segments."""
+        return frozenset(self.table["number"].tolist())
+
+    def of_buckets(self, bucket_ids: Iterable[int]) -> frozenset[int]:
+        """Numbers of the segments that hold one of these buckets alone."""
+        ids = np.array(sorted(bucket_ids), np.int64)
+        return frozenset(self.table["number"][np.isin(self._buckets, ids)].tolist())
+
+
+def _by_segment(deletes: NDArray[np.void]) -> dict[int, dict[int, Ranges]]:
+    masks: dict[int, dict[int, Ranges]] = {}
+    for number, bucket_id, first, last in deletes.tolist():
+        of_segment = masks.setdefault(number, {})
+        of_segment[bucket_id] = (*of_segment.get(bucket_id, ()), (first, last))
+    return masks
+
+
+def _numbers(numbers: Iterable[int]) -> NDArray[np.uint64]:
+    return np.array(sorted(numbers), np.uint64)
 
 
 def _sequences(entry: np.void) -> tuple[int, int]:

@@ -22,6 +22,8 @@ class Settings:
         memtable_bytes: rows kept in memory before they are flushed to segments.
         cache_bytes: decoded blocks of segments kept in memory.
         files_max: segment files kept open.
+        compaction_bytes_per_s: how fast rows are merged into packed segments in the background,
+            in bytes of unpacked rows; 0 leaves it to `Store.compact`.
     """
 
     wal_sync: Literal["always", "interval", "off"] = "always"
@@ -29,6 +31,7 @@ class Settings:
     memtable_bytes: int = 64 * MIB
     cache_bytes: int = 512 * MIB
     files_max: int = 256
+    compaction_bytes_per_s: int = 64 * MIB
 
     def __post_init__(self) -> None:
         if self.wal_sync not in ("always", "interval", "off"):
@@ -38,3 +41,7 @@ class Settings:
         for name in ("wal_sync_interval_s", "memtable_bytes", "cache_bytes", "files_max"):
             if not getattr(self, name) > 0:
                 raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}; it must be above 0")
+        if not self.compaction_bytes_per_s >= 0:
+            raise InvalidArgumentError(
+                f"compaction_bytes_per_s is {self.compaction_bytes_per_s!r}; 0 switches it off"
+            )

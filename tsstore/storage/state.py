@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from tsstore.format.manifest import SHARED
 from tsstore.storage.catalog import Bucket, Catalog
 from tsstore.storage.chunk import Chunk, merge, mergeable
 from tsstore.storage.reading import Reading, chunk_runs
-from tsstore.storage.segments import SegmentSet
+from tsstore.storage.segments import SegmentChange, SegmentSet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,12 @@ class View:
         chunks = self.chunks.get(bucket.schema_id)
         if not chunks:
             return runs
-        return [*runs, *chunk_runs(chunks, bucket.id)]
+        in_memory = chunk_runs(chunks, bucket.id)
+        sources: list[Source] = [*runs, *in_memory]
+        if runs and in_memory and runs[-1].first_sequence > in_memory[0].first_sequence:
+            # A bulk load is in files before older commits are.
+            sources.sort(key=lambda source: source.first_sequence)
+        return sources
 
     def read(
         self,
@@ -70,25 +76,35 @@ class View:
         return reading.rows(self.sources(bucket))
 
     @cached_property
+    def chunk_count(self) -> int:
+        """How many chunks there are."""
+        return sum(map(len, self.chunks.values()))
+
+    @cached_property
     def chunk_bytes(self) -> int:
         """Memory of the rows that are not in segments."""
         return sum(chunk.bytes for chunks in self.chunks.values() for chunk in chunks)
 
 
 class State:
-    """Catalog and view. `apply`, `adopt_segments` and `tidy` may run on different threads.
+    """Catalog and view. `apply`, `adopt` and `tidy` may run on different threads.
 
     Attributes:
         catalog: all buckets.
         view: what readers see; replaced as a whole.
-        doomed: names of segment files that nothing refers to once the next manifest is published.
+        cache: open segments.
+        loaded_bytes: of files of bulk loads since the last flush.
     """
 
     def __init__(self, manifest: Manifest, cache: SegmentCache) -> None:
         self.catalog = Catalog(manifest)
-        segments = SegmentSet(manifest.segments, manifest.segment_names, cache)
+        self.cache = cache
+        self.loaded_bytes = 0
+        segments = _segments(manifest, cache)
         self.view = View(segments, {}, manifest.checkpoint)
-        self.doomed: list[str] = []
+        self._held: WeakSet[SegmentSet] = WeakSet([segments])
+        self._doomed: dict[str, int] = {}
+        self._released: dict[str, int] = {}
         self._lock = threading.Lock()
         self._barrier = manifest.checkpoint
         self._catalog_sequence = manifest.catalog_sequence
@@ -98,17 +114,51 @@ class State:
         with self._lock:
             # A manifest may know buckets of commits whose rows are still in the log alone; some of
             # these buckets may even be destroyed since.
-            if sequence > self._catalog_sequence:
+            known = sequence <= self._catalog_sequence
+            if not known:
                 self.catalog.settle(commit.schemas, commit.created)
+                self.catalog.rename(commit.renamed)
             chunks = dict(self.view.chunks)
             for schema_id, chunk in self._chunks_of(commit, sequence).items():
                 chunks[schema_id] = (*chunks.get(schema_id, ()), chunk)
-            segments = self.view.segments
+            if commit.segment_names:
+                # Rows of files that lie between two commits in order: chunks of before and after
+                # must not become one.
+                self._barrier = sequence
+                self.loaded_bytes += int(commit.segments["bytes"].sum())
+                if not known:
+                    self._load(commit, sequence)
             if commit.destroyed:
-                segments, dropped = segments.without(set(commit.destroyed))
-                self.doomed += dropped
+                removed = self.view.segments.of_buckets(commit.destroyed)
+                self._doomed |= self._change(SegmentChange(removed=removed))
                 self.catalog.remove(commit.destroyed)
-            self.view = View(segments, chunks, sequence)
+            self.view = View(self.view.segments, chunks, sequence)
+
+    def _load(self, commit: Commit, sequence: int) -> None:
+        """Show the segments of a bulk load, under the number that its commit got."""
+        table = commit.segments.copy()
+        table["first_sequence"] = table["last_sequence"] = sequence
+        self._change(SegmentChange(table, commit.segment_names))
+        self._doomed |= self._drop_dead(table)
+
+    def _drop_dead(self, table: NDArray[np.void]) -> dict[str, int]:
+        """Leave out segments whose bucket was destroyed while they were written."""
+        alive = self.catalog.keys_by_id()
+        pairs = zip(table["number"].tolist(), table["bucket"].tolist(), strict=True)
+        dead = frozenset(n for n, owner in pairs if owner != SHARED and owner not in alive)
+        return self._change(SegmentChange(removed=dead)) if dead else {}
+
+    def _change(self, change: SegmentChange) -> dict[str, int]:
+        """Exchange the segments, under the lock; returns the files that were replaced."""
+        old = self.view.segments
+        new = old.changed(change)
+        self._held.add(new)
+        self.view = replace(self.view, segments=new)
+        if not change.removed:
+            return {}
+        numbers = old.table["number"].tolist()
+        pairs = zip(old.names, numbers, strict=True)
+        return {name: number for name, number in pairs if number in change.removed}
 
     def _chunks_of(self, commit: Commit, sequence: int) -> dict[int, Chunk]:
         deletes: dict[int, Deletes] = {}
@@ -162,33 +212,73 @@ class State:
             self.view = replace(self.view, chunks={**self.view.chunks, schema_id: exchanged})
             return True
 
-    def adopt_segments(self, table: NDArray[np.void], names: list[str], checkpoint: int) -> None:
-        """Rows up to the checkpoint are in these new segments: drop their chunks."""
-        with self._lock:
-            # A bucket may have been destroyed while its rows were being flushed.
-            alive = self.catalog.keys_by_id()
-            owners = table["bucket"].tolist()
-            stays = [i for i, owner in enumerate(owners) if owner == SHARED or owner in alive]
-            self.doomed += [name for i, name in enumerate(names) if i not in set(stays)]
-            table, names = table[stays], [names[i] for i in stays]
-            self.view = View(
-                self.view.segments.with_added(table, names),
-                _later(self.view.chunks, checkpoint),
-                self.view.sequence,
-            )
+    def adopt(self, change: SegmentChange, checkpoint: int = 0) -> dict[str, int]:
+        """Show what a flush or a compaction made of the segments.
 
-    def adopt_manifest(self, manifest: Manifest, cache: SegmentCache) -> None:
+        Args:
+            change: new segments, and those they stand for.
+            checkpoint: rows of commits up to this one are in segments: their chunks go.
+
+        Returns:
+            Names and numbers of the files that are no longer needed.
+        """
+        with self._lock:
+            replaced = self._change(change)
+            self._doomed |= self._drop_dead(change.table)
+            if checkpoint:
+                self.loaded_bytes = 0
+                self.view = replace(self.view, chunks=_later(self.view.chunks, checkpoint))
+            return replaced
+
+    def adopt_manifest(self, manifest: Manifest) -> None:
         """Take the segments that a writer published in place of the chunks they hold.
 
         The catalog stays: it followed the log and may be ahead of the manifest.
         """
         with self._lock:
-            segments = SegmentSet(manifest.segments, manifest.segment_names, cache)
+            segments = _segments(manifest, self.cache)
             alive = self.catalog.keys_by_id()
             dead = {owner for owner in manifest.segments["bucket"].tolist() if owner not in alive}
-            segments, _ = segments.without(dead - {SHARED})
+            segments = segments.changed(SegmentChange(removed=segments.of_buckets(dead - {SHARED})))
             chunks = _later(self.view.chunks, manifest.checkpoint)
             self.view = View(segments, chunks, self.view.sequence)
+            self._doomed = {}  # not ours to remove
+        self.cache.keep(frozenset(segments.table["number"].tolist()))
+
+    # Files that were replaced. They are doomed as long as the manifest may name them, released
+    # afterwards, and removed when no reader looks at them any more.
+
+    @property
+    def has_doomed_files(self) -> bool:
+        """Whether publishing a manifest would give back space."""
+        return bool(self._doomed)
+
+    def take_doomed(self) -> dict[str, int]:
+        """Files that the next manifest will not name."""
+        with self._lock:
+            doomed, self._doomed = self._doomed, {}
+            return doomed
+
+    def put_back_doomed(self, doomed: dict[str, int]) -> None:
+        """There was no next manifest."""
+        with self._lock:
+            self._doomed |= doomed
+
+    def release(self, files: dict[str, int]) -> None:
+        """The manifest on the medium does not name these files."""
+        with self._lock:
+            self._released |= files
+
+    def take_unused(self) -> list[str]:
+        """Released files that no reader looks at, for the caller to remove."""
+        if not self._released:
+            return []
+        with self._lock:
+            held = [segments for segments in self._held if segments is not self.view.segments]
+            free = [n for n in self._released if not any(n in s.files for s in held)]
+            for name in free:
+                self.cache.forget(self._released.pop(name))
+            return free
 
     def describe(self, manifest: Manifest) -> tuple[Manifest, SegmentSet]:
         """A manifest with the buckets of this moment, and the live segments."""
@@ -206,6 +296,10 @@ class State:
                 bucket_schemas=schemas,
             )
             return described, self.view.segments
+
+
+def _segments(manifest: Manifest, cache: SegmentCache) -> SegmentSet:
+    return SegmentSet(manifest.segments, manifest.segment_names, manifest.deletes, cache)
 
 
 def _later(chunks: Chunks, checkpoint: int) -> Chunks:

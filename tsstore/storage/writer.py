@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tsstore.clock import SystemClock
 from tsstore.errors import (
@@ -19,27 +19,27 @@ from tsstore.errors import (
 )
 from tsstore.format.commit import Commit, encode_commit
 from tsstore.format.constants import RECORD_BODY_MAX
-from tsstore.storage.batch import Batch, Parsed, parse
+from tsstore.storage.batch import Batch, Parsed, first_slot, parse
+from tsstore.storage.bulk import write_bulk
 from tsstore.storage.committed import Committed
+from tsstore.storage.compactor import CompactionReport, Compactor
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import LOCK
 from tsstore.storage.flush import SegmentWriter
 from tsstore.storage.flusher import Flusher
 from tsstore.storage.log import CommitLog, StaleError, Ticket
-from tsstore.storage.manifest import publish_manifest
-from tsstore.storage.recovery import Replay, load_or_create, sweep, sweep_segments
+from tsstore.storage.publisher import Publisher
+from tsstore.storage.recovery import Replay, load_or_create, settle_zone, sweep, sweep_segments
 from tsstore.storage.segment import SegmentCache
 from tsstore.storage.state import State, View
 from tsstore.storage.wal import WalWriter, wal_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Iterable
 
     from tsstore.api import Operation
     from tsstore.schema import Schema
+    from tsstore.storage.segments import SegmentChange
     from tsstore.storage.settings import Settings
     from tsstore.vfs import FileSystem
 
@@ -51,16 +51,17 @@ _SMALL_BYTES = 1 << 20
 _SEALED_MAX = 32
 # Writers wait when flushing falls behind by so many memtables.
 _BACKLOG_MAX = 3
+# Bulk loads keep chunks apart: a flush is due after so many.
+_CHUNKS_MAX = 1024
 
 
 class Writer(Engine):
     """The one process that may change a directory."""
 
-    def __init__(self, fs: FileSystem, settings: Settings, *, timezone: str = "UTC") -> None:
+    def __init__(self, fs: FileSystem, settings: Settings, *, timezone: str | None = None) -> None:
         super().__init__()
         self._fs = fs
         self._settings = settings
-        self._timezone = timezone
         fs.make_dir("")
         self._holder = {
             "pid": os.getpid(),
@@ -69,18 +70,17 @@ class Writer(Engine):
         }
         self._lock_file = fs.lock(LOCK, self._holder)
         try:
-            self._recover()
+            self._recover(timezone)
         except BaseException:
             self._lock_file.release()
             raise
 
-    def _recover(self) -> None:
+    def _recover(self, timezone: str | None) -> None:
         fs, settings = self._fs, self._settings
         manifest = load_or_create(fs)
         # What an older manifest needs may go only once it is certain that this one stays.
         fs.sync_dir("")
         sweep(fs, manifest)
-        self._manifest = manifest
         self._cache = SegmentCache(
             fs, manifest.store_id, bytes_max=settings.cache_bytes, files_max=settings.files_max
         )
@@ -90,11 +90,18 @@ class Writer(Engine):
         replay.reader.close()
         numbers = wal_numbers(fs)
         self._next_wal = max([numbers[-1] + 1 if numbers else 1, manifest.first_wal])
-        self._next_segment = manifest.next_segment
+        self.timezone = settle_zone(fs, manifest, self._state.catalog, timezone)
+        # Numbers that bulk loads took since the manifest was published.
+        taken = int(self._state.view.segments.table["number"].max(initial=0))
+        manifest = replace(
+            manifest,
+            timezone=self.timezone,
+            next_segment=max(manifest.next_segment, taken + 1),
+        )
+        self._publisher = Publisher(fs, manifest, self._state, self._last_wal)
         self._listeners: list[Callable[[Committed], None]] = []
         # Reentrant: a signal handler may write while the thread it interrupted resolves buckets.
         self._catalog_lock = threading.RLock()
-        self._publish_lock = threading.Lock()
         self._log = CommitLog(
             self._new_wal,
             self._begin_wal,
@@ -110,9 +117,16 @@ class Writer(Engine):
             sync=self._sync_log if settings.wal_sync == "interval" else None,
             interval_s=settings.wal_sync_interval_s,
         )
+        self._compactor = Compactor(
+            self._state,
+            self._publisher,
+            self._segment_writer,
+            self._tell_followers,
+            bytes_per_s=settings.compaction_bytes_per_s,
+        )
         self._unsettled = not replay.clean
         if self._unsettled:
-            sweep_segments(fs, manifest)
+            sweep_segments(fs, self._state.view.segments.files)
             try:
                 self._settle()
             except StorageError as error:
@@ -154,7 +168,7 @@ class Writer(Engine):
                 return self._commit(parsed)
 
     def _commit(self, parsed: list[Parsed]) -> int:
-        batch = Batch(self._state.catalog, self._timezone)
+        batch = Batch(self._state.catalog, self.timezone)
         with self._catalog_lock:
             epoch = self._log.epoch
             try:
@@ -191,7 +205,7 @@ class Writer(Engine):
         """Create an empty bucket."""
         self._check_usable()
         self._admit()
-        batch = Batch(self._state.catalog, self._timezone)
+        batch = Batch(self._state.catalog, self.timezone)
         with self._catalog_lock:
             if self._state.catalog.find(key) is not None:
                 raise AlreadyExistsError(f"bucket {key} exists already; destroy it first")
@@ -214,9 +228,81 @@ class Writer(Engine):
             # Waiting under the lock keeps a new bucket of this name from being refused.
             self._wait(self._enqueue(Commit(destroyed=[bucket.id]), self._log.epoch))
 
+    def rename(self, key: str, new_key: str) -> None:
+        """Give a bucket another name."""
+        self._check_usable()
+        self._admit()
+        with self._catalog_lock:
+            bucket = self._bucket(self._state, key)
+            if self._state.catalog.find(new_key) is not None:
+                raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
+            self._wait(self._enqueue(Commit(renamed=[(bucket.id, new_key)]), self._log.epoch))
+
+    def delete(self, key: str, first: int, last: int) -> int:
+        """Delete rows between two instants, both included; returns how many there were."""
+        self._check_usable()
+        self._admit()
+        while True:
+            epoch = self._log.epoch
+            bucket = self._bucket(self._state, key)
+            if not bucket.schema.is_variable:
+                first = first_slot(bucket.timeframe, first, self.timezone)
+            rows = len(self.scan(key, first, last, columns=()))
+            with contextlib.suppress(StaleError):
+                self._wait(self._enqueue(Commit(deletes=[(bucket.id, first, last)]), epoch))
+                return rows
+
+    def bulk(self, operations: Iterable[Operation]) -> int:
+        """Carry out operations as one atomic unit, past the log; see `StoreApi.bulk`."""
+        self._check_usable()
+        self._admit()
+        parsed = parse(operations)
+        while True:
+            with contextlib.suppress(StaleError):
+                return self._bulk(parsed)
+
+    def _bulk(self, parsed: list[Parsed]) -> int:
+        batch = Batch(self._state.catalog, self.timezone)
+        with self._catalog_lock:
+            epoch = self._log.epoch
+            try:
+                for one in parsed:
+                    batch.add(one)
+            except BaseException:
+                batch.abandon()
+                raise
+            # Nobody may write to buckets of a commit that has no place in the log yet.
+            batch.abandon()
+        segments = self._segment_writer()
+        queued = False
+        try:
+            commit = write_bulk(batch, segments)
+            if not commit.segment_names and not commit.deletes:
+                return batch.rows
+            with self._catalog_lock:
+                if not batch.reserve_again():
+                    raise StaleError
+                queued = True
+                ticket = self._enqueue(commit, epoch)
+        except Exception:
+            batch.abandon()
+            segments.abandon()
+            raise
+        except BaseException:
+            # An interrupt: once the commit is queued it may come to be, and needs its files.
+            if not queued:
+                segments.abandon()
+            raise
+        self._wait(ticket)
+        return batch.rows
+
+    def _segment_writer(self) -> SegmentWriter:
+        publisher = self._publisher
+        return SegmentWriter(self._fs, publisher.manifest.store_id, publisher.take_number)
+
     def _apply(self, commit: Commit, sequence: int) -> None:
         self._state.apply(commit, sequence)
-        if self._listeners and commit.sections:
+        if self._listeners and (commit.sections or commit.loaded):
             event = Committed(commit, self._state.catalog)
             for listener in self._listeners:
                 try:
@@ -229,13 +315,17 @@ class Writer(Engine):
 
     def _new_wal(self, first_sequence: int) -> WalWriter:
         number = self._next_wal
-        wal = WalWriter(self._fs, self._manifest.store_id, number, first_sequence)
+        wal = WalWriter(self._fs, self._publisher.manifest.store_id, number, first_sequence)
         self._next_wal = number + 1
         return wal
 
     def _begin_wal(self) -> None:
         """Note that the log goes on, so that its loss is noticed."""
-        self._publish()
+        self._publisher.publish()
+
+    def _last_wal(self, first_wal: int) -> int:
+        """The newest WAL file, for a manifest that begins with `first_wal`."""
+        return self._next_wal - 1 if self._next_wal > first_wal else 0
 
     # Flushing
 
@@ -254,9 +344,11 @@ class Writer(Engine):
     def _is_due(self) -> bool:
         limit = self._settings.memtable_bytes
         view = self._state.view
-        return (
-            view.chunk_bytes > limit or self._log.wal_bytes > 2 * limit or bool(self._state.doomed)
-        )
+        if view.chunk_bytes > limit or self._log.wal_bytes > 2 * limit:
+            return True
+        if view.chunk_count > _CHUNKS_MAX or self._state.loaded_bytes > limit:
+            return True
+        return self._state.has_doomed_files
 
     def _tidy(self) -> None:
         while self._state.tidy():
@@ -276,72 +368,40 @@ class Writer(Engine):
         self._flusher.flush()
 
     def _flush(self) -> None:
-        with self._log.leader:
-            self._log.rotate()
-            checkpoint = self._state.barrier()
-            first_wal = self._log.wal_number or self._next_wal
-            frozen = self._state.view
-            doomed, self._state.doomed = self._state.doomed, []
-        try:
-            table, names = self._write_segments(frozen)
-            self._publish(table, names, checkpoint=checkpoint, first_wal=first_wal, sealed=())
-        except BaseException:
-            self._state.doomed += doomed
-            raise
+        with self._publisher.changing:
+            with self._log.leader:
+                self._log.rotate()
+                checkpoint = self._state.barrier()
+                first_wal = self._log.wal_number or self._next_wal
+                frozen = self._state.view
+            change = self._write_segments(frozen)
+            self._publisher.publish(change, checkpoint=checkpoint, first_wal=first_wal, sealed=())
         self._unsettled = False
-        self._state.adopt_segments(table, names, checkpoint)
-        with self._log.leader:
-            self._log.note_checkpoint(checkpoint, self._manifest.number)
-        self._remove_files(doomed)
+        self._tell_followers()
+        self._publisher.sweep()
+        self._compactor.look()
 
-    def _write_segments(self, frozen: View) -> tuple[Any, list[str]]:
-        writer = SegmentWriter(self._fs, self._manifest.store_id, self._next_segment)
+    def compact(self, wanted: Callable[[str], bool]) -> CompactionReport:
+        """Merge segments into few packed ones; see `StoreApi.compact`."""
+        self.flush()
+        return self._compactor.compact(wanted)
+
+    def _write_segments(self, frozen: View) -> SegmentChange:
+        writer = self._segment_writer()
         try:
             for schema_id, chunks in frozen.chunks.items():
                 schema = self._state.catalog.schemas[schema_id]
                 writer.flush(schema_id, schema, chunks, self._state.catalog, frozen.segments)
-            table = writer.finish()
+            return writer.finish()
         except BaseException:
             # Only before they are published: a manifest that could not be synced may be valid.
             writer.abandon()
             raise
-        finally:
-            self._next_segment = writer.next_number
-        return table, writer.names
 
-    def _publish(
-        self,
-        table: NDArray[np.void] | None = None,
-        names: Sequence[str] = (),
-        **changes: Any,
-    ) -> None:
-        """Publish a manifest of this moment, with these segments as well and these fields."""
-        with self._publish_lock:
-            manifest, segments = self._state.describe(self._manifest)
-            if table is not None:
-                segments = segments.with_added(table, list(names))
-            first_wal = changes.get("first_wal", manifest.first_wal)
-            manifest = replace(
-                manifest,
-                number=manifest.number + 1,
-                last_wal=self._next_wal - 1 if self._next_wal > first_wal else 0,
-                next_segment=self._next_segment,
-                segments=segments.table,
-                segment_names=segments.names,
-                **changes,
-            )
-            publish_manifest(self._fs, manifest)
-            self._manifest = manifest
-
-    def _remove_files(self, doomed: list[str]) -> None:
-        """Remove what the manifest no longer names; what stays is swept at the next open."""
-        try:
-            sweep(self._fs, self._manifest)
-            for name in doomed:
-                self._fs.remove(name)
-                self._fs.prune_dirs(name.rpartition("/")[0])
-        except StorageError as error:
-            logger.warning("files that are no longer needed stay for now: %s", error)
+    def _tell_followers(self) -> None:
+        with self._log.leader:
+            manifest = self._publisher.manifest
+            self._log.note_checkpoint(manifest.checkpoint, manifest.number)
 
     # Closing
 
@@ -352,6 +412,7 @@ class Writer(Engine):
         if self._pid != os.getpid():
             self._closed = True  # the parent process owns the files
             return
+        self._compactor.stop()
         self._flusher.close(self._finish)
 
     def _finish(self) -> None:
@@ -372,13 +433,14 @@ class Writer(Engine):
     def _close_log(self) -> None:
         if self._log.wal_number is None or self._log.failed:
             return
-        files = sum(number >= self._manifest.first_wal for number in wal_numbers(self._fs))
+        first_wal = self._publisher.manifest.first_wal
+        files = sum(number >= first_wal for number in wal_numbers(self._fs))
         if self._state.view.chunk_bytes >= _SMALL_BYTES or files > _SEALED_MAX:
             self._flush()
         with self._log.leader:
             self._log.seal()
         # The lengths let the next open notice a log that was cut since.
-        manifest = self._manifest
+        manifest = self._publisher.manifest
         sealed = [s for s in (*manifest.sealed, *self._log.sealed) if s[0] >= manifest.first_wal]
-        self._publish(sealed=tuple(sealed))
-        sweep(self._fs, self._manifest)
+        self._publisher.publish(sealed=tuple(sealed))
+        self._publisher.sweep()

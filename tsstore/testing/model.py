@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
 
@@ -14,10 +15,10 @@ from tsstore.errors import AlreadyExistsError, ClosedError, InvalidArgumentError
 from tsstore.key import BucketKey, KeyPattern
 from tsstore.tables import Table, fit, read_table, schema_of
 from tsstore.timeframe import Timeframe
-from tsstore.times import to_ns
+from tsstore.times import MAX_NS, MIN_NS, to_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from tsstore.api import Operation, TableLike
@@ -73,7 +74,7 @@ class _Bucket:
         self.rows.append((ts, values))
 
     def delete(self, start_ns: int, end_ns: int) -> None:
-        if not self.schema.is_variable:
+        if not self.schema.is_variable and start_ns != MIN_NS:
             start_ns = self._slot(start_ns)
         self.rows = [row for row in self.rows if not start_ns <= row[0] <= end_ns]
 
@@ -186,6 +187,29 @@ class ModelStore:
         rows = sum(self._carry_out(operation, after) for operation in operations)
         self._buckets = after
         return rows
+
+    def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:
+        """See `StoreApi.bulk`."""
+        if isinstance(operations, Mapping):
+            operations = [Write(key, data) for key, data in operations.items()]
+        return self.commit(operations)
+
+    def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
+        """See `StoreApi.delete`."""
+        bucket = self._bucket(key)
+        rows = len(bucket.rows)
+        first = MIN_NS if start is None else to_ns(start)
+        bucket.delete(first, MAX_NS if end is None else to_ns(end))
+        return rows - len(bucket.rows)
+
+    def rename(self, key: str, new_key: str) -> None:
+        """See `StoreApi.rename`."""
+        bucket = self._bucket(key)
+        if new_key in self._buckets:
+            raise AlreadyExistsError(f"bucket {new_key} exists already")
+        del self._buckets[str(bucket.key)]
+        bucket.key = BucketKey.parse(new_key)
+        self._buckets[new_key] = bucket
 
     def _carry_out(self, operation: Operation, buckets: dict[str, _Bucket]) -> int:
         if isinstance(operation, WriteTable):

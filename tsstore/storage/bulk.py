@@ -1,0 +1,50 @@
+"""Bulk loads: sorted columns go straight to segment files, past the log.
+
+The files are on the medium before the commit that brings them into the store is appended to the
+log, so the commit is as durable and as atomic as any other, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from tsstore.storage.chunk import Chunk
+from tsstore.storage.flush import OWN_FILE_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsstore.format.commit import Commit, Section
+    from tsstore.storage.batch import Batch
+    from tsstore.storage.flush import SegmentWriter
+
+# More threads than this compete for the memory and not for the processors.
+_THREADS_MAX = 8
+
+
+def write_bulk(batch: Batch, segments: SegmentWriter) -> Commit:
+    """Write the rows of a batch to files, in parallel, and sync them; returns the commit.
+
+    Raises:
+        SchemaMismatchError: columns that do not fit their bucket.
+        StorageError: the disk refused; `segments.abandon` removes the files.
+    """
+
+    def write(make: Callable[[], Section]) -> Section:
+        section = make()
+        chunk = Chunk.of(section, {}, 0)
+        schema = batch.schema(section.schema_id)
+        segments.write(section.schema_id, schema, chunk, batch.bucket)
+        return section
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS_MAX)) as pool:
+        tasks = [pool.submit(write, make) for make in batch.bulk_sections(OWN_FILE_ROWS)]
+        try:
+            loaded = [task.result() for task in tasks]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    change = segments.finish()
+    return batch.bulk_commit(change.table, list(change.names), loaded)

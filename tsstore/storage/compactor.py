@@ -1,0 +1,288 @@
+"""The thread that compacts: now and then by itself, slowly, and at once when it is asked to."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tsstore.clock import SystemClock
+from tsstore.errors import ClosedError, CorruptionError
+from tsstore.storage.compaction import Job, Merger, jobs, own_jobs, shared_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tsstore.storage.catalog import Bucket
+    from tsstore.storage.flush import SegmentWriter
+    from tsstore.storage.publisher import Publisher
+    from tsstore.storage.segments import SegmentSet
+    from tsstore.storage.state import State
+
+logger = logging.getLogger("tsstore.storage")
+
+# A manifest is published after so many bytes of new segments, or after so many of them.
+_ROUND_BYTES = 256 << 20
+_ROUND_JOBS = 512
+# After a refusal the disk gets so much time to recover.
+_RETRY_S = 60.0
+
+
+@dataclass
+class CompactionReport:
+    """What a compaction did.
+
+    Attributes:
+        segments_before: live segments at its beginning.
+        segments_after: live segments at its end.
+        bytes_before: of these files.
+        bytes_after: of these files.
+    """
+
+    segments_before: int = 0
+    segments_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+
+class _Stopped(Exception):  # noqa: N818  not an error
+    """The store is being closed."""
+
+
+class _Request:
+    """A caller waiting for a compaction of all it names."""
+
+    def __init__(self, wanted: Callable[[str], bool]) -> None:
+        self.wanted = wanted
+        self.report = CompactionReport()
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+
+
+class Compactor:
+    """Compacts the segments of one writer.
+
+    Args:
+        state: whose segments.
+        publisher: makes the results valid.
+        new_writer: writes new segments.
+        published: called after each manifest.
+        bytes_per_s: how fast rows are rewritten when nobody waits; 0 for not at all.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        publisher: Publisher,
+        new_writer: Callable[[], SegmentWriter],
+        published: Callable[[], None],
+        *,
+        bytes_per_s: int,
+    ) -> None:
+        self._state = state
+        self._publisher = publisher
+        self._new_writer = new_writer
+        self._published = published
+        self._bytes_per_s = bytes_per_s
+        self._clock = SystemClock()
+        self._requests: list[_Request] = []
+        self._looks = False
+        self._retry_at = 0.0
+        self._stopping = False
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._damaged: set[int] = set()  # segments that could not be read are left alone
+
+    def look(self) -> None:
+        """There are new segments: see whether something is worth merging."""
+        if not self._bytes_per_s or self._stopping:
+            return
+        with self._wake:
+            self._looks = True
+            self._start()
+
+    def compact(self, wanted: Callable[[str], bool]) -> CompactionReport:
+        """Merge all that can be merged of the buckets whose key is wanted, and wait for it.
+
+        Raises:
+            ClosedError: the store was closed meanwhile.
+            CorruptionError: a segment cannot be read; others were compacted.
+            StorageError: the disk refused; nothing is lost.
+        """
+        request = _Request(wanted)
+        with self._wake:
+            if self._stopping:
+                raise ClosedError("the store was closed; open it again")
+            self._requests.append(request)
+            self._start()
+        request.done.wait()
+        if request.error is not None:
+            raise request.error
+        return request.report
+
+    def stop(self) -> None:
+        """Give up what is under way, and end."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+        for request in self._requests:
+            request.error = ClosedError("the store was closed; open it again")
+            request.done.set()
+
+    # The thread
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="tsstore-compact", daemon=True)
+            self._thread.start()
+        self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._stopping or self._requests or self._is_due()):
+                    self._wake.wait(self._pause())
+                if self._stopping:
+                    return
+                request = self._requests.pop(0) if self._requests else None
+                if request is None:
+                    self._looks = False
+            if request is None:
+                self._work()
+            else:
+                self._answer(request)
+
+    def _is_due(self) -> bool:
+        return self._looks and self._clock.monotonic() >= self._retry_at
+
+    def _pause(self) -> float | None:
+        """How long to wait if nothing happens."""
+        return max(0.0, self._retry_at - self._clock.monotonic()) if self._looks else None
+
+    def _work(self) -> None:
+        """What nobody asked for."""
+        try:
+            while self._round(self._chosen, self._throttle):
+                pass
+        except _Stopped:
+            return
+        except Exception as error:  # noqa: BLE001  nobody waits for it, and nothing is lost
+            logger.warning("compaction failed and will be tried again: %s", error)
+            with self._wake:
+                self._looks = True
+                self._retry_at = self._clock.monotonic() + _RETRY_S
+
+    def _answer(self, request: _Request) -> None:
+        """What a caller waits for."""
+        before = self._state.view.segments.table
+        checkpoint = self._publisher.manifest.checkpoint
+        try:
+            for choose in (self._every_shared, self._every_own):
+                while self._round(partial(choose, request.wanted, checkpoint), self._check_stopped):
+                    pass
+        except _Stopped:
+            request.error = ClosedError("the store was closed during the compaction")
+        except BaseException as error:  # noqa: BLE001  handed to the caller
+            request.error = error
+        after = self._state.view.segments.table
+        request.report = CompactionReport(
+            len(before), len(after), int(before["bytes"].sum()), int(after["bytes"].sum())
+        )
+        request.done.set()
+
+    def _chosen(self, segments: SegmentSet) -> list[Job]:
+        found = jobs(segments, self._state.catalog, self._publisher.manifest.checkpoint)
+        return [job for job in found if not self._damaged.intersection(job.numbers(segments))]
+
+    def _every_shared(
+        self, wanted: Callable[[str], bool], checkpoint: int, segments: SegmentSet
+    ) -> list[Job]:
+        schema_ids = {bucket.schema_id for bucket in self._buckets(wanted)}
+        found = (
+            shared_jobs(segments, schema_id, checkpoint, everything=True)
+            for schema_id in sorted(schema_ids)
+        )
+        return [job for jobs_of_schema in found for job in jobs_of_schema]
+
+    def _every_own(
+        self, wanted: Callable[[str], bool], checkpoint: int, segments: SegmentSet
+    ) -> list[Job]:
+        found = (
+            own_jobs(segments, bucket, checkpoint, everything=True)
+            for bucket in self._buckets(wanted)
+        )
+        return [job for jobs_of_bucket in found for job in jobs_of_bucket]
+
+    def _buckets(self, wanted: Callable[[str], bool]) -> Iterator[Bucket]:
+        catalog = self._state.catalog
+        for key in filter(wanted, catalog.keys()):
+            bucket = catalog.get(key)
+            if bucket is not None:
+                yield bucket
+
+    # One round: some jobs, one manifest
+
+    def _round(
+        self, choose: Callable[[SegmentSet], list[Job]], pace: Callable[[int], None]
+    ) -> bool:
+        """Merge some of what is chosen; whether there may be more to do."""
+        segments = self._state.view.segments
+        chosen = choose(segments)
+        if not chosen:
+            return False
+        writer = self._new_writer()
+        try:
+            replaced = self._merge(chosen, segments, writer, pace)
+            change = writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
+        with self._publisher.changing:
+            if not segments.same(replaced, self._state.view.segments):
+                # Rows were deleted meanwhile from what was merged: merge again.
+                writer.abandon()
+                return True
+            self._publisher.publish(change)
+        self._published()
+        self._publisher.remove_unused()
+        return True
+
+    def _merge(
+        self,
+        chosen: list[Job],
+        segments: SegmentSet,
+        writer: SegmentWriter,
+        pace: Callable[[int], None],
+    ) -> set[int]:
+        """Carry out jobs up to the size of a round; returns the numbers of what they replace."""
+        merger = Merger(segments, self._state.catalog, writer, pace)
+        replaced: set[int] = set()
+        for job in chosen[:_ROUND_JOBS]:
+            try:
+                merger.run(job)
+            except CorruptionError:
+                self._damaged |= job.numbers(segments)
+                raise
+            replaced |= job.numbers(segments)
+            if writer.bytes > _ROUND_BYTES:
+                break
+        return replaced
+
+    def _check_stopped(self, _bytes: int) -> None:
+        if self._stopping:
+            raise _Stopped
+
+    def _throttle(self, size: int) -> None:
+        """Leave the machine to others most of the time; a caller who waits ends the leisure."""
+        until = self._clock.monotonic() + size / self._bytes_per_s
+        with self._wake:
+            while not (self._stopping or self._requests):
+                left = until - self._clock.monotonic()
+                if left <= 0:
+                    break
+                self._wake.wait(left)
+        self._check_stopped(size)

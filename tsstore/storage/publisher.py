@@ -1,0 +1,120 @@
+"""The chain of manifests of a writing process: who may publish, and what goes afterwards.
+
+A manifest is published and what it says is shown to readers under one lock, so that no manifest can
+be made from a state that the one before had already left behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tsstore.errors import StorageError
+from tsstore.storage.manifest import publish_manifest
+from tsstore.storage.recovery import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsstore.format.manifest import Manifest
+    from tsstore.storage.segments import SegmentChange
+    from tsstore.storage.state import State
+    from tsstore.vfs import FileSystem
+
+logger = logging.getLogger("tsstore.storage")
+
+
+class Publisher:
+    """Publishes manifests.
+
+    Args:
+        fs: the data directory.
+        manifest: the valid one.
+        state: what it is made from.
+        last_wal: the newest WAL file there is, given the `first_wal` of the next manifest.
+
+    Attributes:
+        manifest: the valid one.
+        changing: held by whoever replaces or deletes from segments, from the moment it looks at
+            them to the moment the result is shown.
+    """
+
+    def __init__(
+        self, fs: FileSystem, manifest: Manifest, state: State, last_wal: Callable[[int], int]
+    ) -> None:
+        self.manifest = manifest
+        self.changing = threading.Lock()
+        self._fs = fs
+        self._state = state
+        self._last_wal = last_wal
+        self._next_segment = manifest.next_segment
+        self._numbers = threading.Lock()
+        self._publishing = threading.Lock()
+
+    def take_number(self) -> int:
+        """The number of a new segment."""
+        with self._numbers:
+            number = self._next_segment
+            self._next_segment += 1
+            return number
+
+    def publish(
+        self, change: SegmentChange | None = None, *, checkpoint: int = 0, **fields: Any
+    ) -> None:
+        """Publish a manifest of this moment with a change of its segments, and show it.
+
+        Args:
+            change: new and removed segments.
+            checkpoint: every commit up to this one is in the segments; 0 leaves it as it was.
+            fields: fields of the manifest that change.
+
+        Raises:
+            StorageError: refused; nothing is shown. Files of `change` must stay all the same,
+                because a manifest that could not be synced may be valid.
+        """
+        with self._publishing:
+            doomed = self._state.take_doomed()
+            try:
+                manifest = self._described(change, checkpoint, fields)
+                publish_manifest(self._fs, manifest)
+            except BaseException:
+                self._state.put_back_doomed(doomed)
+                raise
+            self.manifest = manifest
+            if change is not None:
+                doomed |= self._state.adopt(change, checkpoint)
+            self._state.release(doomed)
+
+    def _described(
+        self, change: SegmentChange | None, checkpoint: int, fields: dict[str, Any]
+    ) -> Manifest:
+        manifest, segments = self._state.describe(self.manifest)
+        if change is not None:
+            segments = segments.changed(change)
+        return replace(
+            manifest,
+            number=manifest.number + 1,
+            checkpoint=checkpoint or manifest.checkpoint,
+            last_wal=self._last_wal(fields.get("first_wal", manifest.first_wal)),
+            next_segment=self._next_segment,
+            segments=segments.table,
+            segment_names=segments.names,
+            deletes=segments.deletes,
+            **fields,
+        )
+
+    def sweep(self) -> None:
+        """Remove what the manifest no longer names; what stays is swept at the next open."""
+        try:
+            sweep(self._fs, self.manifest)
+            self.remove_unused()
+        except StorageError as error:
+            logger.warning("files that are no longer needed stay for now: %s", error)
+
+    def remove_unused(self) -> None:
+        """Remove replaced files that no reader looks at any more."""
+        for name in self._state.take_unused():
+            self._fs.remove(name)
+            self._fs.prune_dirs(name.rpartition("/")[0])
