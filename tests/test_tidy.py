@@ -12,7 +12,7 @@ import tsstore
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "tsstore").rglob("*.py"))
 # These read and write what users name on the command line, not what is in a data directory.
-USER_FILES = {"cli", "testing"}
+USER_FILES = {"cli", "marketstore", "testing"}
 
 
 def calls(path: Path) -> set[str]:

@@ -23,6 +23,7 @@ _COMMANDS = {
     "query": "Print rows of a bucket, or of several.",
     "ls": "List buckets.",
     "load": "Write CSV, Parquet or Arrow files to buckets.",
+    "migrate": "Copy the data directory of a MarketStore.",
     "export": "Write buckets to CSV, Parquet or Arrow files.",
     "check": "Read every byte of a data directory and report damage.",
     "demo": "Run simulator and server, and watch live data arrive.",
