@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from benchmarks.harness import Figure, Goal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def at_most(ours: Figure, limit: float, unit: str = "ms", detail: str | None = None) -> Goal:
@@ -16,16 +21,26 @@ def at_least(ours: Figure, limit: float, unit: str) -> Goal:
     return Goal(f"≥ {limit:g} {unit}", ours.value >= limit)
 
 
-def times_faster(seconds_ours: Figure, peer: str, figure: Figure, factor: float) -> Goal:
-    """So many times less time than a peer."""
-    return Goal(f"≥ {factor:g}x {peer}", figure.value >= factor * seconds_ours.value)
+def times_faster(
+    ours: Figure, factor: float, peer: str, figures: Mapping[str, Figure]
+) -> list[Goal]:
+    """So many times less time than a peer; no goal when the peer was left out."""
+    return [
+        Goal(f"≥ {factor:g}x {name}", figure.value >= factor * ours.value)
+        for name, figure in figures.items()
+        if name == peer
+    ]
 
 
-def times_more(ours: Figure, peer: str, figure: Figure, factor: float) -> Goal:
-    """A rate so many times that of a peer."""
-    return Goal(f"≥ {factor:g}x {peer}", ours.value >= factor * figure.value)
+def times_more(ours: Figure, factor: float, peer: str, figures: Mapping[str, Figure]) -> list[Goal]:
+    """A rate so many times that of a peer; no goal when the peer was left out."""
+    return [
+        Goal(f"≥ {factor:g}x {name}", ours.value >= factor * figure.value)
+        for name, figure in figures.items()
+        if name == peer
+    ]
 
 
-def within(ours: Figure, peer: str, figure: Figure, factor: float) -> Goal:
+def within(ours: Figure, factor: float, other: str, figure: Figure) -> Goal:
     """At most so many times the time of something that is known."""
-    return Goal(f"≤ {factor:g}x {peer}", ours.value <= factor * figure.value)
+    return Goal(f"≤ {factor:g}x {other}", ours.value <= factor * figure.value)

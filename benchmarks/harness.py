@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MS_PER_S = 1e3
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How much work a run does.
-
-    Attributes:
-        quick: only as much as shows that everything works.
-        folder: an empty directory for the data of all peers.
-    """
-
-    quick: bool
-    folder: Path
-
-    def pick(self, quick: T, full: T) -> T:
-        """One of two sizes."""
-        return quick if self.quick else full
 
 
 @dataclass(frozen=True)
@@ -75,7 +58,7 @@ class Figure:
     """
 
     value: float
-    details: Mapping[str, float]
+    details: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,12 +152,31 @@ def latencies(calls: Mapping[str, Sequence[Call]]) -> dict[str, Figure]:
     return {name: latency(each) for name, each in calls.items()}
 
 
-def throughput(calls: Sequence[Call], rows: int) -> Figure:
-    """Thousand rows a second over all calls, the slow ones included; each call has `rows`."""
+def throughput(calls: Sequence[Call], rows: float, per: float = 1e3) -> Figure:
+    """Rows a second over all calls, the slow ones included, in thousands unless told otherwise.
+
+    Args:
+        calls: what was timed.
+        rows: of each call.
+        per: unit of the rate.
+    """
     figure = latency(calls)
     details = {f"{name} ms": value for name, value in figure.details.items()}
-    rate = rows * len(calls) / sum(call.wall for call in calls) / 1e3
+    rate = rows * len(calls) / sum(call.wall for call in calls) / per
     return Figure(rate, {"p50 ms": figure.value, **details})
+
+
+def throughputs(
+    calls: Mapping[str, Sequence[Call]], rows: float, per: float = 1e3
+) -> dict[str, Figure]:
+    """The same for every peer."""
+    return {name: throughput(each, rows, per) for name, each in calls.items()}
+
+
+def stored_bytes(folder: Path) -> int:
+    """What the files of a directory take; holes in them do not count."""
+    found = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return sum(min(each.st_size, each.st_blocks * 512) for each in found)
 
 
 def load_average() -> float:

@@ -9,20 +9,22 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import psutil
 
 import tsstore
-from benchmarks.goals import at_least, at_most, times_more
-from benchmarks.harness import Figure, Goal, Line, Scale
+from benchmarks.goals import at_least, at_most
+from benchmarks.harness import Figure, Goal, Line
 from benchmarks.processes import run_python, server, simulator
 from benchmarks.verify import WrongResultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from benchmarks.session import Session
 
 DAY = "2026-06-01"
 _POLL_S = 0.1
@@ -43,7 +45,7 @@ bgworkers:
       data_types: [trades, quotes]
       ws_query_start: {day}
 """
-_CLIENT = Path(__file__).with_name("peers") / "massive_client.py"
+_CLIENT = "benchmarks.peers.massive_client"
 
 
 @dataclass(frozen=True)
@@ -56,28 +58,35 @@ class _Sample:
     cpu: float
 
 
-def run(scale: Scale) -> list[Line]:
+def run(session: Session) -> list[Line]:
     """Measure it."""
-    options = ("--speed", "max", "--date", DAY, "--symbols", scale.pick("2", "500"))
-    with simulator(scale.folder, *options) as (_, url):
-        config = _CONFIG.format(url=url, socket=url.replace("http", "ws"), day=DAY)
-        with server(scale.folder, config) as (process, ours_url):
-            samples = list(_watch(ours_url, url, psutil.Process(process.pid)))
-        sent = sum(_sent(url).values())
-    stored = _stored(scale.folder / "data")
-    if stored != sent:
-        raise WrongResultError(f"{stored:,} rows stored of {sent:,} events sent")
-    ours = _figure(samples)
-    client = _official(scale, options)
+    options = ("--speed", "max", "--date", DAY, "--symbols", session.pick("2", "500"))
+    with session.folder() as folder:
+        ours, sent = _ours(folder, options)
+        client = _official(folder, options, session.pick(100_000, 1_000_000))
     goals = (
         at_least(ours, 300, "k/s"),
-        times_more(ours, "the official client", client, 1),
+        Goal("≥ 1x the official client", ours.value >= client.value),
         at_most(ours, _RSS_MAX_MB, "MB", "highest RSS"),
         Goal("none lost", met=True),
     )
     what = f"firehose, {sent:,} quotes and trades, stored durably"
     peers = {"official client, decoding only": client}
     return [Line("P12", what, "k events/s", ours, peers, goals, more_is_better=True)]
+
+
+def _ours(folder: Path, options: tuple[str, ...]) -> tuple[Figure, int]:
+    """Our figure, and how many events there were."""
+    data = folder / "data"
+    with simulator(folder, *options) as (_, url):
+        config = _CONFIG.format(url=url, socket=url.replace("http", "ws"), day=DAY)
+        with server(folder, config, data=data) as (process, ours_url):
+            samples = list(_watch(ours_url, url, psutil.Process(process.pid)))
+        sent = sum(_sent(url).values())
+    stored = _stored(data)
+    if stored != sent:
+        raise WrongResultError(f"{stored:,} rows stored of {sent:,} events sent")
+    return _figure(samples), sent
 
 
 def _watch(url: str, simulator_url: str, process: psutil.Process) -> Iterator[_Sample]:
@@ -115,11 +124,10 @@ def _figure(samples: list[_Sample]) -> Figure:
     )
 
 
-def _official(scale: Scale, options: tuple[str, ...]) -> Figure:
-    with simulator(scale.folder, *options) as (_, url):
-        host = url.removeprefix("http://")
-        events = scale.pick(100_000, 1_000_000)
-        printed = run_python(str(_CLIENT), host, str(events), bytecode=scale.folder / "bytecode")
+def _official(folder: Path, options: tuple[str, ...], events: int) -> Figure:
+    with simulator(folder, *options) as (_, url):
+        command = ("-m", _CLIENT, url.removeprefix("http://"), str(events))
+        printed = run_python(*command, bytecode=folder / "bytecode")
     rate, cpu_rate = map(float, printed.split())
     return Figure(rate / 1e3, {"per CPU s": cpu_rate / 1e3})
 

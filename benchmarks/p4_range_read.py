@@ -1,7 +1,8 @@
 """P4: a month and a year of minute bars of one symbol among many, into arrays.
 
 "Opened": the store was just opened and holds nothing in its memory; the files are in the page
-cache of the system. "Again": the same rows were read before.
+cache of the system. "Again": the same rows were read before. Of tsstore there are the rows as they
+were loaded and the same rows packed by compaction.
 """
 
 from __future__ import annotations
@@ -9,54 +10,66 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.data import DAY_MINUTES, MONTH_DAYS, year_of_bars
+from benchmarks.data import DAY_MINUTES, MONTH_DAYS, YEAR_MINUTES, year_of_bars
 from benchmarks.goals import at_most, times_faster
-from benchmarks.harness import Case, Line, Scale, latencies, take_turns
+from benchmarks.harness import Case, Line, latencies, take_turns
 from benchmarks.verify import expect
-from benchmarks.years import Years
 
 if TYPE_CHECKING:
-    from benchmarks.peers import Peer
+    from benchmarks.harness import Figure
+    from benchmarks.peers import Library
+    from benchmarks.session import Session
 
-#: Milliseconds, by what is read and whether the store was just opened.
-_GOALS = {("month", True): 0.2, ("month", False): 0.2, ("year", True): 2.5, ("year", False): 0.7}
+_SPANS = {"month": MONTH_DAYS * DAY_MINUTES, "year": YEAR_MINUTES}
+#: Milliseconds, by what is read, from which files, and whether the store was just opened.
+_GOALS = {
+    ("month", "packed", True): 0.2,
+    ("month", "packed", False): 0.2,
+    ("month", "fast", True): 0.2,
+    ("month", "fast", False): 0.2,
+    ("year", "packed", True): 2.5,
+    ("year", "packed", False): 0.7,
+    ("year", "fast", True): 0.7,
+    ("year", "fast", False): 0.7,
+}
 
 
-def run(scale: Scale) -> list[Line]:
+def run(session: Session) -> list[Line]:
     """Measure it."""
-    years = Years(scale)
-    spans = {"month": MONTH_DAYS * DAY_MINUTES, "year": len(year_of_bars(years.symbols[0]))}
-    lines = [
-        _measure(scale, years, span, rows, opened=opened)
-        for span, rows in spans.items()
-        for opened in (True, False)
-    ]
-    years.close()
+    symbols = len(session.years.symbols)
+    lines = []
+    for span, rows in _SPANS.items():
+        for opened in (True, False):
+            figures = _measure(session, rows, opened=opened)
+            forms = {"packed": figures.pop("tsstore"), "fast": figures.pop("fast")}
+            how = "opened" if opened else "again"
+            for form, ours in forms.items():
+                what = f"{span} of minute bars, 1 of {symbols} symbols, {form}, {how}"
+                goals = (
+                    at_most(ours, _GOALS[span, form, opened]),
+                    *times_faster(ours, 2, "arcticdb", figures),
+                )
+                lines.append(Line("P4", what, "ms", ours, figures, goals))
     return lines
 
 
-def _measure(scale: Scale, years: Years, span: str, rows: int, *, opened: bool) -> Line:
-    bars = year_of_bars(years.symbols[0])
-    # The last month, which is as far from the beginning as can be.
-    start, end = int(bars.ts[-rows]), int(bars.ts[-1])
-    for peer in years.peers.values():
+def _measure(session: Session, rows: int, *, opened: bool) -> dict[str, Figure]:
+    years = session.years
+    stores: dict[str, Library] = {**years.stores, "fast": years.fast}
+    ts = year_of_bars(years.symbols[0]).ts
+    # The last rows, which are as far from the beginning as can be.
+    start, end = int(ts[-rows]), int(ts[-1])
+    for store in stores.values():
         for symbol in years.symbols:  # also what "again" reads again
             last = float(year_of_bars(symbol).columns["Open"][-1])
-            expect(peer, peer.read(symbol, start, end), (rows, last))
+            expect(store, store.read(symbol, start, end), (rows, last))
     cases = {
-        name: Case(partial(_read, peer, start, end), peer.reopen if opened else None)
-        for name, peer in years.peers.items()
+        name: Case(partial(_read, store, start, end), store.reopen if opened else None)
+        for name, store in stores.items()
     }
-    count = scale.pick(10, 60) if opened else scale.pick(20, 200)
-    figures = latencies(take_turns(cases, years.draw(count), rounds=scale.pick(2, 5)))
-    ours = figures.pop("tsstore")
-    goals = (
-        at_most(ours, _GOALS[span, opened]),
-        times_faster(ours, "arcticdb", figures["arcticdb"], 2),
-    )
-    what = f"{span} of minute bars, 1 of {len(years.symbols)} symbols, "
-    return Line("P4", what + ("opened" if opened else "again"), "ms", ours, figures, goals)
+    count = session.pick(6, 60) if opened else session.pick(10, 200)
+    return latencies(take_turns(cases, years.draw(count), rounds=session.pick(2, 5)))
 
 
-def _read(peer: Peer, start: int, end: int, symbol: str) -> None:
-    peer.read(symbol, start, end)
+def _read(store: Library, start: int, end: int, symbol: str) -> None:
+    store.read(symbol, start, end)

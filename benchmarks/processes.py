@@ -22,18 +22,21 @@ _ADDRESS = re.compile(r"(?:listening on|serving .* at) (http://\S+)")
 
 
 @contextlib.contextmanager
-def server(folder: Path, config: str = "") -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """`tsstore start` on `folder`/data inside the block.
+def server(
+    folder: Path, config: str = "", *, data: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`tsstore start` inside the block.
 
     Args:
         folder: where mkts.yml and the log go.
         config: more of mkts.yml.
+        data: the data directory.
 
     Yields:
         The process, and the address of the server.
     """
     path = folder / "mkts.yml"
-    path.write_text(f"root_directory: {folder / 'data'}\nlisten_port: 0\n{config}")
+    path.write_text(f"root_directory: {data}\nlisten_port: 0\n{config}")
     command = [sys.executable, "-m", "tsstore", "start", "-c", str(path)]
     with _program(command, folder / "server.log") as found:
         yield found
@@ -87,3 +90,14 @@ def run_python(*arguments: str, bytecode: Path) -> str:
     if done.returncode:
         raise RuntimeError(f"{command} failed:\n{done.stderr}")
     return done.stdout
+
+
+def peak_memory() -> int:
+    """The most memory this process has had in use so far, in bytes.
+
+    Unlike `ru_maxrss`, it leaves out what the parent had when it started this process.
+    """
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024

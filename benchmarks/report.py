@@ -6,67 +6,125 @@ import json
 import os
 import platform
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peers import LIBRARIES, installed, left_out
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.harness import Figure, Line
 
-HEADINGS = ("", "measured", "tsstore", "peer", "its figure", "ratio", "target", "met")
+#: The columns of the peers; whatever else was compared stands in the last one.
+PEERS = tuple(name for name in LIBRARIES if name != "tsstore")
+OTHERS = "others"
+HEADINGS = ("", "measured", "tsstore", *PEERS, OTHERS, "target", "load")
+
+#: The load of the machine before and after each workload.
+Loads: TypeAlias = "Mapping[str, tuple[float, float]]"
 
 
-def show(lines: Sequence[Line]) -> None:
+def show(lines: Sequence[Line], loads: Loads) -> None:
     """Print the table."""
-    table = Table(title="tsstore and its peers")
+    table = Table(title="tsstore and its peers, and how many times better tsstore is")
     for heading in HEADINGS:
-        table.add_column(heading, justify="right" if heading == "ratio" else "left")
+        table.add_column(heading)
     for line in lines:
-        for cells in _rows(line):
-            table.add_row(*cells)
+        table.add_row(*_row(line, loads))
         table.add_section()
-    Console(width=None if os.isatty(1) else 200).print(table)
+    console = Console(width=None if os.isatty(1) else 240)
+    console.print(table)
+    for note in notes():
+        console.print(note, highlight=False)
 
 
-def markdown(lines: Sequence[Line]) -> str:
+def markdown(lines: Sequence[Line], loads: Loads) -> str:
     """The table as markdown."""
-    rows = [HEADINGS, ("---",) * len(HEADINGS)]
-    rows += [cells for line in lines for cells in _rows(line)]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *(_row(line, loads) for line in lines)]
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    return table + "".join(f"\n{note}\n" for note in notes())
 
 
-def as_json(lines: Sequence[Line], **facts: Any) -> str:
+def notes() -> list[str]:
+    """What a reader of the table has to know."""
+    missing = left_out()
+    if not missing:
+        return []
+    return [
+        f"Left out, because not installed: {', '.join(missing)} (they are in the extra `bench`)."
+    ]
+
+
+def as_json(lines: Sequence[Line], loads: Loads, *, quick: bool) -> dict[str, Any]:
     """Everything that was measured, and on what machine."""
-    machine = {
+    return {
+        "machine": machine(),
+        "versions": {peer: version(peer) for peer in installed(LIBRARIES)},
+        "left_out": left_out(),
+        "quick": quick,
+        "load": dict(loads),
+        "lines": [
+            asdict(line) | {"ratios": {peer: line.ratio(peer) for peer in line.peers}}
+            for line in lines
+        ],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
         "processors": os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
-    listed = [
-        asdict(line) | {"ratios": {peer: line.ratio(peer) for peer in line.peers}} for line in lines
-    ]
-    return json.dumps({"machine": machine, **facts, "lines": listed}, indent=2)
 
 
-def _rows(line: Line) -> list[tuple[str, ...]]:
-    """One row for each peer, tsstore's own cells only in the first."""
-    goals = "; ".join(goal.text for goal in line.goals)
-    met = "; ".join("yes" if goal.met else "NO" for goal in line.goals)
-    first = (line.workload, line.what, _text(line.ours, line.unit))
-    rows = [
-        (peer, _text(figure, line.unit), f"{line.ratio(peer):.3g}x")
-        for peer, figure in line.peers.items()
-    ] or [("", "", "")]
-    return [
-        (*first, *rows[0], goals, met),
-        *(("", "", "", *row, "", "") for row in rows[1:]),
-    ]
+def _row(line: Line, loads: Loads) -> tuple[str, ...]:
+    before, after = loads[line.workload]
+    return (
+        line.workload,
+        line.what,
+        with_details(line.ours, line.unit),
+        *(_peer_cell(line, column) for column in (*PEERS, OTHERS)),
+        "; ".join(f"{goal.text}: {'yes' if goal.met else 'NO'}" for goal in line.goals),
+        f"{before:.1f} to {after:.1f}",
+    )
 
 
-def _text(figure: Figure, unit: str) -> str:
-    details = ", ".join(f"{name} {value:.3g}" for name, value in figure.details.items())
-    value = f"{figure.value:.0f}" if figure.value >= 100 else f"{figure.value:.3g}"
-    return f"{value} {unit} ({details})" if details else f"{value} {unit}"
+def _peer_cell(line: Line, column: str) -> str:
+    """The figures of a peer; in brackets whatever its name says besides the column's."""
+    cells = []
+    for peer, figure in line.peers.items():
+        name, _, how = peer.partition(" ")
+        if column_of(peer) == column:
+            label = how if name == column else peer
+            text = f"{rounded(figure.value)} {line.unit}, {line.ratio(peer):.3g}x {label}"
+            cells.append(text.rstrip())
+    return "; ".join(cells)
+
+
+def column_of(peer: str) -> str:
+    """The column a peer belongs in, by the first word of its name."""
+    name = peer.split(maxsplit=1)[0]
+    return name if name in PEERS else OTHERS
+
+
+def with_details(figure: Figure, unit: str) -> str:
+    """A figure with everything that was measured besides."""
+    details = ", ".join(f"{name} {rounded(value)}" for name, value in figure.details.items())
+    text = f"{rounded(figure.value)} {unit}"
+    return f"{text} ({details})" if details else text
+
+
+def rounded(value: float) -> str:
+    """Three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def dump(found: dict[str, Any]) -> str:
+    """JSON for people and programs."""
+    return json.dumps(found, indent=2)

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.data import Rows
-    from benchmarks.peers import Peer
+    from benchmarks.peers import Library, Log
 
 
 class WrongResultError(Exception):
     """A peer, or its adapter here, did not do the work."""
 
 
-def expect_all(peer: Peer, written: Sequence[Rows]) -> None:
+def expect_all(peer: Library | Log, written: Sequence[Rows]) -> None:
     """Every row is there, and the first data column sums up."""
     rows = sum(map(len, written))
     total = math.fsum(float(next(iter(each.columns.values())).sum()) for each in written)

@@ -1,6 +1,6 @@
 """The official client: decodes a number of events, prints how many a second and a CPU second.
 
-A program of its own: `massive_client.py HOST:PORT EVENTS`.
+A program of its own: `python -m benchmarks.peers.massive_client HOST:PORT EVENTS`.
 """
 
 from __future__ import annotations
