@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tsstore.api import StoreApi
+    from tsstore.client import RemoteStore
+    from tsstore.store import Store
 
 DEFAULT_DIRECTORY = "data"
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -48,7 +50,7 @@ class Location:
             )
         return tsstore.open(self.directory, read_only=True, timezone=self.timezone)
 
-    def open_to_write(self) -> StoreApi:
+    def open_to_write(self) -> Store | RemoteStore:
         """The store, for writing: the directory, or the server that runs on it."""
         if self.url is not None:
             return tsstore.connect(self.url, token=self.token)

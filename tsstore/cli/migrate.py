@@ -10,6 +10,7 @@ import numpy as np
 
 from tsstore import marketstore
 from tsstore.api import Replace, Write
+from tsstore.cli import writing
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.progress import Bar
 from tsstore.errors import InvalidArgumentError, StorageError, TsStoreError
@@ -19,12 +20,10 @@ from tsstore.timeframe import Timeframe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsstore.api import StoreApi
+    from tsstore.client import RemoteStore
     from tsstore.columns import Columns
     from tsstore.schema import Schema
-
-#: Rows are committed as soon as they are so many bytes together.
-BATCH_BYTES = 64 << 20
+    from tsstore.store import Store
 
 
 @click.command("migrate")
@@ -65,7 +64,7 @@ def command(
         )
     )
     with location.open_to_write() as store, Bar(str(source)) as bar:
-        copy = _Copy(store, location.timezone)
+        copy = _Copy(store)
         for number, bucket in enumerate(buckets, 1):
             copy.bucket(bucket)
             bar.update(number / len(buckets), copy.rows)
@@ -93,12 +92,12 @@ class _Copy:
         failures: why others were not.
     """
 
-    def __init__(self, store: StoreApi, timezone: str) -> None:
+    def __init__(self, store: Store | RemoteStore) -> None:
         self.rows = 0
         self.keys = set[str]()
         self.failures: list[TsStoreError] = []
         self._store = store
-        self._timezone = timezone
+        self._timezone = store.timezone
         self._waiting: list[tuple[str, Columns, Schema]] = []
         self._waiting_bytes = 0
 
@@ -134,14 +133,15 @@ class _Copy:
             return
         self._waiting.append((key, rows, schema))
         self._waiting_bytes += len(rows) * schema.row_bytes
-        if self._waiting_bytes >= BATCH_BYTES:
+        if self._waiting_bytes >= writing.BATCH_BYTES:
             self.commit()
 
     def commit(self) -> None:
         """Write what waits, together; or, if that is refused, each by itself to know which."""
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        waiting, nbytes = self._waiting, self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
         try:
-            self._store.commit([_operation(*item) for item in waiting])
+            writing.write(self._store, [_operation(*item) for item in waiting], nbytes)
         except InvalidArgumentError:
             written = [item for item in waiting if self._commit_one(*item)]
         else:
@@ -151,7 +151,8 @@ class _Copy:
 
     def _commit_one(self, key: str, rows: Columns, schema: Schema) -> bool:
         try:
-            self._store.commit([_operation(key, rows, schema)])
+            nbytes = len(rows) * schema.row_bytes
+            writing.write(self._store, [_operation(key, rows, schema)], nbytes)
         except InvalidArgumentError as error:
             self.failures.append(error)
             return False
