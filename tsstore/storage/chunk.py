@@ -115,14 +115,14 @@ def merge(schema: Schema, chunks: Sequence[Chunk]) -> Chunk:
     ids, starts, order = _by_bucket(kept)
     row_ids = np.repeat(ids, np.diff(starts))
     ts = _column([chunk.ts for chunk in kept], order)
-    columns = list(zip(*(chunk.arrays for chunk in kept), strict=True))
-    identity = [_column(column, order) for column in identity_columns(schema, columns)]
-    stays = arrange(schema, row_ids, ts, identity)
+    columns = zip(*(chunk.arrays for chunk in kept), strict=True)
+    arrays = [_column(column, order) for column in columns]
+    stays = arrange(schema, row_ids, ts, identity_columns(schema, arrays))
     if stays is not None:
         ids, starts = split_ids(row_ids[stays])
         ts = ts[stays]
-        order = stays if order is None else order[stays]
-    arrays = [_column(column, order) for column in columns]
+        for place, array in enumerate(arrays):
+            arrays[place] = array[stays]
     first, last = chunks[0].first_sequence, chunks[-1].last_sequence
     return Chunk(ids, starts, ts, arrays, deletes, first, last)
 
