@@ -20,7 +20,7 @@ from tsstore.times import MAX_NS, MIN_NS, to_ns
 from tsstore.zones import NS_PER_DAY, zone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tsstore.clock import Clock
     from tsstore.schema import Schema
@@ -54,6 +54,21 @@ class Engine(Protocol):
         columns: Sequence[str] | None = None,
     ) -> Columns:
         """Rows with `start_ns <= ts <= end_ns`, the last (or first) `limit` of them if not 0."""
+        ...
+
+
+class SlicedEngine(Engine, Protocol):
+    """An engine that can be read piece by piece."""
+
+    def slices(
+        self,
+        key: str,
+        start_ns: int,
+        end_ns: int,
+        rows: int,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Columns]:
+        """The same rows, about so many at a time."""
         ...
 
 
@@ -139,6 +154,51 @@ def read(
     if is_single:
         return reader.named(symbols[0]).in_zone(tz)
     return {name: rows.in_zone(tz) for name, rows in reader.all().items()}
+
+
+def iterate(
+    engine: SlicedEngine,
+    key: str,
+    *,
+    start: TimeLike | None = None,
+    end: TimeLike | None = None,
+    tz: str | None = None,
+    rows: int = 1_000_000,
+    columns: Sequence[str] | None = None,
+    store_tz: str = "UTC",
+) -> Iterator[Columns]:
+    """`StoreApi.iterate` over an engine; see there. Names are checked before the first slice.
+
+    Args:
+        engine: where the rows are.
+        key: of a stored bucket.
+        start: first instant; a fixed bucket returns the whole slot that holds it.
+        end: last instant.
+        tz: see `StoreApi.read`.
+        rows: of a slice.
+        columns: see `StoreApi.read`.
+        store_tz: zone of the store, whose midnights bound days, weeks, months and years.
+    """
+    name = BucketKey.parse(key)
+    schema = engine.schema(str(name))
+    if tz is not None:
+        zone(tz)
+    query = Query(
+        (name.symbol,),
+        name.timeframe,
+        name.attribute_group,
+        MIN_NS if start is None else to_ns(start, tz),
+        MAX_NS if end is None else to_ns(end, tz),
+        check_limit(rows),
+        columns=check_columns(columns),
+        tz=store_tz,
+    )
+    wanted = None if query.columns is None else _known(query, key, schema.names)
+    first = query.start_ns
+    if first != MIN_NS and not schema.is_variable:
+        first = _slot_start(Timeframe.parse(name.timeframe), first, store_tz)
+    found = engine.slices(str(name), first, query.end_ns, query.limit or LIMIT_MAX, wanted)
+    return (part.in_zone(tz) for part in found)
 
 
 def parse_target(

@@ -150,7 +150,7 @@ def cast_column(
     """
     if values.dtype == dtype:
         return values
-    if np.can_cast(values.dtype, dtype, "safe"):
+    if _widens(values.dtype, dtype):
         return values.astype(dtype)
     if values.dtype.kind in "OUS" or dtype.kind in "UOb" or values.dtype.kind not in "iufb":
         return _cast_text(name, values, dtype, where)
@@ -167,6 +167,35 @@ def cast_column(
             "convert the column before writing, or create the bucket with a wider type"
         )
     return cast
+
+
+def check_widening(key: str, old: Schema, new: Schema) -> None:
+    """Whether a bucket may get this schema: all its columns, as wide or wider, and maybe more.
+
+    Raises:
+        SchemaMismatchError: rows would lose something; the text shows both schemas.
+    """
+    lost = [f"column {name!r} would be lost" for name in old.names if name not in new.dtypes]
+    lost += [
+        f"column {name!r} of {type_name(dtype)} does not fit into {type_name(new.dtypes[name])}"
+        for name, dtype in old.columns
+        if name in new.dtypes and not _widens(dtype, new.dtypes[name])
+    ]
+    if new.kind is not old.kind or new.identity != old.identity:
+        lost.append("its kind and identity stay what they are")
+    if lost:
+        raise SchemaMismatchError(
+            f"{key} cannot be altered: {'; '.join(lost)}. It is {old}, and would become {new}"
+        )
+
+
+def _widens(old: np.dtype[Any], new: np.dtype[Any]) -> bool:
+    """Whether every value of one type is one of the other, and comes back."""
+    if old.kind in "iu" and new.kind == "f":
+        return old.itemsize < new.itemsize  # numpy takes i8 to f8 for safe
+    if (old.kind == "U") != (new.kind == "U"):
+        return False
+    return np.can_cast(old, new, "safe")
 
 
 def _same_sign(cast: NDArray[Any], values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ from tsstore.zones import zone
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from tsstore.api import TableLike
@@ -165,6 +165,37 @@ class Store:
         key = str(BucketKey.parse(key))
         first, last = to_instant(start, MIN_NS), to_instant(end, MAX_NS)
         return self._writable().delete(key, first, last)
+
+    def iterate(
+        self,
+        key: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        rows: int = 1_000_000,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Columns]:
+        """Rows of a bucket, about so many at a time; see `StoreApi.iterate`."""
+        return query.iterate(
+            self._engine,
+            key,
+            start=start,
+            end=end,
+            tz=tz,
+            rows=rows,
+            columns=columns,
+            store_tz=self.timezone,
+        )
+
+    def alter(self, key: str, schema: Schema) -> None:
+        """Give a bucket more or wider columns; see `StoreApi.alter`."""
+        self._writable().alter(str(BucketKey.parse(key)), check_schema(schema))
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Make a bucket with the rows of another; see `StoreApi.copy`."""
+        check_rename(key, new_key)
+        self._writable().copy(str(BucketKey.parse(key)), str(BucketKey.parse(new_key)))
 
     def rename(self, key: str, new_key: str) -> None:
         """Give a bucket another name; see `StoreApi.rename`."""

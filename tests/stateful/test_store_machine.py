@@ -58,7 +58,7 @@ def shape(columns: Columns) -> tuple[object, ...]:
     return (
         columns.ts.tolist(),
         columns.variable,
-        [(name, array.dtype.str, array.tolist()) for name, array in columns.items()],
+        [(name, array.dtype.str, array.astype(str).tolist()) for name, array in columns.items()],
     )
 
 
@@ -84,7 +84,7 @@ class StoreMachine(RuleBasedStateMachine):
                 outcomes.append(action(store))
             except (NotFoundError, AlreadyExistsError, InvalidArgumentError) as error:
                 outcomes.append(type(error))
-        assert outcomes[0] == outcomes[1]
+        assert outcomes[0] == outcomes[1], outcomes
 
     @initialize()
     def follow(self) -> None:
@@ -156,6 +156,34 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(symbol=symbols, other=symbols, group=groups)
     def rename(self, symbol: str, other: str, group: str) -> None:
         self.both(lambda store: store.rename(f"{symbol}/{group}", f"{other}/{group}"))
+
+    @rule(symbol=symbols, other=symbols, group=groups)
+    def copy(self, symbol: str, other: str, group: str) -> None:
+        self.both(lambda store: store.copy(f"{symbol}/{group}", f"{other}/{group}"))
+
+    @rule(symbol=symbols, group=groups, wider=st.booleans(), more=st.booleans())
+    def alter(self, symbol: str, group: str, wider, more) -> None:
+        key = f"{symbol}/{group}"
+        if key not in self.model.list():
+            return
+        old = self.model.info(key).schema
+        columns = dict(old.dtypes)
+        if wider:
+            columns |= {name: "i8" for name, dtype in columns.items() if dtype.kind == "i"}
+        if more:
+            columns[f"More{len(columns)}"] = "f4" if len(columns) % 2 else "U3"
+        if len(columns) < 6:
+            schema = Schema.of(columns, variable=old.is_variable, identity=old.identity)
+            self.both(lambda store: store.alter(key, schema))
+
+    @rule(symbol=symbols, group=groups, rows=st.integers(1, 9), start=st.none() | instants)
+    def iterate(self, symbol: str, group: str, rows: int, start: int | None) -> None:
+        first = None if start is None else np.datetime64(start, "ns")
+        self.both(
+            lambda store: [
+                shape(part) for part in store.iterate(f"{symbol}/{group}", start=first, rows=rows)
+            ]
+        )
 
     @rule(pattern=st.sampled_from(["*/*/*", "A/*/*", "*/1Sec/*"]))
     def compact(self, pattern: str) -> None:

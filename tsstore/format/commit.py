@@ -1,8 +1,9 @@
 """Commits: what one write call changes, as the body of one WAL record.
 
-The steps of a commit are carried out in this order: buckets are created and renamed, ranges
-deleted, rows written, buckets destroyed. Rows come as one section per schema, whatever the number
-of buckets; those of a bulk load are in segment files, which are on the medium before the commit.
+The steps of a commit are carried out in this order: buckets are created, renamed and altered,
+ranges deleted, rows written, buckets destroyed. Rows come as one section per schema, whatever the
+number of buckets; those of a bulk load are in segment files, which are on the medium before the
+commit.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Commit:
         schemas: new schemas by id.
         created: (bucket id, key, schema id) of new buckets.
         renamed: (bucket id, new key).
+        altered: (bucket id, new schema id); its older rows keep the schema they have.
         deletes: (bucket id, first ns, last ns), both ends included.
         sections: rows.
         segments: rows of SEGMENT_DTYPE: finished files whose rows this commit adds; their sequence
@@ -67,6 +69,7 @@ class Commit:
     schemas: dict[int, Schema] = field(default_factory=dict)
     created: list[tuple[int, str, int]] = field(default_factory=list)
     renamed: list[tuple[int, str]] = field(default_factory=list)
+    altered: list[tuple[int, int]] = field(default_factory=list)
     deletes: list[tuple[int, int, int]] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     segments: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SEGMENT_DTYPE))
@@ -84,6 +87,8 @@ def encode_commit(commit: Commit) -> Body:
         meta["created"] = [list(bucket) for bucket in commit.created]
     if commit.renamed:
         meta["renamed"] = [list(bucket) for bucket in commit.renamed]
+    if commit.altered:
+        meta["altered"] = [list(bucket) for bucket in commit.altered]
     if commit.deletes:
         meta["deletes"] = [list(delete) for delete in commit.deletes]
     if commit.destroyed:
@@ -117,6 +122,7 @@ def decode_commit(record: Record) -> Commit:
         schemas={number: schema_from_meta(s) for number, s in meta.get("schemas", ())},
         created=[(number, key, schema) for number, key, schema in meta.get("created", ())],
         renamed=[(number, key) for number, key in meta.get("renamed", ())],
+        altered=[(number, schema) for number, schema in meta.get("altered", ())],
         deletes=[(bucket, first, last) for bucket, first, last in meta.get("deletes", ())],
         sections=sections,
         segments=table,

@@ -72,6 +72,7 @@ class Manifest:
         deletes: rows of DELETE_DTYPE, sorted by segment.
         timezone: whose midnights begin the slots of days and longer; None when an older format
             did not say.
+        former: bucket id to the schemas it had before, oldest first; rows may still have them.
     """
 
     number: int
@@ -92,6 +93,7 @@ class Manifest:
     segment_names: list[str] = field(default_factory=list)
     deletes: NDArray[np.void] = field(default_factory=lambda: np.empty(0, DELETE_DTYPE))
     timezone: str | None = None
+    former: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -104,6 +106,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "next": [manifest.next_bucket, manifest.next_schema, manifest.next_segment],
         "schemas": [[number, schema_to_meta(s)] for number, s in manifest.schemas.items()],
         "timezone": manifest.timezone,
+        "former": [[bucket, list(schemas)] for bucket, schemas in manifest.former.items()],
     }
     arrays: list[NDArray[Any]] = [
         lines_to_array(manifest.keys),
@@ -149,6 +152,7 @@ def decode_manifest(record: Record) -> Manifest:
         # Format 1 had neither.
         deletes=table_from_arrays(DELETE_DTYPE, deletes) if deletes else np.empty(0, DELETE_DTYPE),
         timezone=meta.get("timezone"),
+        former={bucket: tuple(schemas) for bucket, schemas in meta.get("former", ())},
     )
 
 

@@ -238,6 +238,12 @@ class Batch:
         created = self._created_buckets.get(bucket_id)
         return created or self._catalog.by_id(bucket_id)
 
+    @property
+    def created(self) -> Bucket:
+        """The one bucket that this batch is to create."""
+        (bucket,) = self._created_buckets.values()
+        return bucket
+
     def reserve_again(self) -> bool:
         """Take the buckets to create once more after `abandon`; under the catalog's lock.
 

@@ -10,15 +10,17 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from tsstore.format.commit import single_run
 from tsstore.storage.chunk import Chunk
 from tsstore.storage.flush import OWN_FILE_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tsstore.format.commit import Commit, Section
     from tsstore.storage.batch import Batch
     from tsstore.storage.flush import SegmentWriter
+    from tsstore.storage.reading import Rows
 
 # More threads than this compete for the memory and not for the processors.
 _THREADS_MAX = 8
@@ -48,3 +50,23 @@ def write_bulk(batch: Batch, segments: SegmentWriter) -> Commit:
             raise
     change = segments.finish()
     return batch.bulk_commit(change.table, list(change.names), loaded)
+
+
+def copy_bulk(batch: Batch, rows: Iterable[Rows], segments: SegmentWriter) -> Commit:
+    """Write rows to the one bucket that a batch creates, and sync them; returns the commit.
+
+    Args:
+        batch: creates the bucket.
+        rows: its rows in order, in parts that no instant is cut by.
+        segments: writes the files.
+
+    Raises:
+        StorageError: the disk refused; `segments.abandon` removes the files.
+    """
+    bucket = batch.created
+    for ts, arrays in rows:
+        section = single_run(bucket.schema_id, bucket.id, ts, arrays)
+        chunk = Chunk.of(section, {}, 0)
+        segments.write(bucket.schema_id, bucket.schema, chunk, batch.bucket)
+    change = segments.finish()
+    return batch.bulk_commit(change.table, list(change.names), [])

@@ -34,6 +34,7 @@ class Bucket(NamedTuple):
         schema_id: number of its schema.
         schema: its columns.
         timeframe: the slot length.
+        former: numbers of the schemas it had before, oldest first; rows may still have them.
     """
 
     id: int
@@ -41,6 +42,12 @@ class Bucket(NamedTuple):
     schema_id: int
     schema: Schema
     timeframe: Timeframe
+    former: tuple[int, ...] = ()
+
+    @property
+    def schema_ids(self) -> tuple[int, ...]:
+        """Numbers of the schemas its rows may have, oldest first."""
+        return (*self.former, self.schema_id)
 
 
 class Catalog:
@@ -61,6 +68,7 @@ class Catalog:
         self._keys: dict[int, str] | None = None
         self._schema_of = np.zeros(max(64, 2 * self.next_bucket), np.uint32)
         self._schema_of[manifest.bucket_ids] = manifest.bucket_schemas
+        self._former = dict(manifest.former)
         self._buckets: dict[str, Bucket] = {}
         self._reserved: dict[str, Bucket] = {}
         self._groups: dict[str, dict[str, int]] = {}
@@ -88,7 +96,8 @@ class Catalog:
 
     def _bucket(self, bucket_id: int, key: str, schema_id: int) -> Bucket:
         timeframe = Timeframe.parse(BucketKey.parse(key).timeframe)
-        return Bucket(bucket_id, key, schema_id, self.schemas[schema_id], timeframe)
+        schema, former = self.schemas[schema_id], self._former.get(bucket_id, ())
+        return Bucket(bucket_id, key, schema_id, schema, timeframe, former)
 
     def keys(self) -> list[str]:
         """Names of all buckets, sorted. The list is shared: do not change it."""
@@ -194,12 +203,32 @@ class Catalog:
                 old = self.keys_by_id().get(bucket_id)
                 if old is None:  # replayed, and the bucket was destroyed since
                     continue
+                former = self._former.get(bucket_id)
                 self.remove([bucket_id])
+                if former is not None:
+                    self._former[bucket_id] = former
                 self._ids[key] = bucket_id
                 self.keys_by_id()[bucket_id] = key
                 symbol, _, group = key.partition("/")
                 if group in self._groups:
                     self._groups[group][symbol] = bucket_id
+
+    def alter(self, altered: Iterable[tuple[int, int]]) -> None:
+        """Give buckets other schemas."""
+        with self._lock:
+            for bucket_id, schema_id in altered:
+                key = self.keys_by_id().get(bucket_id)
+                if key is None:  # replayed, and the bucket was destroyed since
+                    continue
+                former = int(self._schema_of[bucket_id])
+                self._former[bucket_id] = (*self._former.get(bucket_id, ()), former)
+                self._schema_of[bucket_id] = schema_id
+                self._buckets.pop(key, None)
+
+    def former(self) -> dict[int, tuple[int, ...]]:
+        """The schemas that buckets had before, for the manifest."""
+        with self._lock:
+            return dict(self._former)
 
     def forget(self, created: Iterable[tuple[int, str, int]]) -> None:
         """Drop the reservations of a commit that was refused."""
@@ -220,6 +249,7 @@ class Catalog:
                 key = self.keys_by_id().pop(bucket_id, None)
                 if key is None:
                     continue
+                self._former.pop(bucket_id, None)
                 del self._ids[key]
                 self._buckets.pop(key, None)
                 symbol, _, group = key.partition("/")

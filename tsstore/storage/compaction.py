@@ -19,6 +19,7 @@ import numpy as np
 
 from tsstore.format.manifest import SHARED
 from tsstore.format.segment import packer_of
+from tsstore.storage.adapting import adapt
 from tsstore.storage.chunk import Chunk, add_deletes, merge, without
 from tsstore.storage.filenames import segment_period
 from tsstore.storage.flush import OWN_FILE_ROWS, long_periods
@@ -98,7 +99,7 @@ def shared_jobs(
 ) -> list[Job]:
     """Merges of the shared segments of a schema."""
     table = segments.table
-    rows = [r for r in segments.shared_rows(schema_id) if table["last_sequence"][r] <= checkpoint]
+    rows = [r for r in segments.shared_rows([schema_id]) if table["last_sequence"][r] <= checkpoint]
     tail = rows if everything else _tail(rows, table["rows"])
     if everything and _is_needed(segments, tail):
         return [Job(schema_id, None, "", tail)]
@@ -114,7 +115,7 @@ def own_jobs(
     for row in segments.own_rows(bucket.id):
         if table["last_sequence"][row] <= checkpoint:
             periods[segment_period(segments.names[row])].append(row)
-    runs = segments.runs(bucket.id, bucket.schema_id) if periods else []
+    runs = segments.runs(bucket.id, bucket.schema_ids) if periods else []
     found = []
     for period, rows in periods.items():
         for stretch in _stretches(segments, rows, runs, bucket):
@@ -231,11 +232,12 @@ class Merger:
         return int(self._segments.table["generation"][job.rows].max()) + 1
 
     def _merge_own(self, job: Job, bucket: Bucket, readers: list[SegmentReader]) -> None:
-        new = self._writer.new_own(bucket, job.period, self._generation(job), self._hull(job))
+        generation, hull = self._generation(job), self._hull(job)
+        new = self._writer.new_own(bucket, bucket.schema_id, job.period, generation, hull)
         with closing(self._file(new)) as file:
             for start, end in _time_slices(readers, bucket.schema):
                 chunks = [
-                    self._chunk_between(row, reader, start, end)
+                    _adapted(self._chunk_between(row, reader, start, end), reader, bucket.schema)
                     for row, reader in zip(job.rows, readers, strict=True)
                 ]
                 merged = merge(bucket.schema, chunks)
@@ -256,10 +258,10 @@ class Merger:
                 ]
                 ids = {bucket_id for chunk in chunks for bucket_id in chunk.ids.tolist()}
                 for bucket_id in sorted(ids & crossed):
-                    self._write_apart(bucket_id, chunks, generation)
+                    self._write_apart(job.schema_id, bucket_id, chunks, generation)
                 rest = [_without_buckets(chunk, crossed) for chunk in chunks]
                 merged = merge(schema, rest)
-                self._write_merged(merged, file, generation)
+                self._write_merged(job.schema_id, merged, file, generation)
                 self._pace(merged.bytes)
             file.finish()
         self._keep_deletes(job, readers)
@@ -270,7 +272,9 @@ class Merger:
         between = (table["first_sequence"] <= hull[1]) & (table["last_sequence"] >= hull[0])
         return set(table["bucket"][between & (table["bucket"] != SHARED)].tolist())
 
-    def _write_apart(self, bucket_id: int, chunks: list[Chunk], generation: int) -> None:
+    def _write_apart(
+        self, schema_id: int, bucket_id: int, chunks: list[Chunk], generation: int
+    ) -> None:
         """Files of its own for a bucket, one per period and input, so that their order stays."""
         bucket = self._catalog.by_id(bucket_id)
         if bucket is None:
@@ -280,19 +284,22 @@ class Merger:
             kept = without(chunk, newer)
             newer = add_deletes(newer, chunk.deletes)
             rows = slice(*kept.run(bucket_id))
-            self._write_periods(bucket, kept, rows, generation, rows_min=1)
+            self._write_periods(schema_id, bucket, kept, rows, generation, rows_min=1)
 
-    def _write_merged(self, merged: Chunk, file: PackedFile, generation: int) -> None:
+    def _write_merged(
+        self, schema_id: int, merged: Chunk, file: PackedFile, generation: int
+    ) -> None:
         for place, bucket_id in enumerate(merged.ids.tolist()):
             bucket = self._catalog.by_id(bucket_id)
             if bucket is None:
                 continue
             rows = slice(int(merged.starts[place]), int(merged.starts[place + 1]))
-            for part in self._write_periods(bucket, merged, rows, generation):
+            for part in self._write_periods(schema_id, bucket, merged, rows, generation):
                 file.append(bucket, merged.ts[part], [array[part] for array in merged.arrays])
 
     def _write_periods(
         self,
+        schema_id: int,
         bucket: Bucket,
         chunk: Chunk,
         rows: slice,
@@ -307,7 +314,7 @@ class Merger:
             left.append(slice(rest, part.start))
             rest = part.stop
             sequences = (chunk.first_sequence, chunk.last_sequence)
-            new = self._writer.new_own(bucket, period, generation, sequences)
+            new = self._writer.new_own(bucket, schema_id, period, generation, sequences)
             with closing(self._file(new)) as file:
                 file.append(bucket, chunk.ts[part], [array[part] for array in chunk.arrays])
                 file.finish()
@@ -361,9 +368,16 @@ class Merger:
         for row, reader in zip(job.rows, readers, strict=True):
             sequence = int(self._segments.table["first_sequence"][row])
             for bucket_id, first, last in reader.footer.deletes:
-                for run in self._segments.all_runs(bucket_id, job.schema_id):
+                for run in self._segments.all_runs(bucket_id, [job.schema_id]):
                     if run.number not in merged and run.last_sequence < sequence:
                         self._writer.delete(run.number, bucket_id, first, last)
+
+
+def _adapted(chunk: Chunk, reader: SegmentReader, schema: Schema) -> Chunk:
+    old = reader.footer.schema
+    if old == schema:
+        return chunk
+    return replace(chunk, arrays=adapt(chunk.arrays, len(chunk.ts), old, schema))
 
 
 def _without_buckets(chunk: Chunk, bucket_ids: set[int]) -> Chunk:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from tsstore.api import BucketInfo
 from tsstore.columns import Columns
 from tsstore.errors import ClosedError, CorruptionError, NotFoundError
+from tsstore.storage.slices import slices
 from tsstore.times import MAX_NS, MIN_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket
@@ -98,7 +99,8 @@ class Engine(ABC):
             view = state.view
             try:
                 bucket = self._bucket(state, key)
-                return _read(view, bucket, start, end, limit, from_start, columns)
+                schemas = state.catalog.schemas
+                return _read(view, bucket, schemas, start, end, limit, from_start, columns)
             except CorruptionError:
                 # Files go when they are replaced or their bucket is destroyed, maybe while a
                 # reader in another process opens them: what took their place is there by then.
@@ -106,17 +108,55 @@ class Engine(ABC):
                 if state.view.segments is view.segments:
                     raise
 
+    def slices(
+        self,
+        key: str,
+        start: int,
+        end: int,
+        rows: int,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Columns]:
+        """Rows of one bucket as `scan` gives them, about so many at a time.
+
+        All of one state of the bucket, which is kept while the iterator lives. Only where another
+        process writes, and removes files that were merged meanwhile, the rest is of a later state.
+
+        Raises:
+            NotFoundError: no such bucket.
+            CorruptionError: rows cannot be read as they were written.
+        """
+        state = self.current()
+        view, bucket = state.view, self._bucket(state, key)
+        names, places = _chosen(bucket.schema, columns)
+        while True:
+            try:
+                schemas = state.catalog.schemas
+                for ts, arrays in slices(
+                    view, bucket, schemas, rows, start=start, end=end, columns=places
+                ):
+                    shown = dict(zip(names, arrays, strict=True))
+                    yield Columns(ts, shown, variable=bucket.schema.is_variable)
+                    start = int(ts[-1]) + 1
+            except CorruptionError:
+                state = self.refreshed()
+                if state.view.segments is view.segments:
+                    raise
+                view, bucket = state.view, self._bucket(state, key)
+            else:
+                return
+
     def info(self, key: str) -> BucketInfo:
         """What is known of a bucket without reading its rows."""
         state = self.current()
         bucket = self._bucket(state, key)
-        sources = [s for s in state.view.sources(bucket) if s.first < s.end]
+        every = state.view.sources(bucket, state.catalog.schemas)
+        sources = [s for s in every if s.first < s.end]
         rows = sum(source.end - source.first for source in sources)
         if not sources:
             return BucketInfo(key, bucket.schema)
         first = min(source.first_ts for source in sources)
         last = max(source.last_ts for source in sources)
-        if not any(source.deletes or source.masks for source in state.view.sources(bucket)):
+        if not any(source.deletes or source.masks for source in every):
             return BucketInfo(key, bucket.schema, first, last, rows)
         # Deleted ranges make the ends of the sources unreliable: look at the rows.
         head = self.scan(key, limit=1, from_start=True, columns=()).ts
@@ -156,18 +196,24 @@ class Engine(ABC):
 def _read(
     view: View,
     bucket: Bucket,
+    schemas: dict[int, Schema],
     start: int,
     end: int,
     limit: int,
     from_start: bool,
     columns: Sequence[str] | None,
 ) -> Columns:
-    names = bucket.schema.names
-    if columns is None:
-        places: Sequence[int] = range(len(names))
-    else:
-        names = tuple(name for name in dict.fromkeys(columns) if name in bucket.schema.dtypes)
-        places = [bucket.schema.names.index(name) for name in names]
-    ts, arrays = view.read(bucket, start, end, limit=limit, from_start=from_start, columns=places)
+    names, places = _chosen(bucket.schema, columns)
+    ts, arrays = view.read(
+        bucket, schemas, start, end, limit=limit, from_start=from_start, columns=places
+    )
     shown = dict(zip(names, arrays, strict=True))
     return Columns(ts, shown, variable=bucket.schema.is_variable)
+
+
+def _chosen(schema: Schema, columns: Sequence[str] | None) -> tuple[tuple[str, ...], Sequence[int]]:
+    """Names and places of the wanted columns, without those that the bucket does not have."""
+    if columns is None:
+        return schema.names, range(len(schema.names))
+    names = tuple(name for name in dict.fromkeys(columns) if name in schema.dtypes)
+    return names, [schema.names.index(name) for name in names]

@@ -21,7 +21,7 @@ from tsstore.storage.filenames import segment_name, shared_segment_name, split_p
 from tsstore.storage.segments import SegmentChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -86,6 +86,7 @@ class SegmentWriter:
         chunks: Sequence[Chunk],
         catalog: Catalog,
         older: SegmentSet,
+        newer: Deletes,
     ) -> None:
         """Write the rows of chunks of one schema, oldest first.
 
@@ -95,11 +96,12 @@ class SegmentWriter:
             chunks: what to write.
             catalog: names the buckets; those it does not know were destroyed.
             older: the segments there are; deleted ranges are left out of them.
+            newer: ranges deleted from all these rows.
         """
-        deletes: Deletes = {}
+        deletes = newer
         for stretch in reversed(_stretches(chunks, schema_id, older)):
             chunk = merge(schema, stretch)
-            self._delete(chunk, schema_id, older)
+            self._delete(chunk, catalog, older)
             newer, deletes = deletes, add_deletes(deletes, chunk.deletes)
             self.write(schema_id, schema, without(chunk, newer), catalog.by_id)
 
@@ -131,14 +133,17 @@ class SegmentWriter:
                 for period, low, high in long_periods(bucket, chunk.ts[first:end]):
                     rows = slice(first + low, first + high)
                     shared[rows] = False
-                    self._write_own(bucket, period, chunk, rows)
+                    self._write_own(schema_id, schema, bucket, period, chunk, rows)
         if shared.any():
             self._write_shared(schema_id, schema, chunk, np.flatnonzero(shared), keys)
 
-    def _delete(self, chunk: Chunk, schema_id: int, older: SegmentSet) -> None:
+    def _delete(self, chunk: Chunk, catalog: Catalog, older: SegmentSet) -> None:
         """Note what a chunk deletes from segments; those that it deletes as a whole go."""
         for bucket_id, ranges in chunk.deletes.items():
-            for run in runs_before(older, bucket_id, schema_id, chunk.first_sequence):
+            bucket = catalog.by_id(bucket_id)
+            if bucket is None:
+                continue
+            for run in runs_before(older, bucket, chunk.first_sequence):
                 for first, last in ranges:
                     if run.first_ts > last or run.last_ts < first:
                         continue
@@ -147,10 +152,18 @@ class SegmentWriter:
                     else:
                         self.delete(run.number, bucket_id, first, last)
 
-    def _write_own(self, bucket: Bucket, period: str, chunk: Chunk, rows: slice) -> None:
+    def _write_own(
+        self,
+        schema_id: int,
+        schema: Schema,
+        bucket: Bucket,
+        period: str,
+        chunk: Chunk,
+        rows: slice,
+    ) -> None:
         ts = chunk.ts[rows]
         table = SegmentTable(
-            schema=bucket.schema,
+            schema=schema,
             keys=[bucket.key],
             ids=np.array([bucket.id], np.uint32),
             starts=np.array([0, len(ts)], np.int64),
@@ -159,7 +172,7 @@ class SegmentWriter:
             first_sequence=chunk.first_sequence,
             last_sequence=chunk.last_sequence,
         )
-        self._write(self.new_own(bucket, period, 0, _sequences(chunk)), table)
+        self._write(self.new_own(bucket, schema_id, period, 0, _sequences(chunk)), table)
 
     def _write_shared(
         self,
@@ -183,12 +196,17 @@ class SegmentWriter:
         self._write(self.new_shared(schema_id, 0, _sequences(chunk)), table)
 
     def new_own(
-        self, bucket: Bucket, period: str, generation: int, sequences: tuple[int, int]
+        self,
+        bucket: Bucket,
+        schema_id: int,
+        period: str,
+        generation: int,
+        sequences: tuple[int, int],
     ) -> NewSegment:
         """A new segment of one bucket and period."""
         number = self._take_number()
         name = segment_name(bucket.key, period, number)
-        return NewSegment(name, number, bucket.id, bucket.schema_id, generation, sequences)
+        return NewSegment(name, number, bucket.id, schema_id, generation, sequences)
 
     def new_shared(self, schema_id: int, generation: int, sequences: tuple[int, int]) -> NewSegment:
         """A new segment of several buckets."""
@@ -292,10 +310,24 @@ def _stretches(chunks: Sequence[Chunk], schema_id: int, segments: SegmentSet) ->
     return list(stretches.values())
 
 
-def runs_before(
-    segments: SegmentSet, bucket_id: int, schema_id: int, sequence: int
-) -> Iterator[Run]:
+def deletes_of_former(
+    chunks: Mapping[int, Sequence[Chunk]], catalog: Catalog
+) -> dict[int, Deletes]:
+    """Ranges deleted since a bucket was altered, by the schemas that it had before."""
+    newer: dict[int, Deletes] = {}
+    for schema_id, of_schema in chunks.items():
+        for chunk in of_schema:
+            for bucket_id, ranges in chunk.deletes.items():
+                bucket = catalog.by_id(bucket_id)
+                if bucket is None or not bucket.former or schema_id not in bucket.schema_ids:
+                    continue
+                for former in bucket.schema_ids[: bucket.schema_ids.index(schema_id)]:
+                    newer[former] = add_deletes(newer.get(former, {}), {bucket_id: ranges})
+    return newer
+
+
+def runs_before(segments: SegmentSet, bucket: Bucket, sequence: int) -> Iterator[Run]:
     """Runs of a bucket that hold rows of commits before this one."""
-    for run in segments.all_runs(bucket_id, schema_id):
+    for run in segments.all_runs(bucket.id, bucket.schema_ids):
         if run.first < run.end and run.last_sequence < sequence:
             yield run

@@ -69,7 +69,7 @@ class CommitLog:
 
     Attributes:
         sequence: of the newest commit that was appended.
-        epoch: how often a group of commits was refused; see `enqueue`.
+        epoch: how often a group of commits was refused or a bucket altered; see `enqueue`.
         leader: held by whoever appends to the log: the thread, or a rotation.
         sealed: (number, bytes) of the files that were ended.
     """
@@ -103,16 +103,18 @@ class CommitLog:
 
     # Committing
 
-    def enqueue(self, commit: Commit, body: Body, epoch: int) -> Ticket:
+    def enqueue(self, commit: Commit, body: Body, epoch: int, *, outdates: bool = False) -> Ticket:
         """Give a commit its place in the order.
 
         Args:
             commit: what changes.
             body: the same as a record.
             epoch: what `self.epoch` was when the buckets of the commit were resolved.
+            outdates: whether later commits have to be resolved after this one.
 
         Raises:
-            StaleError: commits were refused since; some of these buckets may not come to be.
+            StaleError: commits were refused since, and some of these buckets may not come to be;
+                or buckets were altered since.
             ClosedError: the store was closed.
         """
         ticket = Ticket(commit, body)
@@ -121,6 +123,7 @@ class CommitLog:
                 raise ClosedError("the store was closed; open it again")
             if epoch != self.epoch:
                 raise StaleError
+            self.epoch += outdates
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tsstore-log", daemon=True)
                 self._thread.start()

@@ -27,6 +27,7 @@ class Run:
 
     Attributes:
         number: of the segment.
+        schema_id: which schema its columns have.
         is_whole: whether the segment holds nothing else.
         first: its first row in the segment.
         end: the row after its last one.
@@ -51,12 +52,14 @@ class Run:
         "last_ts",
         "masks",
         "number",
+        "schema_id",
     )
 
     def __init__(
         self,
         cache: SegmentCache,
         place: tuple[int, str, int, int],
+        schema_id: int,
         rows: tuple[int, int, int, int],
         sequences: tuple[int, int],
         masks: Ranges,
@@ -67,6 +70,7 @@ class Run:
         self._cache = cache
         self._place = place
         self.number = place[0]
+        self.schema_id = schema_id
         self.is_whole = is_whole
         self.first, self.end, self.first_ts, self.last_ts = rows
         self.first_sequence, self.last_sequence = sequences
@@ -129,12 +133,12 @@ class SegmentSet:
         self._masks = _by_segment(deletes)
         self._runs: dict[int, list[Run]] = {}
 
-    def runs(self, bucket_id: int, schema_id: int) -> list[Run]:
+    def runs(self, bucket_id: int, schema_ids: Sequence[int]) -> list[Run]:
         """The runs of a bucket, oldest first. Those without rows only delete."""
         runs = self._runs.get(bucket_id)
         if runs is None:
             runs = sorted(
-                [*self.own_runs(bucket_id), *self._shared_runs(bucket_id, schema_id)],
+                [*self.own_runs(bucket_id), *self._shared_runs(bucket_id, schema_ids)],
                 key=lambda run: (run.first_sequence, run.first_ts),
             )
             self._runs[bucket_id] = runs
@@ -146,10 +150,10 @@ class SegmentSet:
             entry = self.table[row]
             rows = (0, int(entry["rows"]), int(entry["first_ts"]), int(entry["last_ts"]))
             masks = self._masks_of(int(entry["number"]), bucket_id)
-            yield Run(self._cache, self._place(row), rows, _sequences(entry), masks, is_whole=True)
+            yield self._run(row, rows, masks, is_whole=True)
 
-    def _shared_runs(self, bucket_id: int, schema_id: int) -> Iterable[Run]:
-        for row in self.shared_rows(schema_id):
+    def _shared_runs(self, bucket_id: int, schema_ids: Sequence[int]) -> Iterable[Run]:
+        for row in self.shared_rows(schema_ids):
             run = self._shared_run(row, bucket_id)
             if run is not None:
                 yield run
@@ -165,22 +169,36 @@ class SegmentSet:
             return None
         rows = found or (0, 0, 0, -1)
         masks = self._masks_of(int(entry["number"]), bucket_id)
-        return Run(self._cache, self._place(row), rows, _sequences(entry), masks, deletes)
+        return self._run(row, rows, masks, deletes)
 
-    def all_runs(self, bucket_id: int, schema_id: int) -> Iterator[Run]:
+    def _run(
+        self,
+        row: int,
+        rows: tuple[int, int, int, int],
+        masks: Ranges = (),
+        deletes: Ranges = (),
+        *,
+        is_whole: bool = False,
+    ) -> Run:
+        entry = self.table[row]
+        sequences = (int(entry["first_sequence"]), int(entry["last_sequence"]))
+        place, schema_id = self._place(row), int(entry["schema"])
+        return Run(
+            self._cache, place, schema_id, rows, sequences, masks, deletes, is_whole=is_whole
+        )
+
+    def all_runs(self, bucket_id: int, schema_ids: Sequence[int]) -> Iterator[Run]:
         """Runs of a bucket, and one of all times for each segment that cannot say what it has.
 
         One damaged segment must not keep others from being written, and what is deleted from it
         stays deleted when it is mended.
         """
         yield from self.own_runs(bucket_id)
-        for row in self.shared_rows(schema_id):
+        for row in self.shared_rows(schema_ids):
             try:
                 run = self._shared_run(row, bucket_id)
             except TsStoreError:
-                entry = self.table[row]
-                rows = (0, 1, MIN_NS, MAX_NS)
-                run = Run(self._cache, self._place(row), rows, _sequences(entry), ())
+                run = self._run(row, (0, 1, MIN_NS, MAX_NS))
             if run is not None:
                 yield run
 
@@ -189,9 +207,13 @@ class SegmentSet:
         first = int(self._buckets.searchsorted(bucket_id))
         return range(first, int(self._buckets.searchsorted(bucket_id, "right")))
 
-    def shared_rows(self, schema_id: int) -> list[int]:
-        """Rows of `table` of segments that hold several buckets of a schema."""
-        of_schema = self.table["schema"][: self._shared_end] == schema_id
+    def shared_rows(self, schema_ids: Sequence[int]) -> list[int]:
+        """Rows of `table` of segments that hold several buckets of these schemas."""
+        schemas = self.table["schema"][: self._shared_end]
+        if len(schema_ids) == 1:
+            of_schema = schemas == schema_ids[0]
+        else:
+            of_schema = np.isin(schemas, np.array(schema_ids))
         rows: list[int] = np.flatnonzero(of_schema).tolist()
         return rows
 
@@ -285,7 +307,3 @@ def _by_segment(deletes: NDArray[np.void]) -> dict[int, dict[int, Ranges]]:
 
 def _numbers(numbers: Iterable[int]) -> NDArray[np.uint64]:
     return np.array(sorted(numbers), np.uint64)
-
-
-def _sequences(entry: np.void) -> tuple[int, int]:
-    return int(entry["first_sequence"]), int(entry["last_sequence"])

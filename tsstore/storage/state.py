@@ -15,6 +15,7 @@ from weakref import WeakSet
 import numpy as np
 
 from tsstore.format.manifest import SHARED
+from tsstore.storage.adapting import Adapted
 from tsstore.storage.catalog import Bucket, Catalog
 from tsstore.storage.chunk import Chunk, merge, mergeable
 from tsstore.storage.reading import Reading, chunk_runs
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from tsstore.format.commit import Commit
     from tsstore.format.manifest import Manifest
+    from tsstore.schema import Schema
     from tsstore.storage.chunk import Deletes
     from tsstore.storage.reading import Rows, Source
     from tsstore.storage.segment import SegmentCache
@@ -48,9 +50,16 @@ class View:
     chunks: Chunks
     sequence: int
 
-    def sources(self, bucket: Bucket) -> Sequence[Source]:
-        """All places that hold rows of a bucket, oldest first."""
-        runs = self.segments.runs(bucket.id, bucket.schema_id)
+    def sources(self, bucket: Bucket, schemas: dict[int, Schema]) -> Sequence[Source]:
+        """All places that hold rows of a bucket, oldest first.
+
+        Args:
+            bucket: whose rows.
+            schemas: all schemas by number.
+        """
+        if bucket.former:
+            return self._adapted(bucket, schemas)
+        runs = self.segments.runs(bucket.id, bucket.schema_ids)
         chunks = self.chunks.get(bucket.schema_id)
         if not chunks:
             return runs
@@ -61,9 +70,24 @@ class View:
             sources.sort(key=lambda source: source.first_sequence)
         return sources
 
+    def _adapted(self, bucket: Bucket, schemas: dict[int, Schema]) -> list[Source]:
+        """The same for a bucket whose rows have several schemas."""
+        sources: list[Source] = []
+        for run in self.segments.runs(bucket.id, bucket.schema_ids):
+            current = run.schema_id == bucket.schema_id
+            old = schemas[run.schema_id]
+            sources.append(run if current else Adapted(run, old, bucket.schema))
+        for schema_id in bucket.schema_ids:
+            for chunk in chunk_runs(self.chunks.get(schema_id, ()), bucket.id):
+                current = schema_id == bucket.schema_id
+                old = schemas[schema_id]
+                sources.append(chunk if current else Adapted(chunk, old, bucket.schema))
+        return sorted(sources, key=lambda source: (source.first_sequence, source.first_ts))
+
     def read(
         self,
         bucket: Bucket,
+        schemas: dict[int, Schema],
         start: int,
         end: int,
         *,
@@ -73,7 +97,7 @@ class View:
     ) -> Rows:
         """Rows of a bucket between two instants, both included; see `Reading`."""
         reading = Reading(bucket.schema, start, end, limit, from_start=from_start, columns=columns)
-        return reading.rows(self.sources(bucket))
+        return reading.rows(self.sources(bucket, schemas))
 
     @cached_property
     def chunk_count(self) -> int:
@@ -118,6 +142,10 @@ class State:
             if not known:
                 self.catalog.settle(commit.schemas, commit.created)
                 self.catalog.rename(commit.renamed)
+                self.catalog.alter(commit.altered)
+            if commit.altered:
+                # Rows of before and after have different schemas, and stay in order by this.
+                self._barrier = sequence
             chunks = dict(self.view.chunks)
             for schema_id, chunk in self._chunks_of(commit, sequence).items():
                 chunks[schema_id] = (*chunks.get(schema_id, ()), chunk)
@@ -294,6 +322,7 @@ class State:
                 keys=keys,
                 bucket_ids=ids,
                 bucket_schemas=schemas,
+                former=catalog.former(),
             )
             return described, self.view.segments
 

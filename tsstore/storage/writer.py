@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tsstore.clock import SystemClock
@@ -19,18 +20,20 @@ from tsstore.errors import (
 )
 from tsstore.format.commit import Commit, encode_commit
 from tsstore.format.constants import RECORD_BODY_MAX
+from tsstore.schema import check_widening
 from tsstore.storage.batch import Batch, Parsed, first_slot, parse
-from tsstore.storage.bulk import write_bulk
+from tsstore.storage.bulk import copy_bulk, write_bulk
 from tsstore.storage.committed import Committed
 from tsstore.storage.compactor import CompactionReport, Compactor
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import LOCK
-from tsstore.storage.flush import SegmentWriter
+from tsstore.storage.flush import SegmentWriter, deletes_of_former
 from tsstore.storage.flusher import Flusher
 from tsstore.storage.log import CommitLog, StaleError, Ticket
 from tsstore.storage.publisher import Publisher
 from tsstore.storage.recovery import Replay, load_or_create, settle_zone, sweep, sweep_segments
 from tsstore.storage.segment import SegmentCache
+from tsstore.storage.slices import slices
 from tsstore.storage.state import State, View
 from tsstore.storage.wal import WalWriter, wal_numbers
 
@@ -51,6 +54,8 @@ _SMALL_BYTES = 1 << 20
 _SEALED_MAX = 32
 # Writers wait when flushing falls behind by so many memtables.
 _BACKLOG_MAX = 3
+# Rows that are in memory at a time while a bucket is copied.
+_COPIED_ROWS = 1 << 20
 # Bulk loads keep chunks apart: a flush is due after so many.
 _CHUNKS_MAX = 1024
 
@@ -238,6 +243,40 @@ class Writer(Engine):
                 raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
             self._wait(self._enqueue(Commit(renamed=[(bucket.id, new_key)]), self._log.epoch))
 
+    def alter(self, key: str, schema: Schema) -> None:
+        """Give a bucket more or wider columns."""
+        self._check_usable()
+        self._admit()
+        with self._catalog_lock:
+            bucket = self._bucket(self._state, key)
+            if bucket.schema == schema:
+                return
+            check_widening(key, bucket.schema, schema)
+            number, unknown = self._state.catalog.schema_id(schema)
+            commit = Commit({number: schema} if unknown else {}, altered=[(bucket.id, number)])
+            body = encode_commit(commit)
+            # Rows that were fitted to the old schema must not come after this.
+            self._wait(self._log.enqueue(commit, body, self._log.epoch, outdates=True))
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Make a bucket with the rows that another one has now."""
+        self._check_usable()
+        self._admit()
+        state = self._state
+        view, source = state.view, self._bucket(state, key)
+        while True:
+            batch = Batch(state.catalog, self.timezone)
+            with self._catalog_lock:
+                epoch = self._log.epoch
+                if state.catalog.find(new_key) is not None:
+                    raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
+                batch.create(new_key, source.schema)
+                batch.abandon()
+            rows = slices(view, source, state.catalog.schemas, _COPIED_ROWS)
+            with contextlib.suppress(StaleError):
+                self._load(batch, epoch, partial(copy_bulk, batch, rows))
+                return
+
     def delete(self, key: str, first: int, last: int) -> int:
         """Delete rows between two instants, both included; returns how many there were."""
         self._check_usable()
@@ -273,12 +312,21 @@ class Writer(Engine):
                 raise
             # Nobody may write to buckets of a commit that has no place in the log yet.
             batch.abandon()
+        self._load(batch, epoch, partial(write_bulk, batch))
+        return batch.rows
+
+    def _load(self, batch: Batch, epoch: int, write: Callable[[SegmentWriter], Commit]) -> None:
+        """Write segments, then commit them.
+
+        Raises:
+            StaleError: buckets have to be resolved again; nothing has happened.
+        """
         segments = self._segment_writer()
         queued = False
         try:
-            commit = write_bulk(batch, segments)
+            commit = write(segments)
             if not commit.segment_names and not commit.deletes:
-                return batch.rows
+                return
             with self._catalog_lock:
                 if not batch.reserve_again():
                     raise StaleError
@@ -294,7 +342,6 @@ class Writer(Engine):
                 segments.abandon()
             raise
         self._wait(ticket)
-        return batch.rows
 
     def _segment_writer(self) -> SegmentWriter:
         publisher = self._publisher
@@ -389,9 +436,12 @@ class Writer(Engine):
     def _write_segments(self, frozen: View) -> SegmentChange:
         writer = self._segment_writer()
         try:
+            catalog = self._state.catalog
+            newer = deletes_of_former(frozen.chunks, catalog)
             for schema_id, chunks in frozen.chunks.items():
-                schema = self._state.catalog.schemas[schema_id]
-                writer.flush(schema_id, schema, chunks, self._state.catalog, frozen.segments)
+                schema = catalog.schemas[schema_id]
+                deletes = newer.get(schema_id, {})
+                writer.flush(schema_id, schema, chunks, catalog, frozen.segments, deletes)
             return writer.finish()
         except BaseException:
             # Only before they are published: a manifest that could not be synced may be valid.

@@ -13,12 +13,13 @@ from tsstore.api import BucketInfo, Replace, Write, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import AlreadyExistsError, ClosedError, InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, KeyPattern
+from tsstore.schema import check_widening
 from tsstore.tables import Table, fit, read_table, schema_of
 from tsstore.timeframe import Timeframe
 from tsstore.times import MAX_NS, MIN_NS, to_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from tsstore.api import Operation, TableLike
@@ -193,6 +194,51 @@ class ModelStore:
         if isinstance(operations, Mapping):
             operations = [Write(key, data) for key, data in operations.items()]
         return self.commit(operations)
+
+    def iterate(
+        self,
+        key: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        rows: int = 1_000_000,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Columns]:
+        """See `StoreApi.iterate`."""
+        self._bucket(key)
+        left = self.read(key, start=start, end=end, tz=tz, columns=columns)
+        while len(left) > rows:
+            last = left.ts[rows - 1]
+            cut = int(left.ts.searchsorted(last)) or int(left.ts.searchsorted(last, "right"))
+            yield left.slice(0, cut)
+            left = left.slice(cut, len(left))
+        if len(left):
+            yield left
+
+    def alter(self, key: str, schema: Schema) -> None:
+        """See `StoreApi.alter`."""
+        bucket = self._bucket(key)
+        check_widening(key, bucket.schema, schema)
+        old = bucket.schema.names
+        empty = {
+            name: np.full(1, np.nan, dtype)[0] if dtype.kind == "f" else np.zeros(1, dtype)[0]
+            for name, dtype in schema.columns
+        }
+        bucket.rows = [
+            (ts, tuple(values[old.index(n)] if n in old else empty[n] for n in schema.names))
+            for ts, values in bucket.rows
+        ]
+        bucket.schema = schema
+
+    def copy(self, key: str, new_key: str) -> None:
+        """See `StoreApi.copy`."""
+        bucket = self._bucket(key)
+        if new_key in self._buckets:
+            raise AlreadyExistsError(f"bucket {new_key} exists already")
+        copied = bucket.copy()
+        copied.key = BucketKey.parse(new_key)
+        self._buckets[new_key] = copied
 
     def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """See `StoreApi.delete`."""
