@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tsstore import arrow
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError
 from tsstore.tables import read_table
@@ -124,6 +125,14 @@ def test_a_stream_outlives_its_columns():
     table = Columns(np.arange(3), {"P": np.arange(3.0)}).to_arrow()
 
     assert table["P"].to_pylist() == [0.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_text_beyond_the_size_of_a_string_column_is_the_same(call, monkeypatch):
+    monkeypatch.setattr(arrow, "_STRING_BYTES_MAX", 2)
+
+    assert_same(read_table(getattr(ROWS, call)()), ROWS)
+    assert ROWS.to_arrow().schema.field("Name").type == pa.large_string()
 
 
 def test_columns_that_are_views_go_out_as_they_look():

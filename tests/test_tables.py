@@ -351,7 +351,20 @@ def test_rows_without_data_columns_are_a_table():
         ({"Epoch": [T0, T0], "P": [1.0, None]}, "'P' is None in row 1"),
         ({"Epoch": [T0], "P": [pd.NA]}, "'P' is <NA> in row 0"),
         ({"Epoch": [T0], "P": [Decimal("1.5")]}, r"Decimal\('1.5'\).*convert to float"),
-        ({"Epoch": [T0, T0], "P": ["a", 1]}, r"'P' holds 'a' \(str\) in row 0"),
+        ({"Epoch": [T0, T0], "P": ["a", 1]}, r"'P' holds 1 \(int\) in row 1"),
+        ({"Epoch": [T0, T0], "P": [1, "a"]}, r"'P' holds 'a' \(str\) in row 1"),
+        ({"Epoch": [T0, T0], "P": ["a", None]}, "'P' is None in row 1"),
+        ({"Epoch": [T0, T0], "P": [float("nan"), "a"]}, "'P' is nan in row 0"),
+        ({"Epoch": [T0], "P": pd.array(["a", None], "string")[1:]}, "'P' is <NA> in row 0"),
+        ({"Epoch": [T0, T0], "P": pd.Categorical(["a", None])}, "'P' is nan in row 1"),
+        ({"Epoch": [T0, T0], "P": ["b", "a\0"]}, r"'a\\x00' in row 1, whose last character is NUL"),
+        ({"Epoch": [T0, T0], "P": ["b", "\ud800"]}, "half a character in row 1"),
+        ({"Epoch": [T0, T0], "P": np.array(["b", "\udfff"])}, "half a character in row 1"),
+        ({"Epoch": [T0], "P": np.array([0x110000], "u4").view("U1")}, "half a character in row 0"),
+        (
+            {"Epoch": [T0], "P": pl.Series([1], dtype=pl.Int128)},
+            "column 'P': the Arrow data are of",
+        ),
         ({"Epoch": [T0], "P": [2**70]}, "beyond 64 bits"),
         ({"Epoch": [T0], "P": [1j]}, "dtype complex128"),
         ({"Epoch": [T0], "P": np.array([b"x"])}, r"dtype \|S1"),
@@ -441,7 +454,54 @@ def test_arrow_tables_are_read_exactly(rows, cut):
     assert read.arrays["T"].tolist() == (list(texts[cut:]))
 
 
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_polars_datetimes_of_a_zone_are_instants(unit):
+    wall = [dt.datetime(2013, 10, 8, 9, 30, 0, 7000)]
+    times = pl.Series(wall, dtype=pl.Datetime(unit)).dt.replace_time_zone("America/New_York")
+
+    assert read_table(pl.DataFrame({"Epoch": times}), tz="Asia/Tokyo").ts.tolist() == [
+        T0 * 10**9 + 7_000_000
+    ]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_pandas_datetimes_of_a_zone_are_instants(unit):
+    index = pd.DatetimeIndex(["2013-10-08 09:30"]).as_unit(unit).tz_localize("America/New_York")
+
+    for frame in (pd.DataFrame({"P": [1]}, index=index), pd.DataFrame({"P": [1], "Epoch": index})):
+        assert read_table(frame, tz="Asia/Tokyo").ts.tolist() == [T0 * 10**9]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.array([2**62 + 1, 1], "Int64"),
+        pd.Categorical([2**62 + 1, 1]),
+        pd.Series([2**62 + 1, 1], dtype=pd.ArrowDtype(pa.int64())),
+        pl.Series([2**62 + 1, 1]),
+        pa.array([2**62 + 1, 1]).dictionary_encode(),
+    ],
+)
+def test_whole_numbers_never_pass_through_floats(column):
+    assert read_table({"Epoch": [T0, T0], "P": column}).arrays["P"].tolist() == [2**62 + 1, 1]
+
+
+def test_a_polars_column_without_any_value_is_refused():
+    with pytest.raises(InvalidArgumentError, match="'P' is null in row 0"):
+        read_table(pl.DataFrame({"Epoch": EXACT, "P": [None, None]}))
+
+
 # fit
+
+
+@pytest.mark.parametrize("library", [dict, pd.DataFrame, pl.DataFrame, pa.table])
+def test_no_rows_fit_whatever_type_they_would_have(library):
+    schema = Schema.of({"Name": "U4", "Size": "u1"})
+    table = read_table(library({"Epoch": EXACT[:0], "Name": [], "Size": []}))
+
+    fitted = fit(table, schema, where="X/1Min/Y")
+
+    assert [array.dtype.str for array in fitted.arrays.values()] == ["<U4", "|u1"]
 
 
 def test_columns_are_matched_by_name():

@@ -7,6 +7,7 @@ and, for the time, timestamps and dates. Values are taken from the buffers here,
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ _NUMBERS = {
     "UINT32": "u4", "UINT64": "u8", "HALF_FLOAT": "f2", "FLOAT": "f4", "DOUBLE": "f8",
     "DATE32": "M8[D]", "DATE64": "M8[ms]",
 }  # fmt: skip
+# Offsets of a string column have 32 bits, those of a large one 64.
+_STRING_BYTES_MAX = 2**31 - 1
 _STORAGE = {"M8[D]": "i4"}
 _TEXT_VIEW = np.dtype([("length", "<u4"), ("short", "V4"), ("run", "<u4"), ("begin", "<u4")])
 
@@ -50,6 +53,11 @@ def read_stream(source: object) -> tuple[dict[str, NDArray[Any]], set[str]]:
         InvalidArgumentError: two columns of one name, a missing value outside a float column, or a
             type no column has.
     """
+    with _understood():
+        return _read_stream(source)
+
+
+def _read_stream(source: object) -> tuple[dict[str, NDArray[Any]], set[str]]:
     schema, chunks = _chunks(source)
     if schema.type.name != "STRUCT":
         raise InvalidArgumentError(
@@ -74,9 +82,24 @@ def read_stream(source: object) -> tuple[dict[str, NDArray[Any]], set[str]]:
 
 def read_column(name: str, source: object) -> tuple[NDArray[Any], bool]:
     """One Arrow column as an array, and whether it holds instants rather than wall times."""
-    schema, chunks = _chunks(source)
-    pieces = [_decode(name, schema, chunk) for chunk in chunks]
-    return _join(name, schema, pieces), _is_aware(schema)
+    with _understood(f"column {name!r}: "):
+        schema, chunks = _chunks(source)
+        pieces = [_decode(name, schema, chunk) for chunk in chunks]
+        return _join(name, schema, pieces), _is_aware(schema)
+
+
+@contextmanager
+def _understood(where: str = "") -> Iterator[None]:
+    """Types that nanoarrow does not know are the caller's to convert."""
+    from nanoarrow._utils import NanoarrowException  # it has no public name
+
+    try:
+        yield
+    except (NanoarrowException, NotImplementedError) as error:
+        raise InvalidArgumentError(
+            f"{where}the Arrow data are of a type that no column has ({error}); convert them to "
+            "integers, floats, booleans or text"
+        ) from None
 
 
 def _chunks(source: Any) -> tuple[Any, list[Any]]:
@@ -106,6 +129,8 @@ def _dtype(name: str, schema: Any) -> np.dtype[Any]:
     kind = schema.type.name
     if kind in _NUMBERS:
         return np.dtype(_NUMBERS[kind])
+    if kind == "NULL":  # a column without values, which says nothing of its type
+        return np.dtype(np.float64)
     if kind == "BOOL":
         return np.dtype(bool)
     if kind == "TIMESTAMP":
@@ -123,9 +148,12 @@ def _dtype(name: str, schema: Any) -> np.dtype[Any]:
 def _decode(name: str, schema: Any, chunk: Any) -> NDArray[Any]:
     import nanoarrow as na
 
+    dtype = _dtype(name, schema)
+    if schema.type.name == "NULL":
+        _refuse_missing(name, np.zeros(chunk.length, bool))
+        return np.empty(0, dtype)
     array = na.c_array(chunk)
     view = array.view()
-    dtype = _dtype(name, schema)
     valid = _valid(view)
     if schema.type.name == "DICTIONARY":
         _refuse_missing(name, valid)
@@ -236,16 +264,18 @@ def _encode(array: NDArray[Any]) -> tuple[Any, list[Any]]:
         return na.bool_(), [None, np.packbits(array, bitorder="little")]
     if array.dtype.kind == "U":
         offsets, octets = _utf8(array)
-        return na.string(), [None, offsets, octets]
+        if offsets[-1] > _STRING_BYTES_MAX:
+            return na.large_string(), [None, offsets, octets]
+        return na.string(), [None, offsets.astype(np.int32), octets]
     kinds = {dtype: kind for kind, dtype in _NUMBERS.items()}
     kind = kinds[array.dtype.str.lstrip("<|")]
     return na.Schema(na.Type[kind]), [None, np.ascontiguousarray(array)]
 
 
-def _utf8(texts: NDArray[np.str_]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def _utf8(texts: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Offsets and bytes of an Arrow string column."""
     width = texts.dtype.itemsize // 4
-    offsets = np.zeros(len(texts) + 1, np.int32)
+    offsets = np.zeros(len(texts) + 1, np.int64)
     codes = np.ascontiguousarray(texts).view(np.uint32).reshape(len(texts), width)
     if codes.max(initial=0) < 128:  # one byte per character: no loop needed
         lengths = np.char.str_len(texts)

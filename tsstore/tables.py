@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 #: Names of a time column that are understood besides `Epoch`, if they hold datetimes.
 TIME_NAMES = ("ts", "Timestamp", "timestamp", "time", "datetime")
 
+# Halves of characters, which no encoding takes, and what lies beyond the last character.
+_SURROGATES = range(0xD800, 0xE000)
+_UNICODE_END = 0x110000
+
 _READY = frozenset(
     np.dtype(code) for code in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8", "?")
 )
@@ -121,6 +125,11 @@ def fit(table: Table, schema: Schema, *, where: str) -> Table:
         SchemaMismatchError: other columns than the bucket has, or a value that would change.
     """
     ts, arrays = table.ts, table.arrays
+    if len(table) == 0 and arrays.keys() == schema.dtypes.keys():
+        # Without a value there is no telling what an untyped column would have held.
+        return Table(
+            ts, {name: np.empty(0, dtype) for name, dtype in schema.columns}, table.symbols
+        )
     if table.had_nanoseconds and "Nanoseconds" in schema.dtypes:
         ts = ts - arrays["Nanoseconds"].astype(np.int64)
     elif table.had_nanoseconds:
@@ -345,9 +354,9 @@ def _normalised(name: Any, array: NDArray[Any]) -> NDArray[Any]:
             "<f4" if dtype.itemsize == 2 and dtype.kind == "f" else "<" + dtype.str[1:]
         )
     if dtype.kind == "U":
-        return np.ascontiguousarray(array, f"<U{max(1, dtype.itemsize // 4)}")
+        return _text(name, np.ascontiguousarray(array, f"<U{max(1, dtype.itemsize // 4)}"))
     if dtype.kind == "T":
-        return array.astype(str)
+        return _from_objects(name, array.tolist())
     if dtype.kind == "O":
         return _from_objects(name, array.tolist())
     if dtype.kind in "Mm":
@@ -364,13 +373,16 @@ def _from_objects(name: str, values: list[Any]) -> NDArray[Any]:
     """Python objects as numbers or text, nothing guessed."""
     if not values:
         return np.empty(0, np.float64)
-    if all(isinstance(value, str) for value in values):
-        return np.array(values, str)
+    texts = [isinstance(value, str) for value in values]
+    if all(texts):
+        return _from_texts(name, values)
+    present = (not _is_missing(value, in_text=True) for value in values)
+    is_text = next((text for text, there in zip(texts, present, strict=True) if there), False)
     for row, value in enumerate(values):
-        if isinstance(value, bool | int | float | np.number | np.bool_):
-            continue
-        if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        if _is_missing(value, in_text=is_text):
             raise _missing(name, row, repr(value))
+        if texts[row] if is_text else isinstance(value, bool | int | float | np.number | np.bool_):
+            continue
         hint = "; convert to float or to integer ticks" if isinstance(value, Decimal) else ""
         raise InvalidArgumentError(
             f"column {name!r} holds {value!r} ({type(value).__name__}) in row {row}, neither "
@@ -379,6 +391,39 @@ def _from_objects(name: str, values: list[Any]) -> NDArray[Any]:
     array = np.array(values)
     if array.dtype.kind not in "biuf":
         raise InvalidArgumentError(f"column {name!r} holds integers beyond 64 bits")
+    return array
+
+
+def _is_missing(value: object, *, in_text: bool) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return in_text and isinstance(value, float) and value != value  # noqa: PLR0124  (as pandas does)
+
+
+def _from_texts(name: Any, values: list[str]) -> NDArray[Any]:
+    array = np.array(values, str)
+    if sum(map(len, values)) != int(np.char.str_len(array).sum()):
+        row = next(row for row, value in enumerate(values) if value.endswith("\0"))
+        raise InvalidArgumentError(
+            f"column {name!r} holds {values[row]!r} in row {row}, whose last character is NUL, "
+            "which no column keeps; cut it off"
+        )
+    return _text(name, array)
+
+
+def _text(name: Any, array: NDArray[np.str_]) -> NDArray[np.str_]:
+    """The array, if all of it is Unicode text."""
+    width = array.dtype.itemsize // 4
+    codes = array.view(np.uint32).reshape(len(array), width)
+    if codes.max(initial=0) < _SURROGATES.start:
+        return array
+    bad = (codes >= _SURROGATES.start) & (codes < _SURROGATES.stop) | (codes >= _UNICODE_END)
+    if bad.any():
+        row = int(np.argmax(bad.any(axis=1)))
+        raise InvalidArgumentError(
+            f"column {name!r} holds half a character in row {row}, which is no Unicode text; "
+            "decode it as it was encoded"
+        )
     return array
 
 
