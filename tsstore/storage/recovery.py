@@ -136,10 +136,11 @@ class Replay:
                 self.tidy()
 
     def tidy(self) -> None:
-        """Merge what was applied, so that readers look at few chunks."""
-        while self._state.tidy():
-            pass
-        self._untidy = 0
+        """Merge what was applied since the last time, so that readers look at few chunks."""
+        if self._untidy:
+            self._untidy = 0
+            while self._state.tidy():
+                pass
 
     def _check_sealed_sizes(self) -> None:
         numbers = set(wal_numbers(self._fs))

@@ -172,8 +172,11 @@ class WalReader:
     def _next(self) -> Record | None:
         number, offset = self.position
         start = offset + HEADER_BYTES
+        head = self._read(offset, HEADER_BYTES)
+        if len(head) < HEADER_BYTES:
+            return None
         try:
-            header = decode_header(self._read(offset, HEADER_BYTES), owner=self._store_id ^ number)
+            header = decode_header(head, owner=self._store_id ^ number)
             ahead = _WINDOW_BYTES if header.body_length <= _SMALL_BYTES else 0
             record = decode_body(header, self._read(start, header.body_length, ahead))
         except VersionError as error:
