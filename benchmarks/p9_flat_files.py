@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.flatfile import write_flat_file
-from benchmarks.goals import at_least, at_most, times_more
+from benchmarks.goals import at_least, at_most
 from benchmarks.harness import Figure, Line
 from benchmarks.peers import LOADERS, installed
 from benchmarks.processes import run_python
@@ -47,7 +47,6 @@ def run(session: Session) -> list[Line]:
     goals = (
         at_least(ours, 1_200, "krows/s"),
         at_most(ours, _RSS_MAX_MB, "MB", "peak RSS"),
-        *times_more(ours, 2, "duckdb", figures),
     )
     what = f"{DAYS} csv.gz flat files of {days.rows // DAYS:,} bars, {tickers:,} tickers"
     return [Line("P9", what, "krows/s", ours, figures, goals, more_is_better=True)]
