@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -383,7 +382,7 @@ def _from_objects(name: str, values: list[Any]) -> NDArray[Any]:
             raise _missing(name, row, repr(value))
         if texts[row] if is_text else isinstance(value, bool | int | float | np.number | np.bool_):
             continue
-        hint = "; convert to float or to integer ticks" if isinstance(value, Decimal) else ""
+        hint = "; convert to float or to integer ticks" if type(value).__name__ == "Decimal" else ""
         raise InvalidArgumentError(
             f"column {name!r} holds {value!r} ({type(value).__name__}) in row {row}, neither "
             f"numbers nor text throughout{hint}"
