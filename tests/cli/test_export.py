@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from pyarrow import parquet
 
 import tsstore
+from tsstore.cli import export, tablewriter
 from tsstore.cli.main import main
 from tsstore.schema import Schema
 
@@ -82,6 +83,16 @@ def test_parquet_keeps_nanoseconds_and_the_schema(ticks, run, here):
 
 
 @pytest.mark.parametrize("style", STYLES)
+def test_a_long_bucket_is_written_in_pieces(data, run, here, style, monkeypatch):
+    monkeypatch.setattr(export, "PIECE_ROWS", 2)
+    monkeypatch.setattr(tablewriter, "_GROUP_ROWS", 2)
+    run("export", BARS, f"out.{style}")
+    run("load", f"out.{style}", BARS, "--dir", "other")
+    with tsstore.open("other") as store:
+        assert store.read(BARS)["Close"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("style", STYLES)
 def test_buckets_of_a_pattern_become_a_file_each(data, run, here, style):
     run("export", "*/1Min/*", "out", "--format", style)
     assert sorted(str(p.relative_to(here)) for p in here.glob("out/**/*.*")) == [
@@ -133,7 +144,7 @@ def test_buckets_with_other_columns_do_not_become_one_file(data, run, here):
 
 def test_an_export_that_fails_leaves_what_was_there(data, run, here, monkeypatch):
     (here / "out.csv").write_text("before")
-    monkeypatch.setattr(tsstore.Store, "read", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(tsstore.Store, "iterate", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(main, ["export", BARS, "out.csv"], catch_exceptions=False)
     assert (here / "out.csv").read_text() == "before"

@@ -210,6 +210,12 @@ def test_a_record_in_a_wrong_place_is_refused(there):
     assert f"at byte {at}: slot 7 where slot 1001" in damage(there, BARS, at, struct.pack("<q", 7))
 
 
+def test_text_that_is_none_is_refused(there):
+    there.write("A/1Min/X", {"Note": "U16"}, [(T0, ("abc",))])
+    at = HEADER + (Place(T0, 60, "UTC").index - 1) * 72 + 8
+    assert "a text of column Note" in damage(there, "A/1Min/X", at, b"\xff" * 4)
+
+
 def test_days_counted_from_one_are_refused(there):
     there.write("A/1D/X", {"P": "i8"}, [(T0, (1,))])
     last = HEADER + 364 * 16

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -141,10 +142,16 @@ class _Reader:
         return Columns(ts, self._arrays(records))
 
     def _arrays(self, rows: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        return {
+        arrays = {
             name: np.ascontiguousarray(rows[f"c{place}"])
             for place, name in enumerate(self._header.schema.names)
         }
+        for name, array in arrays.items():
+            if array.dtype.kind == "U" and array.view(np.uint32).max(initial=0) > sys.maxunicode:
+                raise DamagedFileError(
+                    self._path, HEADER_BYTES, f"a text of column {name} that is no Unicode"
+                )
+        return arrays
 
     def _records(self, record: np.dtype[Any], end: int) -> Iterator[tuple[int, NDArray[Any]]]:
         """Runs of records that are not all hole, each with the number of its first, from 0."""
