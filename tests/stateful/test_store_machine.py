@@ -179,11 +179,17 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(symbol=symbols, group=groups, rows=st.integers(1, 9), start=st.none() | instants)
     def iterate(self, symbol: str, group: str, rows: int, start: int | None) -> None:
         first = None if start is None else np.datetime64(start, "ns")
-        self.both(
-            lambda store: [
-                shape(part) for part in store.iterate(f"{symbol}/{group}", start=first, rows=rows)
+
+        def rows_of(store) -> list[object]:
+            parts = list(store.iterate(f"{symbol}/{group}", start=first, rows=rows))
+            for part in parts:
+                assert 0 < len(part) <= rows or len(set(part.ts.tolist())) == 1
+            every = [
+                zip(part.ts, *(array for _, array in part.items()), strict=True) for part in parts
             ]
-        )
+            return [repr(row) for part in every for row in part]
+
+        self.both(rows_of)
 
     @rule(pattern=st.sampled_from(["*/*/*", "A/*/*", "*/1Sec/*"]))
     def compact(self, pattern: str) -> None:

@@ -325,7 +325,7 @@ class Writer(Engine):
         queued = False
         try:
             commit = write(segments)
-            if not commit.segment_names and not commit.deletes:
+            if not (commit.segment_names or commit.deletes or commit.created):
                 return
             with self._catalog_lock:
                 if not batch.reserve_again():
