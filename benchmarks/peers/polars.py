@@ -49,21 +49,19 @@ class ParquetFiles:
         """Everything is where it stays."""
 
     def read(self, symbol: str, start_ns: int, end_ns: int) -> Seen:
-        return self._seen(self._between(symbol, start_ns, end_ns).collect())
+        return self._seen(self._scan(symbol).filter(_between(start_ns, end_ns)).collect())
 
     def last(self, symbol: str, count: int) -> Seen:
         return self._seen(self._scan(symbol).tail(count).collect())
 
     def cross(self, symbols: Sequence[str], start_ns: int, end_ns: int) -> Seen:
-        frames = pl.collect_all([self._between(symbol, start_ns, end_ns) for symbol in symbols])
-        return sum(map(len, frames)), self._seen(frames[-1])[1]
+        return self._seen(self._scan(*symbols).filter(_between(start_ns, end_ns)).collect())
 
     def daily(self, symbols: Sequence[str]) -> Seen:
-        queries = [
-            self._scan(each).group_by_dynamic("ts", every="1d").agg(_DAILY) for each in symbols
-        ]
-        frames = pl.collect_all(queries)
-        return sum(map(len, frames)), frames[-1]["High"][-1]
+        days = pl.col("ts").dt.truncate("1d").alias("day")
+        query = self._scan(*symbols).group_by("path", days).agg(_DAILY).sort("path", "day")
+        frame = query.collect()
+        return len(frame), frame["High"][-1]
 
     def totals(self) -> tuple[int, float]:
         columns = [pl.len(), pl.col(self._first).sum()]
@@ -76,12 +74,10 @@ class ParquetFiles:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _scan(self, symbol: str) -> pl.LazyFrame:
-        return pl.scan_parquet(self._folder / f"{symbol}.parquet")
-
-    def _between(self, symbol: str, start_ns: int, end_ns: int) -> pl.LazyFrame:
-        start, end = (pl.lit(each).cast(pl.Datetime("ns")) for each in (start_ns, end_ns))
-        return self._scan(symbol).filter(pl.col("ts").is_between(start, end))
+    def _scan(self, *symbols: str) -> pl.LazyFrame:
+        """The rows of one symbol; of several, with the path of each, one scan for all."""
+        files = [self._folder / f"{symbol}.parquet" for symbol in symbols]
+        return pl.scan_parquet(files, include_file_paths="path" if len(files) > 1 else None)
 
     def _with(self, rows: Rows) -> pl.DataFrame:
         """The file's rows with others in place of those at the same times."""
@@ -130,6 +126,11 @@ class ParquetInbox:
         frame.write_parquet(path)
         sync(path)
         sync(self._folder)
+
+
+def _between(start_ns: int, end_ns: int) -> pl.Expr:
+    start, end = (pl.lit(each).cast(pl.Datetime("ns")) for each in (start_ns, end_ns))
+    return pl.col("ts").is_between(start, end)
 
 
 def _frame(rows: Rows) -> pl.DataFrame:
