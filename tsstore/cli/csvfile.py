@@ -23,6 +23,7 @@ import numpy as np
 from tsstore.cli.tablefile import TEXT, Layout, Piece, Symbols
 from tsstore.errors import InvalidArgumentError, StorageError
 from tsstore.schema import Schema, type_name
+from tsstore.times import array_to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
 #: Rows that the slow reader reads at a time, and that the first guess of types is made from.
 PIECE_ROWS = 100_000
 _GUESS_ROWS = 1_000
-_BLOCK_BYTES = 16 << 20
+_BLOCK_BYTES = 8 << 20
 
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _WIDER = {"i8": "u8", "u8": "f8"}
 _FAILED_COLUMN = re.compile(r"In CSV column #(\d+)")
+_ZONE = re.compile(r"(?:Z|[+-]\d\d:?\d\d)$", re.ASCII)
 _DIGITS = re.compile(r"\s*-?\d+\s*", re.ASCII)
 
 # Both readers round decimals the same way: to double precision first.
@@ -73,8 +75,8 @@ class CsvFile:
         names = [name for name in self._names if self._layout.is_data(name, variable=variable)]
         guessed = [name for name in self._names if name not in types]
         types.update({name: self._guess(name) for name in guessed})
-        unknown = guessed or any(types[name] == TEXT for name in names)
-        widths = self._widths(types, guessed) if unknown else {}
+        unknown = {*guessed, *(name for name in names if types[name] == TEXT)}
+        widths = self._widths(types, unknown) if unknown else {}
         columns: dict[str, Any] = {}
         for name in names:
             dtype = f"U{widths[name]}" if types[name] == TEXT else types[name]
@@ -124,20 +126,20 @@ class CsvFile:
             return TEXT
         return np.dtype(np.int64)
 
-    def _widths(self, types: Types, guessed: list[str]) -> dict[str, int]:
-        """Widen the guessed types until they hold every cell; widths of the text columns."""
+    def _widths(self, types: Types, unknown: set[str]) -> dict[str, int]:
+        """Widen the types of these columns until they hold every cell; widths of those of text."""
         while True:
             try:
-                return self._widths_of(types)
+                return self._widths_of(types, [name for name in self._names if name in unknown])
             except _TooNarrowError as error:
-                if error.name not in guessed:
+                if error.name not in unknown:
                     raise
                 types[error.name] = self._widened(types[error.name], error)
 
-    def _widths_of(self, types: Types) -> dict[str, int]:
-        widths = {name: 1 for name, dtype in types.items() if dtype == TEXT}
+    def _widths_of(self, types: Types, unknown: list[str]) -> dict[str, int]:
+        widths = {name: 1 for name in unknown if types[name] == TEXT}
         try:
-            for batch in self._read_quickly(types):
+            for batch in self._read_quickly(types, unknown):
                 _grow(widths, batch.columns)
         except _NotReadQuicklyError as error:
             if error.name is not None and types[error.name].kind == "i":
@@ -177,6 +179,8 @@ class CsvFile:
         layout = self._layout
         values = batch.columns[layout.time or ""]
         try:
+            if not isinstance(values, Symbols) and values.dtype.kind == "M":
+                return values
             if isinstance(values, Symbols):  # a minute of many symbols is read once
                 times = layout.read_times(np.array(values.names, str))
                 return np.asarray(times[values.codes])
@@ -197,8 +201,8 @@ class CsvFile:
 
     # The quick reader.
 
-    def _read_quickly(self, types: Types) -> Iterator[_Batch]:
-        """Rows, some at a time.
+    def _read_quickly(self, types: Types, wanted: list[str] | None = None) -> Iterator[_Batch]:
+        """Rows, some at a time; only these columns, if they are given.
 
         Raises:
             _NotReadQuicklyError: there is no pyarrow, or a cell it cannot read.
@@ -209,12 +213,17 @@ class CsvFile:
             from pyarrow import csv as arrow_csv
         except ImportError:
             raise _NotReadQuicklyError(None) from None
-        text = pa.dictionary(pa.int32(), pa.string())
+        arrow_types = {
+            name: pa.dictionary(pa.int32(), pa.string())
+            if dtype.kind == "U"
+            else pa.from_numpy_dtype(_READ_AS.get(dtype, dtype))
+            for name, dtype in types.items()
+        }
+        if types[self._layout.time or ""] == TEXT:
+            arrow_types[self._layout.time or ""] = pa.string()
         convert = arrow_csv.ConvertOptions(
-            column_types={
-                name: text if dtype.kind == "U" else pa.from_numpy_dtype(_READ_AS.get(dtype, dtype))
-                for name, dtype in types.items()
-            },
+            column_types=arrow_types,
+            include_columns=wanted,
             null_values=[""],
             true_values=["true", "True", "TRUE", "t", "T", "1"],
             false_values=["false", "False", "FALSE", "f", "F", "0"],
@@ -237,6 +246,9 @@ class CsvFile:
         columns: dict[str, Any] = {}
         for name, array in zip(batch.schema.names, batch.columns, strict=True):
             kind = types[name].kind
+            if kind == "U" and name == self._layout.time:
+                columns[name] = _instants(array, self._layout.tz)
+                continue
             if kind == "U":
                 columns[name] = Symbols(array.dictionary.to_pylist(), array.indices.to_numpy())
                 continue
@@ -360,10 +372,22 @@ class _TooNarrowError(InvalidArgumentError):
         self.name = name
 
 
+def _instants(array: Any, tz: str | None) -> NDArray[Any]:
+    """Times as datetime64[ns] in UTC if Arrow can read them, which is fast; else as text."""
+    import pyarrow as pa
+
+    zoned = len(array) > 0 and _ZONE.search(array[0].as_py() or "") is not None
+    try:
+        times = array.cast(pa.timestamp("ns", "UTC" if zoned else None))
+    except pa.ArrowInvalid:
+        return np.array(array.to_pylist(), str)
+    wall = times.to_numpy(zero_copy_only=False)
+    return array_to_ns(wall, None if zoned else tz).view("M8[ns]")
+
+
 def _grow(widths: dict[str, int], columns: dict[str, Any]) -> None:
-    for name, values in columns.items():
-        if isinstance(values, Symbols):
-            widths[name] = max(widths.get(name, 1), *map(len, values.names))
+    for name, width in widths.items():
+        widths[name] = max(width, *map(len, columns[name].names))
 
 
 def _plain(values: Any) -> NDArray[Any]:

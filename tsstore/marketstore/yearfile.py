@@ -98,6 +98,8 @@ class _Reader:
         self._tz = file.timezone
         self._compressed = file.compressed
         self._pending = file.pending
+        slots = sorted(file.pending.slots) if file.pending else []
+        self._pending_slots = np.array(slots, np.int64)
         self._size = os.fstat(fd).st_size
         self._end = HEADER_BYTES + file.header.slots * file.header.record_bytes
         if self._size < self._end:
@@ -126,9 +128,9 @@ class _Reader:
 
     def _still_valid(self, records: NDArray[Any]) -> NDArray[Any]:
         """The records that no row of the WAL takes the place of."""
-        if self._pending is None:
+        if not len(self._pending_slots):
             return records
-        replaced = np.isin(records["index"], list(self._pending.slots))
+        replaced = np.isin(records["index"], self._pending_slots)
         return records[~replaced]
 
     def _new_year_row(self, record: np.dtype[Any]) -> Iterator[Columns]:
@@ -244,11 +246,12 @@ class _Reader:
 
     def _with_pending(self, entries: NDArray[Any], last: int) -> NDArray[Any]:
         """The entries and, between them or at the end, slots that only the WAL has."""
-        if self._pending is None:
-            return entries
+        slots = self._pending_slots
         end = int(entries["index"][-1]) if len(entries) else np.iinfo(np.int64).max
-        slots = [slot for slot in self._pending.slots if last < slot <= end]
-        new = np.setdiff1d(np.array(slots, np.int64), entries["index"])
+        between = slots[
+            np.searchsorted(slots, last, "right") : np.searchsorted(slots, end, "right")
+        ]
+        new = np.setdiff1d(between, entries["index"])
         if not len(new):
             return entries
         extra = np.zeros(len(new), INDEX_ENTRY)
