@@ -1,83 +1,69 @@
-"""Reading segment files: checked, block by block, each block at most once.
+"""Reading segment files: what was read stays in memory until it is taken back.
 
-A reader keeps one array per column for the whole segment and fills in the blocks that were asked
-for. A read returns views into these arrays, so asking again costs no copy and no checksum. Memory
-is taken back by dropping a reader's arrays; views that were handed out stay good.
+A reader keeps *stretches*: rows of neighbouring blocks of one column in one array. A read that lies
+in one stretch is answered with a view of it, without copy and checksum. Views that were handed out
+stay good when the memory is taken back.
 """
 
 from __future__ import annotations
 
-import errno
 import threading
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import xxhash
 
-from tsstore.errors import CorruptionError, FormatVersionError, StorageError
-from tsstore.format.constants import ENCODING_RAW, FORMAT_VERSION
-from tsstore.format.encoding import UnknownEncodingError, decode_block
+from tsstore.errors import FormatVersionError
+from tsstore.format.constants import FORMAT_VERSION
 from tsstore.format.record import (
     HEADER_BYTES,
     RecordError,
     VersionError,
-    array_bytes,
     decode_header,
     decode_record,
     record_bytes,
 )
 from tsstore.format.segment import TRAILER_BYTES, Footer, decode_footer, decode_trailer
+from tsstore.storage.blocks import BlockReader, SegmentFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tsstore.vfs import File, FileSystem
+    from tsstore.errors import CorruptionError
+    from tsstore.vfs import FileSystem
 
+# What an open segment takes in memory besides its rows, about, and more for each block of a column
+# and each run.
+_READER_BYTES = 8192
+_ENTRY_BYTES = 32
 # One read of the end of a file brings the trailer and, nearly always, the whole footer.
-_TAIL_BYTES = 1 << 16
-# So many columns may refer to another one by one (format.packed).
-REFERENCE_DEPTH = 3
-# Larger buffers cost more to come by than a second read.
-_READ_BYTES_MAX = 8 << 20
+_TAIL_BYTES = 1 << 15
 
 
-class _Column:
-    """A column of a segment in memory, as far as it was read.
+class _Stretch(NamedTuple):
+    """Rows `first` to `end` of a column of a segment."""
 
-    One object, replaced as a whole when memory is taken back: whoever holds it sees rows that are
-    ready stay ready.
+    first: int
+    end: int
+    rows: NDArray[Any]
 
-    Attributes:
-        rows: the values.
-        shown: the same memory, read-only.
-        ready: which blocks were read.
-        whole: whether all of them were.
-    """
-
-    __slots__ = ("ready", "rows", "shown", "whole")
-
-    def __init__(self, rows: int, blocks: int, dtype: np.dtype[Any]) -> None:
-        self.rows: NDArray[Any] = np.empty(rows, dtype)
-        self.shown = self.rows.view()
-        self.shown.flags.writeable = False
-        self.ready = np.zeros(blocks, np.bool_)
-        self.whole = False
-
-    def has(self, blocks: slice) -> bool:
-        """Whether these blocks were read."""
-        return self.whole or bool(self.ready[blocks].all())
+    def part(self, first: int, end: int) -> NDArray[Any]:
+        """Those of the rows that lie between two rows of the segment."""
+        return self.rows[max(first, self.first) - self.first : max(0, end - self.first)]
 
 
 class SegmentReader:
     """One segment file.
 
     Attributes:
-        name: of the file, relative to the root.
         footer: what is where.
-        cached_bytes: memory of the blocks that were read.
+        cached_bytes: memory that it takes, with the rows that were read.
+        counted_bytes: how many of them its `SegmentCache` knows of.
     """
 
     def __init__(
@@ -88,46 +74,35 @@ class SegmentReader:
         owner: int,
         *,
         checksum: int | None = None,
-        loaded: Callable[[int], None] = lambda _bytes: None,
+        loaded: Callable[[SegmentReader], None] = lambda _reader: None,
     ) -> None:
-        self.name = name
-        self.cached_bytes = 0
+        self.counted_bytes = 0
         self._fs = fs
         self._owner = owner
-        self._checksum = checksum
         self._loaded = loaded
         self._lock = threading.Lock()
-        self._file: File | None = _open_segment(fs, name)
+        self._file = SegmentFile(fs, name)
         try:
-            self.footer = self._read_footer(self._file, file_bytes)
+            self.footer = _read_footer(self._file, file_bytes, owner, checksum)
         except BaseException:
             self._file.close()
             raise
-        self._dtypes = [np.dtype("<i8"), *(dtype for _, dtype in self.footer.schema.columns)]
-        self._columns: list[_Column | None] = [None] * len(self._dtypes)
+        entries = self.footer.block_offsets.size + self.footer.ids.size
+        self._own_bytes = self.cached_bytes = _READER_BYTES + _ENTRY_BYTES * entries
+        self._blocks = BlockReader(self._file, self.footer)
+        self._starts: list[int] = self.footer.block_starts.tolist()
+        # Per column: the block's number → the stretch it is in.
+        self._stretches: list[dict[int, _Stretch]] = [{} for _ in self._blocks.dtypes]
 
-    def _read_footer(self, file: File, file_bytes: int) -> Footer:
-        found = file.size()
-        if found != file_bytes:
-            what = f"it has {found} bytes and the manifest says {file_bytes}"
-            raise CorruptionError(self._fs.describe(self.name), min(found, file_bytes), what)
-        tail_start = max(0, file_bytes - _TAIL_BYTES)
-        tail = file.pread(tail_start, file_bytes - tail_start)
-        try:
-            offset, length = decode_trailer(tail[-TRAILER_BYTES:], file_bytes)
-            if offset < tail_start:
-                tail_start = offset
-                tail = file.pread(offset, length)
-            start = offset - tail_start
-            record = decode_record(memoryview(tail)[start : start + length], owner=self._owner)
-            if self._checksum not in (None, record.checksum):
-                raise RecordError("it is not the segment that the manifest lists")
-            return decode_footer(record)
-        except VersionError as error:
-            path = self._fs.describe(self.name)
-            raise FormatVersionError(path, error.found, FORMAT_VERSION) from None
-        except RecordError as error:
-            raise CorruptionError(self._fs.describe(self.name), tail_start, str(error)) from None
+    @property
+    def name(self) -> str:
+        """Of the file, relative to the root."""
+        return self._file.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open."""
+        return self._file.is_open
 
     def run(self, bucket_id: int) -> tuple[int, int, int, int] | None:
         """First row, end row, first and last instant of a bucket; None when it is not here."""
@@ -140,254 +115,164 @@ class SegmentReader:
 
     def search(self, first: int, end: int, instant: int, side: Literal["left", "right"]) -> int:
         """Where in rows `first` to `end`, which are of one bucket, an instant belongs."""
-        blocks = self._blocks(first, end)
-        starts = self.footer.block_first_ts[blocks.start + 1 : blocks.stop]
-        block = blocks.start + int(starts.searchsorted(instant, side))
-        low = max(first, int(self.footer.block_starts[block]))
-        high = min(end, int(self.footer.block_starts[block + 1]))
+        blocks = self._blocks_of(first, end)
+        later = self.footer.block_first_ts[blocks.start + 1 : blocks.stop]
+        block = blocks.start + int(later.searchsorted(instant, side))
+        low, high = max(first, self._starts[block]), min(end, self._starts[block + 1])
         return low + int(self.columns((0,), low, high)[0].searchsorted(instant, side))
 
     def columns(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
-        """Rows `first` to `end` of columns; column 0 is the time.
+        """Rows `first` to `end` of columns, one at least; column 0 is the time.
 
         Raises:
             CorruptionError: a block is not what was written.
         """
-        blocks = self._blocks(first, end)
-        memories = [self._columns[column] for column in columns]
-        if all(memory is not None and memory.has(blocks) for memory in memories):
-            return [memory.shown[first:end] for memory in memories if memory is not None]
-        with self._lock:
-            before = self.cached_bytes
-            loaded = self._load(columns, blocks)
-            more = self.cached_bytes - before
-        self._loaded(more)
-        return [memory.shown[first:end] for memory in loaded]
+        block = bisect_right(self._starts, first) - 1
+        found = []
+        for column in columns:
+            stretch = self._stretches[column].get(block)
+            if stretch is None or stretch.end < end:
+                return self._load(columns, first, end)
+            found.append(stretch.rows[first - stretch.first : end - stretch.first])
+        return found
 
-    def _blocks(self, first: int, end: int) -> slice:
+    def _blocks_of(self, first: int, end: int) -> range:
         """The blocks in which rows `first` to `end` lie."""
-        starts = self.footer.block_starts
-        block = int(starts.searchsorted(first, "right")) - 1
-        return slice(block, max(block, int(starts.searchsorted(end, "left"))))
+        block = bisect_right(self._starts, first) - 1
+        return range(block, bisect_left(self._starts, end))
 
-    def _load(self, columns: Sequence[int], blocks: slice) -> list[_Column]:
-        memories = [self._memory(column) for column in columns]
-        if self.footer.packed:
-            self._load_packed(columns, blocks)
-        else:
-            for column in columns:
-                self._load_flat(column, blocks)
-        return memories
-
-    def _memory(self, column: int) -> _Column:
-        memory = self._columns[column]
-        if memory is None:
-            blocks_in_all = self.footer.block_offsets.shape[1]
-            memory = _Column(self.footer.rows, blocks_in_all, self._dtypes[column])
-            self._columns[column] = memory
-        return memory
-
-    def _rows_of(self, memory: _Column, first: int, stop: int) -> NDArray[Any]:
-        """The memory of blocks `first` to `stop`."""
-        starts = self.footer.block_starts
-        return memory.rows[int(starts[first]) : int(starts[stop])]
-
-    def _ready(self, memory: _Column, first: int, stop: int) -> None:
-        memory.ready[first:stop] = True
-        memory.whole = bool(memory.ready.all())
-        self.cached_bytes += self._rows_of(memory, first, stop).nbytes
-
-    # Flat segments: a column's raw blocks lie in the file just as they do in memory
-
-    def _load_flat(self, column: int, blocks: slice) -> None:
-        memory = self._memory(column)
-        for first, stop in self._missing_stretches(column, memory.ready, blocks):
-            self._read_stretch(column, first, stop, self._rows_of(memory, first, stop))
-            self._ready(memory, first, stop)
-
-    def _missing_stretches(
-        self, column: int, ready: NDArray[np.bool_], blocks: slice
-    ) -> Iterator[tuple[int, int]]:
-        """Neighbouring blocks that are missing and lie in the file just as they do in memory."""
-        missing = ~ready
-        raw = missing & (self.footer.encodings[column] == ENCODING_RAW)
-        block = blocks.start
-        while block < blocks.stop:
-            first = block
-            block += 1
-            if not missing[first]:
-                continue
-            while block < blocks.stop and raw[first] and raw[block]:
-                block += 1
-            yield first, block
-
-    def _read_stretch(self, column: int, first: int, stop: int, rows: NDArray[Any]) -> None:
-        footer = self.footer
-        lengths = footer.block_lengths[column, first:stop]
-        if footer.encodings[column, first] != ENCODING_RAW or int(lengths.sum()) != rows.nbytes:
-            self._decode(column, first, self._stored(column, first), rows)
-            return
-        offset = int(footer.block_offsets[column, first])
-        data = array_bytes(rows)
-        count = self._open_file().pread_into(data, offset)
-        if count < len(data):
-            raise self._damage(offset + count, "a column block is cut short")
-        position = 0
-        for block, length in enumerate(lengths.tolist(), first):
-            self._check_block(column, block, data[position : position + length])
-            position += length
-
-    # Packed segments: all columns of a block lie together
-
-    def _load_packed(self, columns: Sequence[int], blocks: slice) -> None:
-        wanted = [c for c in columns if not self._memory(c).ready[blocks].all()]
-        if not wanted:
-            return
-        offsets = self.footer.block_offsets[wanted, blocks]
-        ends = offsets + self.footer.block_lengths[wanted, blocks]
-        block = blocks.start
-        while block < blocks.stop:
-            start = int(offsets[:, block - blocks.start].min())
-            reach = ends[:, block - blocks.start :].max(axis=0)
-            count = max(1, int(reach.searchsorted(start + _READ_BYTES_MAX, "right")))
-            needed = int((ends - offsets)[:, block - blocks.start :][:, :count].sum())
-            span = int(reach[count - 1]) - start
-            # Bytes between wanted columns are read along unless they are the most of it.
-            extent = self._read(start, span) if 4 * needed >= span else None
-            for each in range(block, block + count):
-                for column in wanted:
-                    self._load_block(column, each, start, extent)
-            block += count
-
-    def _load_block(
-        self, column: int, block: int, start: int, extent: memoryview | None, depth: int = 0
-    ) -> NDArray[Any]:
-        """One block of a column, decoded once; `extent` holds bytes of the file from `start`."""
-        memory = self._memory(column)
-        rows = self._rows_of(memory, block, block + 1)
-        if memory.ready[block]:
-            return rows
-        place = int(self.footer.block_offsets[column, block]) - start
-        length = int(self.footer.block_lengths[column, block])
-        if extent is not None and place >= 0 and place + length <= len(extent):
-            data = extent[place : place + length]
-            self._check_block(column, block, data)
-        else:
-            data = self._stored(column, block)
-
-        def of(other: int) -> NDArray[Any]:
-            if depth == REFERENCE_DEPTH or not 0 <= other < len(self._columns):
-                raise UnknownEncodingError(f"a block refers to column {other}")
-            return self._load_block(other, block, start, extent, depth + 1)
-
-        self._decode(column, block, data, rows, of)
-        self._ready(memory, block, block + 1)
-        return rows
-
-    # Blocks
-
-    def _stored(self, column: int, block: int) -> memoryview:
-        """The stored bytes of a block, checked."""
-        offset = int(self.footer.block_offsets[column, block])
-        data = self._read(offset, int(self.footer.block_lengths[column, block]))
-        self._check_block(column, block, data)
-        return data
-
-    def _read(self, offset: int, length: int) -> memoryview:
-        data = self._open_file().pread(offset, length)
-        if len(data) < length:
-            raise self._damage(offset + len(data), "a column block is cut short")
-        return memoryview(data)
-
-    def _decode(
-        self,
-        column: int,
-        block: int,
-        data: memoryview,
-        rows: NDArray[Any],
-        of: Callable[[int], NDArray[Any]] | None = None,
-    ) -> None:
-        encoding = int(self.footer.encodings[column, block])
+    def _load(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
+        blocks = self._blocks_of(first, end)
         try:
-            if of is None:
-                decode_block(encoding, data, rows)
-            else:
-                from tsstore.format.packed import unpack  # only where something is packed
+            with self._lock:
+                for missing, of in self._missing(columns, blocks).items():
+                    self._read(of, missing)
+                return [self._found(column, blocks, first, end) for column in columns]
+        finally:
+            self._loaded(self)
 
-                unpack(encoding, data, rows, of)
-        except UnknownEncodingError as error:
-            offset = int(self.footer.block_offsets[column, block])
-            raise self._damage(offset, str(error)) from None
+    def _missing(self, columns: Sequence[int], blocks: range) -> dict[range, list[int]]:
+        """Blocks next to each other that are not in memory, and the columns of which."""
+        missing: dict[range, list[int]] = {}
+        for column in dict.fromkeys(columns):
+            for gap in _gaps(self._stretches[column], blocks):
+                missing.setdefault(gap, []).append(column)
+        return missing
 
-    def _check_block(self, column: int, block: int, data: memoryview) -> None:
-        if xxhash.xxh3_64_intdigest(data) == self.footer.checksums[column, block]:
-            return
-        offset = int(self.footer.block_offsets[column, block])
-        name = "the time" if column == 0 else self.footer.schema.names[column - 1]
-        raise self._damage(offset, f"the checksum of a block of column {name} is wrong")
+    def _read(self, columns: list[int], blocks: range) -> None:
+        first, end = self._starts[blocks.start], self._starts[blocks.stop]
+        outs = [np.empty(end - first, self._blocks.dtypes[column]) for column in columns]
+        self._blocks.read(columns, blocks, outs, self._known)
+        for column, out in zip(columns, outs, strict=True):
+            self._keep(column, blocks, _Stretch(first, end, _read_only(out)))
+            self.cached_bytes += out.nbytes
 
-    def _open_file(self) -> File:
-        if self._file is None:
-            self._file = _open_segment(self._fs, self.name)
-        return self._file
+    def _known(self, column: int, block: int) -> NDArray[Any] | None:
+        stretch = self._stretches[column].get(block)
+        return None if stretch is None else stretch.part(*self._starts[block : block + 2])
 
-    def _damage(self, offset: int, what: str) -> CorruptionError:
-        return CorruptionError(self._fs.describe(self.name), offset, what)
+    def _keep(self, column: int, blocks: range, stretch: _Stretch) -> None:
+        self._stretches[column] |= dict.fromkeys(blocks, stretch)
+
+    def _found(self, column: int, blocks: range, first: int, end: int) -> NDArray[Any]:
+        """Rows that are in memory, in one stretch or several."""
+        of_column = self._stretches[column]
+        stretches = list({of_column[b].first: of_column[b] for b in blocks}.values())
+        low, high = stretches[0].first, stretches[-1].end
+        if len(stretches) > 1 and 2 * (end - first) < high - low:
+            return _read_only(np.concatenate([each.part(first, end) for each in stretches]))
+        if len(stretches) > 1:  # next time it is one
+            rows = _read_only(np.concatenate([each.rows for each in stretches]))
+            stretches = [_Stretch(low, high, rows)]
+            self._keep(column, self._blocks_of(low, high), stretches[0])
+        return stretches[0].part(first, end)
 
     def verify(self) -> Iterator[CorruptionError]:
         """Read everything once, the rows in memory left aside; yield what is wrong."""
-        file = self._fs.open(self.name)
+        file = SegmentFile(self._fs, self.name)
         try:
             yield from self._verify_blocks(file)
         finally:
             file.close()
 
-    def _verify_blocks(self, file: File) -> Iterator[CorruptionError]:
+    def _verify_blocks(self, file: SegmentFile) -> Iterator[CorruptionError]:
         try:
-            decode_record(file.pread(0, _header_record_bytes(file)), owner=self._owner)
+            decode_record(file.read(0, _header_record_bytes(file)), owner=self._owner)
         except (RecordError, VersionError) as error:
-            yield self._damage(0, str(error))
+            yield file.damage(0, str(error))
         footer = self.footer
         for column in range(footer.block_offsets.shape[0]):
             for block in range(footer.block_offsets.shape[1]):
                 offset = int(footer.block_offsets[column, block])
-                data = file.pread(offset, int(footer.block_lengths[column, block]))
+                data = file.read(offset, int(footer.block_lengths[column, block]))
                 if xxhash.xxh3_64_intdigest(data) != footer.checksums[column, block]:
-                    yield self._damage(offset, "the checksum of a column block is wrong")
+                    yield file.damage(offset, "the checksum of a column block is wrong")
 
-    def drop_rows(self) -> int:
-        """Give back the memory of the decoded blocks; returns how many bytes it was."""
+    def drop_rows(self) -> None:
+        """Give back the memory of the rows."""
         with self._lock:
-            freed = self.cached_bytes
-            self._columns = [None] * len(self._columns)
-            self.cached_bytes = 0
-        return freed
+            self._stretches = [{} for _ in self._stretches]
+            self.cached_bytes = self._own_bytes
 
     def close_file(self) -> None:
         """Close the file; it is opened again when it is needed."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self._file.close()
 
 
-def _open_segment(fs: FileSystem, name: str) -> File:
+def _read_footer(file: SegmentFile, file_bytes: int, owner: int, checksum: int | None) -> Footer:
+    found = file.size()
+    if found != file_bytes:
+        what = f"it has {found} bytes and the manifest says {file_bytes}"
+        raise file.damage(min(found, file_bytes), what)
+    tail_start = max(0, file_bytes - _TAIL_BYTES)
+    tail = file.read(tail_start, file_bytes - tail_start)
     try:
-        return fs.open(name)
-    except StorageError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        raise CorruptionError(
-            fs.describe(name), 0, "the manifest lists it and it is gone"
-        ) from None
+        offset, length = decode_trailer(bytes(tail[-TRAILER_BYTES:]), file_bytes)
+        start = offset - tail_start
+        # The footer's arrays are views: they shall not keep the bytes around them in memory.
+        data = file.read(offset, length) if start < 0 else bytes(tail[start : start + length])
+        record = decode_record(data, owner=owner)
+        if checksum not in (None, record.checksum):
+            raise RecordError("it is not the segment that the manifest lists")
+        return decode_footer(record)
+    except VersionError as error:
+        raise FormatVersionError(file.path, error.found, FORMAT_VERSION) from None
+    except RecordError as error:
+        raise file.damage(tail_start, str(error)) from None
 
 
-def _header_record_bytes(file: File) -> int:
-    return record_bytes(decode_header(file.pread(0, HEADER_BYTES)))
+def _header_record_bytes(file: SegmentFile) -> int:
+    return record_bytes(decode_header(file.read(0, HEADER_BYTES)))
+
+
+def _gaps(known: Collection[int], blocks: range) -> Iterator[range]:
+    """Blocks that are not known, neighbours together."""
+    first = blocks.start
+    for block in blocks:
+        if block not in known:
+            continue
+        if first < block:
+            yield range(first, block)
+        first = block + 1
+    if first < blocks.stop:
+        yield range(first, blocks.stop)
+
+
+def _read_only(rows: NDArray[Any]) -> NDArray[Any]:
+    rows.flags.writeable = False
+    return rows
 
 
 class SegmentCache:
-    """Open segments, bounded in memory and in open files; the ones used longest ago go first."""
+    """Open segments, bounded in memory and in open files; the ones used longest ago go first.
+
+    Args:
+        fs: where the files are.
+        store_id: of the store they belong to.
+        bytes_max: of rows in memory.
+        files_max: of open files.
+    """
 
     def __init__(self, fs: FileSystem, store_id: int, *, bytes_max: int, files_max: int) -> None:
         self._fs = fs
@@ -396,6 +281,7 @@ class SegmentCache:
         self._files_max = files_max
         self._bytes = 0
         self._readers: OrderedDict[int, SegmentReader] = OrderedDict()
+        self._open: dict[int, SegmentReader] = {}
         self._lock = threading.Lock()
 
     def reader(self, number: int, name: str, file_bytes: int, checksum: int) -> SegmentReader:
@@ -405,12 +291,13 @@ class SegmentCache:
             if reader is not None:
                 self._readers.move_to_end(number)
                 return reader
-        opened = self.open(number, name, file_bytes, checksum, loaded=self._loaded)
+        loaded = partial(self._loaded, number)
+        opened = self.open(number, name, file_bytes, checksum, loaded=loaded)
         with self._lock:
             reader = self._readers.setdefault(number, opened)
         if reader is not opened:
             opened.close_file()
-        self._loaded(0)
+        self._loaded(number, reader)
         return reader
 
     def open(
@@ -420,44 +307,46 @@ class SegmentCache:
         file_bytes: int,
         checksum: int,
         *,
-        loaded: Callable[[int], None] = lambda _bytes: None,
+        loaded: Callable[[SegmentReader], None] = lambda _reader: None,
     ) -> SegmentReader:
         """A segment past the cache; the caller closes its file."""
         owner = self._store_id ^ number
         return SegmentReader(self._fs, name, file_bytes, owner, checksum=checksum, loaded=loaded)
 
-    def _loaded(self, more: int) -> None:
-        """Blocks were read, or a file was opened: take back what is too much."""
+    def _loaded(self, number: int, reader: SegmentReader) -> None:
+        """Rows were read, or a file was opened: take back what is too much."""
         with self._lock:
-            self._bytes += more
-            if self._bytes <= self._bytes_max and len(self._readers) <= self._files_max:
+            if self._readers.get(number) is not reader:  # taken back while it was read
+                reader.close_file()
                 return
-            for place, reader in enumerate(list(self._readers.values())[:-1]):
-                if self._bytes > self._bytes_max:
-                    self._bytes -= reader.drop_rows()
-                if len(self._readers) - place > self._files_max:
-                    reader.close_file()
+            self._bytes += reader.cached_bytes - reader.counted_bytes
+            reader.counted_bytes = reader.cached_bytes
+            if reader.is_open:
+                self._open[number] = reader
+            while len(self._open) > self._files_max:
+                oldest = next(iter(self._open))
+                self._open.pop(oldest).close_file()
+            while self._bytes > self._bytes_max and len(self._readers) > 1:
+                self._drop(next(iter(self._readers)))
+
+    def _drop(self, number: int) -> None:
+        reader = self._readers.pop(number, None)
+        if reader is not None:
+            self._open.pop(number, None)
+            self._bytes -= reader.counted_bytes
+            reader.close_file()
 
     def forget(self, number: int) -> None:
         """Drop a segment that is no longer live."""
         with self._lock:
-            reader = self._readers.pop(number, None)
-            if reader is not None:
-                self._bytes -= reader.cached_bytes
-        if reader is not None:
-            reader.close_file()
+            self._drop(number)
 
     def keep(self, numbers: Collection[int]) -> None:
         """Drop all but these segments."""
         with self._lock:
-            gone = [number for number in self._readers if number not in numbers]
-        for number in gone:
-            self.forget(number)
+            for number in self._readers.keys() - numbers:
+                self._drop(number)
 
     def close(self) -> None:
         """Close all files."""
-        with self._lock:
-            readers = list(self._readers.values())
-            self._readers.clear()
-        for reader in readers:
-            reader.close_file()
+        self.keep(())
