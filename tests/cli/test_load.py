@@ -178,6 +178,20 @@ def test_a_truncated_gzip_file_is_refused(here, run, reader) -> None:
     assert "cannot read in.csv.gz" in result.stderr
 
 
+def test_a_file_in_another_encoding_is_refused(here, run, reader) -> None:
+    (here / "in.csv").write_bytes("Epoch,Name\n60,Zürich\n".encode("latin-1"))
+    result = run("load", "in.csv", BARS)
+    assert result.exit_code == 2
+    assert "in.csv is not UTF-8" in result.stderr
+
+
+def test_a_gzip_file_of_several_parts_is_read(here, run, stored, reader) -> None:
+    parts = [CSV[:40], CSV[40:]]
+    (here / "in.csv.gz").write_bytes(b"".join(gzip.compress(part.encode()) for part in parts))
+    assert run("load", "in.csv.gz", BARS).exit_code == 0
+    assert stored()["Close"].tolist() == [100.0, 100.5]
+
+
 def test_other_kinds_of_files_are_refused(here, run) -> None:
     (here / "in.xlsx").write_text("")
     result = run("load", "in.xlsx", BARS)

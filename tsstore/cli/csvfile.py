@@ -180,7 +180,7 @@ class CsvFile:
         values = batch.columns[layout.time or ""]
         try:
             if not isinstance(values, Symbols) and values.dtype.kind == "M":
-                return values
+                return np.asarray(values)
             if isinstance(values, Symbols):  # a minute of many symbols is read once
                 times = layout.read_times(np.array(values.names, str))
                 return np.asarray(times[values.codes])
@@ -229,15 +229,18 @@ class CsvFile:
             false_values=["false", "False", "FALSE", "f", "F", "0"],
         )
         try:
-            with self._open() as file:
+            with self._readable(), pa.OSFile(str(self._path)) as raw:
+                # Unpacked by Arrow, ahead of the rows and beside the writing of others.
+                octets = pa.CompressedInputStream(raw, "gzip") if self._is_packed else raw
+                size = max(1, raw.size())
                 batches = arrow_csv.open_csv(
-                    file.octets,
+                    octets,
                     arrow_csv.ReadOptions(block_size=_BLOCK_BYTES),
                     arrow_csv.ParseOptions(newlines_in_values=True),
                     convert,
                 )
                 for batch in batches:
-                    yield _Batch(self._from_arrow(batch, types), file.fraction)
+                    yield _Batch(self._from_arrow(batch, types), raw.tell() / size)
         except ValueError as error:  # pyarrow's errors, and numbers that do not fit
             found = _FAILED_COLUMN.match(str(error))
             raise _NotReadQuicklyError(self._names[int(found[1])] if found else None) from None
@@ -303,15 +306,25 @@ class CsvFile:
             "correct the cell",
         )
 
+    @property
+    def _is_packed(self) -> bool:
+        return self._path.suffix.lower() == ".gz"
+
     @contextmanager
     def _open(self) -> Iterator[_Input]:
+        with self._readable(), self._path.open("rb") as raw:
+            octets: Any = gzip.GzipFile(fileobj=raw) if self._is_packed else raw
+            yield _Input(octets, raw, max(1, os.fstat(raw.fileno()).st_size))
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
         try:
-            with self._path.open("rb") as raw:
-                size = os.fstat(raw.fileno()).st_size
-                packed = self._path.suffix.lower() == ".gz"
-                octets: Any = gzip.GzipFile(fileobj=raw) if packed else raw
-                yield _Input(octets, raw, max(1, size))
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+            yield
+        except UnicodeDecodeError as error:
+            raise InvalidArgumentError(
+                f"{self._path} is not UTF-8: {error.reason}; convert it, with iconv for example"
+            ) from None
+        except (OSError, EOFError, zlib.error, csv.Error) as error:
             raise StorageError(f"cannot read {self._path}: {error}; is it whole?") from None
 
 
