@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, overload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from tsstore.columns import Columns
@@ -99,6 +99,87 @@ class BucketInfo:
     first_ns: int | None = field(default=None)
     last_ns: int | None = field(default=None)
     rows: int = 0
+
+
+@dataclass(frozen=True)
+class BucketStats:
+    """How a bucket is stored.
+
+    Attributes:
+        key: its name.
+        rows: rows in segments and in memory; replaced ones not yet compacted count twice.
+        bytes: of the files, its part of those that it shares with other buckets.
+        segments: files that hold rows of it.
+        blocks: blocks of a column each that hold rows of it.
+        generations: files by how often their rows were compacted; 0 is flushed or loaded.
+        encodings: for each column, blocks by the name of their encoding; the time is `Epoch`.
+        memory_rows: rows that are in the log and not in a segment yet.
+        memory_bytes: of these rows.
+        deleted_ranges: ranges that are left out of segments until they are compacted.
+    """
+
+    key: str
+    rows: int = 0
+    bytes: int = 0
+    segments: int = 0
+    blocks: int = 0
+    generations: dict[int, int] = field(default_factory=dict)
+    encodings: dict[str, dict[str, int]] = field(default_factory=dict)
+    memory_rows: int = 0
+    memory_bytes: int = 0
+    deleted_ranges: int = 0
+
+    @property
+    def bytes_per_row(self) -> float:
+        """Bytes in files for each row in files; 0 where there is none."""
+        rows = self.rows - self.memory_rows
+        return self.bytes / rows if rows else 0.0
+
+
+@dataclass(frozen=True)
+class CompactionReport:
+    """What a compaction did.
+
+    Attributes:
+        segments_before: live segments at its beginning.
+        segments_after: live segments at its end.
+        bytes_before: of these files.
+        bytes_after: of these files.
+    """
+
+    segments_before: int = 0
+    segments_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """What a backup holds, and what making it took.
+
+    Attributes:
+        path: where it is.
+        sequence: number of the newest commit in it.
+        segments: files with rows in it.
+        bytes: of these files.
+        rows: rows in it; replaced ones not yet compacted count twice.
+        kept: files that an older backup in this place had already.
+        linked: files that are another name of the store's own, on the same disk.
+        copied: files that were copied.
+        copied_bytes: of the files that were copied, with what was in the log alone.
+        problems: what a check of the backup found; empty when every byte is right.
+    """
+
+    path: str
+    sequence: int = 0
+    segments: int = 0
+    bytes: int = 0
+    rows: int = 0
+    kept: int = 0
+    linked: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    problems: tuple[str, ...] = ()
 
 
 class StoreApi(Protocol):
@@ -210,6 +291,118 @@ class StoreApi(Protocol):
 
     def commit(self, operations: Iterable[Operation]) -> int:
         """Carry out several operations, in order, as one atomic unit; returns rows written."""
+        ...
+
+    def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:
+        """Write very many rows as one atomic unit, past the log; returns rows written.
+
+        The same as `write_many` for a mapping, or `commit` for operations, and as durable. The rows
+        go straight to files: use it from some hundred thousand rows on.
+        """
+        ...
+
+    def iterate(
+        self,
+        key: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        rows: int = 1_000_000,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Columns]:
+        """Rows of a stored bucket as `read` gives them, piece by piece, ascending in time.
+
+        Args:
+            key: of a bucket; no pattern, and no timeframe that is computed.
+            start: first instant; a fixed bucket returns the whole slot that holds it.
+            end: last instant.
+            tz: see `read`.
+            rows: about so many in a piece; all rows of one instant are in one.
+            columns: see `read`.
+
+        The embedded store reads one state, whatever is written meanwhile; over RPC each piece is of
+        the state when it is asked for.
+
+        Raises:
+            NotFoundError: no such bucket.
+            InvalidArgumentError: a key, time, column or number that cannot be right.
+            CorruptionError: the rows cannot be read as they were written.
+        """
+        ...
+
+    def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
+        """Delete the rows between two instants, both included; returns how many there were.
+
+        Without `start` from the first row on, without `end` up to the last one. Of a fixed bucket
+        the whole slots that hold `start` and `end` go. The bucket stays. Raises NotFoundError.
+        """
+        ...
+
+    def rename(self, key: str, new_key: str) -> None:
+        """Give a bucket another symbol or attribute group; its rows stay where they are.
+
+        Raises:
+            NotFoundError: no bucket of the old name.
+            AlreadyExistsError: there is one of the new name.
+            InvalidArgumentError: the new name has another timeframe.
+        """
+        ...
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Make a bucket with the columns and the rows that another one has now.
+
+        Raises the same as `rename`.
+        """
+        ...
+
+    def alter(self, key: str, schema: Schema) -> None:
+        """Give a bucket more or wider columns, without rewriting its rows.
+
+        A column that older rows lack reads as NaN, 0, false or empty text.
+
+        Raises:
+            NotFoundError: no such bucket.
+            SchemaMismatchError: the schema drops, renames or narrows a column.
+        """
+        ...
+
+    def compact(self, pattern: str = "*/*/*") -> CompactionReport:
+        """Merge the files of the buckets that match into few packed ones, and wait for it.
+
+        The store does this by itself, slowly; nothing needs it to be right.
+        """
+        ...
+
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+
+    @overload
+    def stats(self, key: str) -> BucketStats: ...
+
+    def stats(self, key: str | None = None) -> dict[str, Any] | BucketStats:
+        """How the store, or one bucket, is stored: files, bytes, memory.
+
+        Without `key` a mapping of name to number, as on /metrics. Raises NotFoundError.
+        """
+        ...
+
+    def backup(self, dest: str) -> BackupReport:
+        """Make a copy of the store at this moment in another directory; writing goes on.
+
+        Args:
+            dest: an empty directory, one that is not there yet, or an older backup of this store,
+                which becomes the new one and of which only what is new is copied. Over RPC the
+                name of a directory below the server's `backup_directory`.
+
+        The copy is a data directory as any other, without LOCK: open it read-only, or `tsstore
+        restore` it. If the call is cut off, `dest` holds the older backup, or none.
+
+        Raises:
+            InvalidArgumentError: `dest` holds something else.
+            LockedError: another backup to `dest` is being made.
+            StorageError: the disk refused.
+        """
         ...
 
     def create(self, key: str, schema: Schema) -> None:

@@ -15,6 +15,7 @@ import select
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import filterfalse
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -30,7 +31,7 @@ from tsstore.errors import (
     LimitExceededError,
 )
 from tsstore.key import BucketKey, KeyPattern, check_part
-from tsstore.operations import check_operations, check_schema, writes_of
+from tsstore.operations import check_operations, check_rename, check_schema, writes_of
 from tsstore.query import check_columns, check_limit, parse_target
 from tsstore.tables import read_table
 from tsstore.times import to_ns
@@ -40,10 +41,10 @@ from tsstore.wire.envelope import OUTCOME_UNKNOWN, ErrorReply, decode_reply, enc
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from tsstore.api import TableLike
+    from tsstore.api import BackupReport, BucketStats, CompactionReport, TableLike
     from tsstore.columns import Columns
     from tsstore.schema import Schema
     from tsstore.times import TimeLike
@@ -183,6 +184,120 @@ class RemoteStore:
         params = exact.CommitParams(messages)
         return self._call("TsStore.Commit", params, exact.CommitResult, repeatable=False).rows
 
+    def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:
+        """Write very many rows, past the log; see `StoreApi.bulk`."""
+        if isinstance(operations, Mapping):
+            operations = writes_of(operations)
+        messages = [_operation_message(operation) for operation in check_operations(operations)]
+        params = exact.CommitParams(messages)
+        return self._call("TsStore.Bulk", params, exact.CommitResult, repeatable=False).rows
+
+    def iterate(
+        self,
+        key: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        rows: int = 1_000_000,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Columns]:
+        """Rows of a bucket, about so many at a time; see `StoreApi.iterate`."""
+        name = str(BucketKey.parse(key))
+        self.info(name)  # a timeframe that is computed is no bucket
+        if tz is not None:
+            zone(tz)
+        rows_max = check_limit(rows)
+        params = exact.ReadParams(
+            name,
+            None,
+            None if start is None else to_ns(start, tz),
+            None if end is None else to_ns(end, tz),
+            rows_max or None,
+            from_start=True,
+            columns=None if columns is None else list(check_columns(columns) or ()),
+        )
+        # The first piece is read now, so that what is wrong is said here.
+        return self._pieces(params, self._piece(params, tz), tz)
+
+    def _pieces(
+        self, params: exact.ReadParams, found: Columns, tz: str | None
+    ) -> Iterator[Columns]:
+        """Pieces from one that was read on; no instant is cut in two."""
+        while params.limit is not None and len(found) == params.limit:
+            last = int(found.ts[-1])
+            whole = int(found.ts.searchsorted(last, "left"))
+            if whole:
+                yield found.slice(0, whole)
+            else:
+                one = msgspec.structs.replace(params, start_ns=last, end_ns=last, limit=None)
+                yield self._piece(one, tz)
+            following = last if whole else last + 1
+            if params.end_ns is not None and following > params.end_ns:
+                return
+            params = msgspec.structs.replace(params, start_ns=following)
+            found = self._piece(params, tz)
+        if len(found):
+            yield found
+
+    def _piece(self, params: exact.ReadParams, tz: str | None) -> Columns:
+        result = self._call("TsStore.Read", params, exact.ReadResult, repeatable=True)
+        return next(iter(exact.found_in(result, tz or "UTC").values()))
+
+    def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
+        """Delete the rows of a range; see `StoreApi.delete`."""
+        params = exact.DeleteParams(
+            str(BucketKey.parse(key)),
+            None if start is None else to_ns(start),
+            None if end is None else to_ns(end),
+        )
+        return self._call("TsStore.Delete", params, exact.CommitResult, repeatable=False).rows
+
+    def rename(self, key: str, new_key: str) -> None:
+        """Give a bucket another name; see `StoreApi.rename`."""
+        self._call("TsStore.Rename", _two_keys(key, new_key), exact.Nothing, repeatable=False)
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Make a bucket with the rows of another; see `StoreApi.copy`."""
+        params = _two_keys(key, new_key)
+        self._call("TsStore.Copy", params, exact.Nothing, repeatable=False, patient=True)
+
+    def alter(self, key: str, schema: Schema) -> None:
+        """Give a bucket more or wider columns; see `StoreApi.alter`."""
+        name = str(BucketKey.parse(key))
+        params = exact.CreateParams(name, exact.schema_message(check_schema(schema)))
+        self._call("TsStore.Alter", params, exact.Nothing, repeatable=False)
+
+    def compact(self, pattern: str = "*/*/*") -> CompactionReport:
+        """Merge the files of buckets into few packed ones; see `StoreApi.compact`."""
+        params = exact.ListParams(KeyPattern(pattern).text)
+        kind = exact.CompactResult
+        return self._call("TsStore.Compact", params, kind, repeatable=True, patient=True).report
+
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+
+    @overload
+    def stats(self, key: str) -> BucketStats: ...
+
+    def stats(self, key: str | None = None) -> dict[str, Any] | BucketStats:
+        """How the store, or one bucket, is stored; see `StoreApi.stats`."""
+        params = exact.StatsParams(None if key is None else str(BucketKey.parse(key)))
+        result = self._call("TsStore.Stats", params, exact.StatsResult, repeatable=True)
+        found = result.store if key is None else result.bucket
+        if found is None:
+            raise ConnectionFailedError(
+                f"{self.url} does not answer like a tsstore server (nothing was counted); "
+                "check the address, and that both run the same version"
+            )
+        return found
+
+    def backup(self, dest: str) -> BackupReport:
+        """Make a copy of the store on the server's machine; see `StoreApi.backup`."""
+        params = exact.BackupParams(str(dest))
+        kind = exact.BackupResult
+        return self._call("TsStore.Backup", params, kind, repeatable=False, patient=True).report
+
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket; see `StoreApi.create`."""
         name = str(BucketKey.parse(key))
@@ -229,9 +344,18 @@ class RemoteStore:
         self.close()
 
     def _call(
-        self, method: str, params: msgspec.Struct, result: type[_R], *, repeatable: bool
+        self,
+        method: str,
+        params: msgspec.Struct,
+        result: type[_R],
+        *,
+        repeatable: bool,
+        patient: bool = False,
     ) -> _R:
-        body = self._transport.post(encode_call(method, params), repeatable=repeatable)
+        """Call a method; `patient` waits for what may take hours as long as the server lives."""
+        body = self._transport.post(
+            encode_call(method, params), repeatable=repeatable, patient=patient
+        )
         try:
             reply = decode_reply(body)
             if isinstance(reply, ErrorReply):
@@ -276,6 +400,11 @@ def _operation_message(operation: Operation) -> exact.OperationMessage:
         to_ns(operation.start),
         to_ns(operation.end),
     )
+
+
+def _two_keys(key: str, new_key: str) -> exact.TwoKeysParams:
+    check_rename(key, new_key)
+    return exact.TwoKeysParams(str(BucketKey.parse(key)), str(BucketKey.parse(new_key)))
 
 
 def _split(url: str) -> SplitResult:
@@ -338,7 +467,7 @@ class _Transport:
         self._process = os.getpid()
         self._is_closed = False
 
-    def post(self, body: bytes, *, repeatable: bool) -> bytes:
+    def post(self, body: bytes, *, repeatable: bool, patient: bool = False) -> bytes:
         """The body of the answer.
 
         Raises:
@@ -346,14 +475,14 @@ class _Transport:
                 server did it.
         """
         try:
-            return self._attempt(body, repeatable=repeatable)
+            return self._attempt(body, repeatable=repeatable, patient=patient)
         except _BrokenOffError as error:
             if not repeatable:
                 raise ConnectionFailedError(
                     f"{self.url} broke off before it answered ({error}); {OUTCOME_UNKNOWN}"
                 ) from None
         try:
-            return self._attempt(body, repeatable=repeatable)
+            return self._attempt(body, repeatable=repeatable, patient=patient)
         except _BrokenOffError as error:
             raise ConnectionFailedError(
                 f"{self.url} broke off twice before it answered ({error}); see the server's log"
@@ -367,8 +496,9 @@ class _Transport:
         for connection in idle:
             connection.close()
 
-    def _attempt(self, body: bytes, *, repeatable: bool) -> bytes:
+    def _attempt(self, body: bytes, *, repeatable: bool, patient: bool) -> bytes:
         connection = self._borrow()
+        connection.sock.settimeout(None if patient else self._timeout_s)
         try:
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before
                 connection.request("POST", "/rpc", body, self._headers)
@@ -437,6 +567,8 @@ class _Transport:
             ) from None
         with suppress(OSError):
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # A server that vanished is noticed even where nobody sends anything for hours.
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection
 
 

@@ -136,6 +136,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         allowed_origins: web pages that may talk to the server.
         tls_certificate: PEM file; with `tls_key` the server speaks HTTPS.
         tls_key: PEM file.
+        backup_directory: where backups that clients ask for are made; none refuses them.
         limits: what a client may ask for.
         triggers: plugins called after commits.
         bgworkers: plugins with a life of their own.
@@ -158,6 +159,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     tls_certificate: str | None = None
     tls_key: str | None = None
+    backup_directory: str | None = None
     limits: Limits = Limits()
     triggers: list[TriggerEntry] = []
     bgworkers: list[BgWorkerEntry] = []

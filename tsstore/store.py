@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from tsstore import query
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from tsstore.api import TableLike
+    from tsstore.api import BackupReport, BucketStats, CompactionReport, TableLike
     from tsstore.columns import Columns
     from tsstore.schema import Schema
     from tsstore.storage.check import CheckReport
     from tsstore.storage.committed import Committed
-    from tsstore.storage.compactor import CompactionReport
     from tsstore.storage.engine import Engine
     from tsstore.storage.writer import Writer
     from tsstore.times import TimeLike
@@ -218,16 +218,38 @@ class Store:
         """What is known of a bucket; see `StoreApi.info`."""
         return self._engine.info(str(BucketKey.parse(key)))
 
-    def check(self) -> CheckReport:
-        """Read every byte of the directory and report what is wrong with it."""
+    def check(self, *, deep: bool = False) -> CheckReport:
+        """Read every byte of the directory and report what is wrong with it.
+
+        Args:
+            deep: decode every block as well, and look at the order of the rows.
+        """
         from tsstore.storage.check import check_directory
 
         self.stats()  # raises when the store is closed
-        return check_directory(self._fs)
+        return check_directory(self._fs, deep=deep)
 
-    def stats(self) -> dict[str, Any]:
-        """Numbers for operators; see `Engine.stats`."""
-        return self._engine.stats()
+    def backup(self, dest: str | os.PathLike[str]) -> BackupReport:
+        """Make a copy of the store at this moment; see `StoreApi.backup`."""
+        from tsstore.storage.backup import backup_target
+        from tsstore.storage.check import check_directory
+
+        target = backup_target(self._fs, dest)
+        report = self._engine.backup(target)
+        checked = check_directory(target)
+        return replace(report, rows=checked.rows, problems=tuple(map(str, checked.problems)))
+
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+
+    @overload
+    def stats(self, key: str) -> BucketStats: ...
+
+    def stats(self, key: str | None = None) -> dict[str, Any] | BucketStats:
+        """How the store, or one bucket, is stored; see `StoreApi.stats`."""
+        if key is None:
+            return self._engine.stats()
+        return self._engine.bucket_stats(str(BucketKey.parse(key)))
 
     def flush(self) -> None:
         """Write rows that are in the log alone to segments; nothing needs this to be safe."""

@@ -8,7 +8,7 @@ Rules that hold for every implementation:
 
 * A file whose `sync` failed is never trusted again: the kernel may have dropped the pages and
   marked them clean, so a second sync that succeeds proves nothing.
-* `publish` replaces a whole file atomically; nothing else renames.
+* `publish` replaces a whole file atomically; nothing else renames but `move`, for a repair.
 * Whatever the system refuses is raised as `StorageError` with its `errno`.
 """
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _IOV_MAX = 512
 # Up to so many files, syncing each costs less than making the kernel write back everything.
 _SYNC_SINGLY_MAX = 16
+# Another disk, no such links there, or too many of them.
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 class File(Protocol):
@@ -93,6 +95,19 @@ class FileSystem(Protocol):
 
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
+        ...
+
+    def link(self, path: str, name: str) -> bool:
+        """Make `name` another name of a file elsewhere; False where that cannot be.
+
+        Args:
+            path: as the file system it is in describes it.
+            name: of a file that is not there yet, in a directory that is.
+        """
+        ...
+
+    def move(self, name: str, new_name: str) -> None:
+        """Give a file another name, in a directory that is created; durable at return."""
         ...
 
     def prune_dirs(self, name: str) -> None:
@@ -294,6 +309,26 @@ class OsFileSystem:
         path = self.describe(name)
         with _refused("remove", path), contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+
+    def link(self, path: str, name: str) -> bool:
+        """Make `name` another name of a file elsewhere; False where that cannot be."""
+        with _refused("link", path):
+            try:
+                os.link(path, self.describe(name), follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return False
+        return True
+
+    def move(self, name: str, new_name: str) -> None:
+        """Give a file another name, in a directory that is created; durable at return."""
+        self.make_dir(os.path.dirname(new_name))
+        path = self.describe(name)
+        with _refused("rename", path):
+            os.rename(path, self.describe(new_name))
+        for folder in (*_folders(new_name), os.path.dirname(name)):
+            self.sync_dir(folder)
 
     def prune_dirs(self, name: str) -> None:
         """Remove a directory and those above it as long as they are empty."""

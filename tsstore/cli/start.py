@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from tsstore.store import Store
 
 _STORE_KEYS = ("wal_sync", "wal_sync_interval_s", "memtable_bytes", "cache_bytes", "files_max")
-_SERVER_KEYS = ("insecure", "allowed_hosts", "allowed_origins", "tls_certificate", "tls_key")
+_SERVER_KEYS = (
+    "insecure",
+    "allowed_hosts",
+    "allowed_origins",
+    "tls_certificate",
+    "tls_key",
+    "backup_directory",
+)
 # Of the two seconds in which everything stops. The server lets calls finish for one second of them,
 # at the same time; the store, which closes last, has the rest.
 _PLUGINS_STOP_S = 1.3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from tsstore.errors import InvalidArgumentError
 from tsstore.query import Query, check_columns, check_limit, parse_target, run
 from tsstore.server.service import BudgetEngine
 from tsstore.times import MAX_NS, MIN_NS
@@ -34,6 +36,14 @@ class ExactService:
         return {
             "TsStore.Read": self.read,
             "TsStore.Commit": self.commit,
+            "TsStore.Bulk": self.bulk,
+            "TsStore.Delete": self.delete,
+            "TsStore.Rename": self.rename,
+            "TsStore.Copy": self.copy,
+            "TsStore.Alter": self.alter,
+            "TsStore.Compact": self.compact,
+            "TsStore.Stats": self.stats,
+            "TsStore.Backup": self.backup,
             "TsStore.Create": self.create,
             "TsStore.Destroy": self.destroy,
             "TsStore.List": self.list,
@@ -64,6 +74,68 @@ class ExactService:
         asked = _read(params, exact.CommitParams)
         operations = [exact.operation_of(message) for message in asked.operations]
         return exact.CommitResult(self._store.commit(operations))
+
+    def bulk(self, params: Any) -> exact.CommitResult:
+        """Several operations as one atomic unit, past the log."""
+        asked = _read(params, exact.CommitParams)
+        operations = [exact.operation_of(message) for message in asked.operations]
+        return exact.CommitResult(self._store.bulk(operations))
+
+    def delete(self, params: Any) -> exact.CommitResult:
+        """Delete the rows of a range."""
+        asked = _read(params, exact.DeleteParams)
+        start, end = exact.instant_of(asked.start_ns), exact.instant_of(asked.end_ns)
+        return exact.CommitResult(self._store.delete(asked.key, start, end))
+
+    def rename(self, params: Any) -> exact.Nothing:
+        """Give a bucket another name."""
+        asked = _read(params, exact.TwoKeysParams)
+        self._store.rename(asked.key, asked.new_key)
+        return exact.Nothing()
+
+    def copy(self, params: Any) -> exact.Nothing:
+        """Make a bucket with the rows of another."""
+        asked = _read(params, exact.TwoKeysParams)
+        self._store.copy(asked.key, asked.new_key)
+        return exact.Nothing()
+
+    def alter(self, params: Any) -> exact.Nothing:
+        """Give a bucket more or wider columns."""
+        asked = _read(params, exact.CreateParams)
+        self._store.alter(asked.key, exact.schema_of(asked.schema))
+        return exact.Nothing()
+
+    def compact(self, params: Any) -> exact.CompactResult:
+        """Merge the files of buckets."""
+        pattern = _read(params, exact.ListParams).pattern
+        return exact.CompactResult(self._store.compact(pattern))
+
+    def stats(self, params: Any) -> exact.StatsResult:
+        """How the store, or a bucket, is stored."""
+        key = _read(params, exact.StatsParams).key
+        if key is None:
+            return exact.StatsResult(store=self._store.stats())
+        return exact.StatsResult(bucket=self._store.stats(key))
+
+    def backup(self, params: Any) -> exact.BackupResult:
+        """A copy of the store below the directory that the administrator chose for it.
+
+        Raises:
+            InvalidArgumentError: there is no such directory, or `dest` is no plain name.
+        """
+        dest = _read(params, exact.BackupParams).dest
+        parent = self._settings.backup_directory
+        if parent is None:
+            raise InvalidArgumentError(
+                "the server has no place for backups; set backup_directory in its mkts.yml, or run "
+                "`tsstore backup` on its machine with --dir"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", dest):
+            raise InvalidArgumentError(
+                f"backup {dest[:100]!r} is no plain name; it becomes a directory below the "
+                "server's backup_directory, write a name such as nightly"
+            )
+        return exact.BackupResult(self._store.backup(f"{parent}/{dest}"))
 
     def create(self, params: Any) -> exact.Nothing:
         """An empty bucket."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tsstore.api import StoreApi
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tsstore.query import Engine
 
 
@@ -23,8 +21,4 @@ class ServedStore(StoreApi, Protocol):
     @property
     def timezone(self) -> str:
         """Zone whose midnights bound days."""
-        ...
-
-    def stats(self) -> Mapping[str, Any]:
-        """Numbers for /metrics."""
         ...

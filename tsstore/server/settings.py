@@ -30,6 +30,7 @@ class ServerSettings:
         connections_max: connections at one time; further ones get 503.
         threads: calls that are carried out at one time; further ones wait.
         stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
+        backup_directory: where backups that clients ask for are made; None refuses them.
     """
 
     host: str = "127.0.0.1"
@@ -47,6 +48,7 @@ class ServerSettings:
     connections_max: int = 1024
     threads: int = 8
     stream_queue_bytes: int = 8 * MIB
+    backup_directory: str | None = None
 
     def __post_init__(self) -> None:
         if self.token == "":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tsstore.api import CompactionReport
 from tsstore.clock import SystemClock
 from tsstore.errors import ClosedError, CorruptionError
 from tsstore.storage.compaction import Job, Merger, jobs, own_jobs, shared_jobs
@@ -28,23 +28,6 @@ _ROUND_BYTES = 256 << 20
 _ROUND_JOBS = 512
 # After a refusal the disk gets so much time to recover.
 _RETRY_S = 60.0
-
-
-@dataclass
-class CompactionReport:
-    """What a compaction did.
-
-    Attributes:
-        segments_before: live segments at its beginning.
-        segments_after: live segments at its end.
-        bytes_before: of these files.
-        bytes_after: of these files.
-    """
-
-    segments_before: int = 0
-    segments_after: int = 0
-    bytes_before: int = 0
-    bytes_after: int = 0
 
 
 class _Stopped(Exception):  # noqa: N818  not an error

@@ -19,9 +19,11 @@ from tsstore.times import MAX_NS, MIN_NS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tsstore.api import BackupReport, BucketStats
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket
     from tsstore.storage.state import State, View
+    from tsstore.vfs import FileSystem
 
 
 class Engine(ABC):
@@ -48,6 +50,10 @@ class Engine(ABC):
     def refreshed(self) -> State:
         """The state after a file was found missing; the same one if nothing has changed."""
         return self.current()
+
+    @abstractmethod
+    def backup(self, dest: FileSystem) -> BackupReport:
+        """Make a copy of the store at this moment in another directory; see `StoreApi.backup`."""
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -187,6 +193,25 @@ class Engine(ABC):
             "memory_bytes": state.view.chunk_bytes,
             "sequence": state.view.sequence,
         }
+
+    def bucket_stats(self, key: str) -> BucketStats:
+        """How a bucket is stored.
+
+        Raises:
+            NotFoundError: no such bucket.
+            CorruptionError: a segment cannot say what it holds.
+        """
+        from tsstore.storage.stats import bucket_stats
+
+        state = self.current()
+        while True:
+            view = state.view
+            try:
+                return bucket_stats(view, self._bucket(state, key))
+            except CorruptionError:
+                state = self.refreshed()
+                if state.view.segments is view.segments:
+                    raise
 
     def close(self) -> None:
         """Release everything."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tsstore.timeframe import Timeframe
 
 LOCK = "LOCK"
+#: Says of which store a directory is the backup.
+BACKUP = "BACKUP"
 WAL_DIR = "wal"
 #: Everything named after symbols is below this, so no symbol can collide with a file of ours.
 BUCKETS_DIR = "buckets"

@@ -21,6 +21,7 @@ from tsstore.storage.state import State
 from tsstore.storage.wal import check_torn_tail, has_commits
 
 if TYPE_CHECKING:
+    from tsstore.api import BackupReport
     from tsstore.storage.settings import Settings
     from tsstore.vfs import FileSystem
 
@@ -175,6 +176,13 @@ class Follower(Engine):
         if manifest is not None and manifest.number == number:
             self._now.manifest_number = number
             self._now.state.adopt_manifest(manifest)
+
+    def backup(self, dest: FileSystem) -> BackupReport:
+        """Make a copy of the store at this moment in another directory; see `StoreApi.backup`."""
+        from tsstore.storage.backup import back_up_beside
+
+        self._check_usable()
+        return back_up_beside(self._fs, dest)
 
     def close(self) -> None:
         """Close all files."""

@@ -24,7 +24,7 @@ from tsstore.schema import check_widening
 from tsstore.storage.batch import Batch, Parsed, first_slot, parse
 from tsstore.storage.bulk import copy_bulk, write_bulk
 from tsstore.storage.committed import Committed
-from tsstore.storage.compactor import CompactionReport, Compactor
+from tsstore.storage.compactor import Compactor
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import LOCK
 from tsstore.storage.flush import SegmentWriter, deletes_of_former
@@ -40,7 +40,7 @@ from tsstore.storage.wal import WalWriter, wal_numbers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tsstore.api import Operation
+    from tsstore.api import BackupReport, CompactionReport, Operation
     from tsstore.schema import Schema
     from tsstore.storage.segments import SegmentChange
     from tsstore.storage.settings import Settings
@@ -427,6 +427,18 @@ class Writer(Engine):
         self._tell_followers()
         self._publisher.sweep()
         self._compactor.look()
+
+    def backup(self, dest: FileSystem) -> BackupReport:
+        """Make a copy of the store at this moment in another directory; see `StoreApi.backup`."""
+        from tsstore.storage.backup import Backup, Snapshot
+
+        self._check_usable()
+        with Backup(self._fs, dest) as backup:
+            # Nothing is flushed meanwhile, so the log stays what it is.
+            with self._publisher.changing:
+                snapshot = Snapshot.of(self._state, self._publisher.manifest)
+                backup.copy_log(snapshot)
+            return backup.finish(snapshot)
 
     def compact(self, wanted: Callable[[str], bool]) -> CompactionReport:
         """Merge segments into few packed ones; see `StoreApi.compact`."""

@@ -12,7 +12,16 @@ import msgspec
 import numpy as np
 
 from tsstore import errors
-from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
+from tsstore.api import (
+    BackupReport,
+    BucketInfo,
+    BucketStats,
+    CompactionReport,
+    Operation,
+    Replace,
+    Write,
+    WriteTable,
+)
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, TsStoreError
 from tsstore.schema import Schema, type_name
@@ -103,19 +112,19 @@ class ReadResult(msgspec.Struct):
 
 
 class CommitParams(msgspec.Struct):
-    """Parameters of `TsStore.Commit`."""
+    """Parameters of `TsStore.Commit` and `TsStore.Bulk`."""
 
     operations: list[OperationMessage]
 
 
 class CommitResult(msgspec.Struct):
-    """Result of `TsStore.Commit`: rows given."""
+    """Result of `TsStore.Commit` and `TsStore.Bulk`: rows given; of `TsStore.Delete`: rows gone."""
 
     rows: int
 
 
 class CreateParams(msgspec.Struct):
-    """Parameters of `TsStore.Create`."""
+    """Parameters of `TsStore.Create` and `TsStore.Alter`."""
 
     key: str
     schema: SchemaMessage
@@ -127,8 +136,54 @@ class KeyParams(msgspec.Struct):
     key: str
 
 
+class TwoKeysParams(msgspec.Struct):
+    """Parameters of `TsStore.Rename` and `TsStore.Copy`."""
+
+    key: str
+    new_key: str
+
+
+class DeleteParams(msgspec.Struct):
+    """Parameters of `TsStore.Delete`; None stands for the first or the last row."""
+
+    key: str
+    start_ns: int | None = None
+    end_ns: int | None = None
+
+
+class StatsParams(msgspec.Struct):
+    """Parameters of `TsStore.Stats`; without a key it is about the whole store."""
+
+    key: str | None = None
+
+
+class StatsResult(msgspec.Struct):
+    """Result of `TsStore.Stats`: one of the two."""
+
+    store: dict[str, float | int | str] | None = None
+    bucket: BucketStats | None = None
+
+
+class CompactResult(msgspec.Struct):
+    """Result of `TsStore.Compact`."""
+
+    report: CompactionReport
+
+
+class BackupParams(msgspec.Struct):
+    """Parameters of `TsStore.Backup`: a name below the server's `backup_directory`."""
+
+    dest: str
+
+
+class BackupResult(msgspec.Struct):
+    """Result of `TsStore.Backup`."""
+
+    report: BackupReport
+
+
 class ListParams(msgspec.Struct):
-    """Parameters of `TsStore.List`."""
+    """Parameters of `TsStore.List` and `TsStore.Compact`."""
 
     pattern: str = "*/*/*"
 
@@ -285,9 +340,13 @@ def operation_of(message: OperationMessage) -> Operation:
         return Write(message.target, table, schema, message.variable)
     if message.kind == "table":
         return WriteTable(message.target, table, schema, message.variable)
-    start = np.datetime64(message.start_ns, "ns")
-    end = np.datetime64(message.end_ns, "ns")
+    start, end = np.datetime64(message.start_ns, "ns"), np.datetime64(message.end_ns, "ns")
     return Replace(message.target, start, end, table, schema, message.variable)
+
+
+def instant_of(ns: int | None) -> np.datetime64 | None:
+    """An end of a range from a message."""
+    return None if ns is None else np.datetime64(ns, "ns")
 
 
 def info_message(info: BucketInfo) -> InfoResult:

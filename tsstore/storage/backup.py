@@ -1,0 +1,366 @@
+"""Backups: a store at one moment in a directory of its own, while the writer goes on.
+
+A backup is a data directory like any other, closed cleanly: the segments there were, as hard links
+where the disk is the same; the commits that were in the log alone, in one WAL file; and a manifest.
+The manifest comes last and is published in one step. So a directory holds its older backup until
+the newer one is whole, and one without a manifest is no store to anybody. A file `BACKUP` beside it
+says for which store the directory is kept, so that no other store is ever written over.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from tsstore.api import BackupReport
+from tsstore.clock import SystemClock
+from tsstore.errors import CorruptionError, InvalidArgumentError, NotFoundError, StorageError
+from tsstore.format.constants import KIND_COMMIT
+from tsstore.format.record import Body
+from tsstore.storage.filenames import BACKUP, BUCKETS_DIR, LOCK, WAL_DIR, wal_name
+from tsstore.storage.manifest import load_manifest, manifest_numbers, publish_manifest
+from tsstore.storage.recovery import Replay, sweep, sweep_segments
+from tsstore.storage.segment import SegmentCache
+from tsstore.storage.state import State
+from tsstore.storage.wal import Position, WalReader, WalWriter, wal_numbers
+from tsstore.times import format_ns
+from tsstore.vfs import OsFileSystem
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from tsstore.format.manifest import Manifest
+    from tsstore.format.record import Record
+    from tsstore.storage.segments import SegmentSet
+    from tsstore.vfs import FileSystem, Lock
+
+_COPY_BYTES = 8 << 20
+# A writer in another process may remove files while we look; each time there is a newer manifest.
+_ATTEMPTS = 20
+
+
+class Snapshot(NamedTuple):
+    """A store at one moment.
+
+    Attributes:
+        manifest: its buckets and segments; commits after `checkpoint` are in the log.
+        segments: the same segments; as long as somebody holds it, their writer keeps the files.
+    """
+
+    manifest: Manifest
+    segments: SegmentSet
+
+    @staticmethod
+    def of(state: State, manifest: Manifest) -> Snapshot:
+        """The state of this moment; `manifest` is the valid one and stays so during the call."""
+        described, segments = state.describe(manifest)
+        described = replace(
+            described,
+            segments=segments.table,
+            segment_names=segments.names,
+            deletes=segments.deletes,
+        )
+        return Snapshot(described, segments)
+
+    @property
+    def sequence(self) -> int:
+        """Of the newest commit."""
+        return self.manifest.catalog_sequence
+
+
+class Backup:
+    """One backup in the making; a context, which holds the lock of its directory.
+
+    Args:
+        source: the data directory.
+        dest: where to.
+        linked: whether segments may be hard links.
+
+    Raises:
+        InvalidArgumentError: `dest` holds something else than an older backup.
+        LockedError: somebody else writes to `dest`.
+    """
+
+    def __init__(self, source: FileSystem, dest: FileSystem, *, linked: bool = True) -> None:
+        self._source = source
+        self._dest = dest
+        self._linked = linked
+        self._note = _read_note(dest)
+        self._older: Manifest | None = None
+        self._number = 0
+        self._wal = (0, 0)  # number and bytes of the file with what is in the log alone
+        self._report = BackupReport(dest.describe("").rstrip("/"))
+        dest.make_dir("")
+        self._lock: Lock = dest.lock(LOCK, {"command": "backup"})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def copy_log(self, snapshot: Snapshot) -> None:
+        """Copy the commits that are in no segment. No WAL file may be removed during the call.
+
+        Raises:
+            CorruptionError: one of them cannot be read.
+        """
+        self._begin(snapshot)
+        manifest = snapshot.manifest
+        if snapshot.sequence == manifest.checkpoint:
+            self._wal = (0, 0)
+            return
+        # A number that no file there has: the older backup stays whole until the end.
+        number = max(wal_numbers(self._dest), default=0) + 1
+        self._dest.make_dir(WAL_DIR)
+        wal = WalWriter(self._dest, manifest.store_id, number, manifest.checkpoint + 1)
+        try:
+            for record in _commits(self._source, manifest, snapshot.sequence):
+                meta = {key: value for key, value in record.meta.items() if key != "arrays"}
+                wal.append([(record.sequence, Body(meta, record.arrays))])
+            wal.seal(snapshot.sequence)
+        finally:
+            wal.close()
+        self._wal = (number, wal.length)
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        """Check that the older backup is one of this store, and say whose directory it is."""
+        manifest, dest = snapshot.manifest, self._dest
+        older = load_manifest(dest)
+        self._older = older
+        self._number = older.number + 1 if older else manifest.number
+        if older is not None:
+            self._check_older(older, snapshot)
+        note = {
+            "store": f"{manifest.store_id:016x}",
+            "manifest": self._number,
+            "sequence": snapshot.sequence,
+            "taken": format_ns(SystemClock().now_ns()),
+        }
+        dest.publish(BACKUP, json.dumps(note).encode() + b"\n")
+
+    def _check_older(self, older: Manifest, snapshot: Snapshot) -> None:
+        path = self._report.path
+        if older.store_id != snapshot.manifest.store_id:
+            raise InvalidArgumentError(f"{path} is a backup of another store; {_ANOTHER}")
+        if older.number > self._note.get("manifest", 0):
+            raise InvalidArgumentError(f"{path} was written to since it was made; {_ANOTHER}")
+        if older.catalog_sequence > snapshot.sequence:
+            raise InvalidArgumentError(
+                f"{path} has commit {older.catalog_sequence}, which is newer than commit "
+                f"{snapshot.sequence} of this store; {_ANOTHER}"
+            )
+
+    def finish(self, snapshot: Snapshot) -> BackupReport:
+        """Copy the segments and make the backup valid.
+
+        Raises:
+            StorageError: refused; with ENOENT, a file went because another process removed it.
+        """
+        self._copy_segments(snapshot)
+        number, length = self._wal
+        manifest = replace(
+            snapshot.manifest,
+            number=self._number,
+            first_wal=number or max(wal_numbers(self._dest), default=0) + 1,
+            last_wal=number,
+            sealed=((number, length),) if number else (),
+        )
+        publish_manifest(self._dest, manifest)
+        sweep(self._dest, manifest)
+        sweep_segments(self._dest, snapshot.segments.files)
+        table = snapshot.segments.table
+        return replace(
+            self._report,
+            sequence=snapshot.sequence,
+            segments=len(table),
+            bytes=int(table["bytes"].sum()),
+            rows=int(table["rows"].sum()),
+            copied_bytes=self._report.copied_bytes + length,
+        )
+
+    def _copy_segments(self, snapshot: Snapshot) -> None:
+        older = _files(self._older) if self._older else {}
+        kept = linked = copied = copied_bytes = 0
+        added = []
+        for name, identity in _files(snapshot.manifest).items():
+            if older.get(name) == identity and self._has(name, identity[1]):
+                kept += 1
+                continue
+            added.append(name)
+            if self._link(name):
+                linked += 1
+            else:
+                self._copy(name)
+                copied += 1
+                copied_bytes += identity[1]
+        if added:
+            self._dest.sync_files(added)
+        self._report = replace(
+            self._report, kept=kept, linked=linked, copied=copied, copied_bytes=copied_bytes
+        )
+
+    def _has(self, name: str, length: int) -> bool:
+        if not self._dest.exists(name):
+            return False
+        file = self._dest.open(name)
+        try:
+            return file.size() == length
+        finally:
+            file.close()
+
+    def _link(self, name: str) -> bool:
+        self._dest.make_dir(name.rpartition("/")[0])
+        # What a backup that was cut off left may be a link: never write into it.
+        self._dest.remove(name)
+        return self._linked and self._dest.link(self._source.describe(name), name)
+
+    def _copy(self, name: str) -> None:
+        source = self._source.open(name)
+        try:
+            copy = self._dest.create(name)
+            try:
+                offset = 0
+                while data := source.pread(offset, _COPY_BYTES):
+                    copy.append([data])
+                    offset += len(data)
+            finally:
+                copy.close()
+        finally:
+            source.close()
+
+
+_ANOTHER = "choose another directory"
+
+
+def backup_target(source: FileSystem, dest: str | os.PathLike[str]) -> FileSystem:
+    """The directory of a backup.
+
+    Raises:
+        InvalidArgumentError: it is the store itself, or within it.
+    """
+    store, path = Path(source.describe("")).resolve(), Path(dest).resolve()
+    if path == store or store in path.parents:
+        raise InvalidArgumentError(f"{dest} is within the store {store}; {_ANOTHER}")
+    return OsFileSystem(path)
+
+
+def back_up_beside(source: FileSystem, dest: FileSystem, *, linked: bool = True) -> BackupReport:
+    """A backup of a directory that another process may be writing.
+
+    It may hold a commit that its writer has appended and not yet acknowledged.
+
+    Raises:
+        CorruptionError: the store is damaged.
+        StorageError: refused; or the writer replaced files faster than they could be copied.
+    """
+    with Backup(source, dest, linked=linked) as backup:
+        for attempt in range(_ATTEMPTS):
+            newest = manifest_numbers(source)[-1:]
+            try:
+                snapshot = _followed(source)
+                backup.copy_log(snapshot)
+                return backup.finish(snapshot)
+            except (CorruptionError, StorageError) as error:
+                gone = isinstance(error, CorruptionError) or error.errno == errno.ENOENT
+                changed = newest != manifest_numbers(source)[-1:]
+                if not (gone and changed) or attempt == _ATTEMPTS - 1:
+                    raise
+    raise AssertionError("unreachable")
+
+
+def _followed(fs: FileSystem) -> Snapshot:
+    manifest = load_manifest(fs)
+    if manifest is None:
+        raise NotFoundError(f"{fs.describe('')} holds no store; check the path")
+    cache = SegmentCache(fs, manifest.store_id, bytes_max=1, files_max=1)
+    state = State(manifest, cache)
+    replay = Replay(fs, manifest, state)
+    try:
+        replay.run()
+    finally:
+        replay.reader.close()
+    return Snapshot.of(state, manifest)
+
+
+def restore(backup: FileSystem, dest: FileSystem) -> BackupReport:
+    """Copy a backup to a new directory, which can then be opened as a store.
+
+    Raises:
+        InvalidArgumentError: `dest` is not empty.
+        NotFoundError: `backup` holds no store.
+        CorruptionError: `backup` is damaged.
+    """
+    if load_manifest(backup) is None:
+        raise NotFoundError(f"{backup.describe('')} holds no whole backup; check the path")
+    if dest.names(""):
+        raise InvalidArgumentError(
+            f"{dest.describe('')} is not empty; restore to a new directory, and swap the two then"
+        )
+    report = back_up_beside(backup, dest, linked=False)
+    dest.remove(BACKUP)
+    dest.sync_dir("")
+    return report
+
+
+def _read_note(dest: FileSystem) -> dict[str, int]:
+    """What `BACKUP` says; empty in an empty directory.
+
+    Raises:
+        InvalidArgumentError: the directory holds something else.
+    """
+    names = set(dest.names("")) - {LOCK}
+    if not names:
+        return {}
+    if BACKUP not in names:
+        known = manifest_numbers(dest) or BUCKETS_DIR in names
+        what = "is a store and no backup" if known else f"holds {min(names)!r}"
+        raise InvalidArgumentError(f"{dest.describe('')} {what}; {_ANOTHER}")
+    try:
+        note = json.loads(dest.read(BACKUP))
+        return {"manifest": int(note["manifest"])}
+    except (ValueError, TypeError, KeyError):
+        raise InvalidArgumentError(
+            f"{dest.describe(BACKUP)} is not what a backup writes; {_ANOTHER}"
+        ) from None
+
+
+def _files(manifest: Manifest) -> dict[str, tuple[int, int, int]]:
+    """Number, bytes and checksum of each segment, by its file name."""
+    table = manifest.segments
+    columns = (table[name].tolist() for name in ("number", "bytes", "checksum"))
+    return dict(zip(manifest.segment_names, zip(*columns, strict=True), strict=True))
+
+
+def _commits(fs: FileSystem, manifest: Manifest, last: int) -> Iterator[Record]:
+    """Commits after the checkpoint, up to number `last`.
+
+    Raises:
+        CorruptionError: one of them is not there.
+    """
+    wanted = manifest.checkpoint + 1
+    reader = WalReader(fs, manifest.store_id, Position(manifest.first_wal))
+    try:
+        for number in [n for n in wal_numbers(fs) if n >= manifest.first_wal]:
+            for record in reader.records():
+                if record.kind == KIND_COMMIT and wanted == record.sequence <= last:
+                    yield record
+                    wanted += 1
+            if reader.position.number == number:
+                reader.skip_file()
+        if wanted <= last:
+            position = reader.position
+            name = fs.describe(wal_name(position.number))
+            raise CorruptionError(name, position.offset, f"commit {wanted} is missing")
+    finally:
+        reader.close()
