@@ -68,10 +68,13 @@ def read_directory(
             f"{root} is not the root_directory of a MarketStore: it holds no file category_name"
         )
     pending = {} if ignore_wal else read_pending(root)
-    keys = {"/".join(folder.parts[-3:]) for folder in root.glob("*/*/*/") if folder.is_dir()}
-    keys |= {name.rpartition("/")[0] for name in pending}
-    for key in sorted(filter(wanted.matches, keys)):
-        yield _bucket(root, key, pending, timezone=timezone, compressed=compressed)
+    keys = {"/".join(file.parts[-4:-1]) for file in root.glob("*/*/*/*.bin")}
+    late: dict[str, dict[str, Pending]] = {}
+    for name, rows in pending.items():
+        key, _, year = name.rpartition("/")
+        late.setdefault(key, {})[year] = rows
+    for key in sorted(filter(wanted.matches, keys | late.keys())):
+        yield _bucket(root, key, late.get(key, {}), timezone=timezone, compressed=compressed)
 
 
 def _bucket(
@@ -85,7 +88,7 @@ def _bucket(
         return Bucket(key, (), (error,))
     there = {path.name: path for path in (root / key).glob("*.bin") if path.stem.isdecimal()}
     for name, path in sorted(there.items(), key=lambda item: int(item[1].stem)):
-        rows = pending.get(f"{key}/{name}")
+        rows = pending.get(name)
         try:
             year = open_year(path, timezone=timezone, compressed=compressed, pending=rows)
             _check_place(year, timeframe)
@@ -94,11 +97,9 @@ def _bucket(
             failures.append(error)
         except OSError as error:
             failures.append(storage_error("read", str(path), error))
-    gone = [name for name in sorted(pending) if name.startswith(f"{key}/")]
     failures += [
-        DamagedFileError(str(root / name), 0, "it is gone, and the WAL has rows for it")
-        for name in gone
-        if name.removeprefix(f"{key}/") not in there
+        DamagedFileError(str(root / key / name), 0, "it is gone, and the WAL has rows for it")
+        for name in sorted(pending.keys() - there.keys())
     ]
     return Bucket(key, tuple(years), tuple(failures))
 
