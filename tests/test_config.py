@@ -141,7 +141,7 @@ def test_the_store_is_found_though_other_keys_are_wrong(tmp_path: Path) -> None:
 def test_a_file_without_a_root_directory_names_no_store(tmp_path: Path) -> None:
     path = tmp_path / "mkts.yml"
     path.write_text("listen_port: 1\n")
-    assert find_store(path) == StoreKeys(None, "UTC")
+    assert find_store(path) == StoreKeys(None, None)
 
 
 def test_a_secret_is_read_from_its_file(tmp_path: Path, caplog) -> None:

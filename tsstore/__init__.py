@@ -93,7 +93,7 @@ def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> R
 
 
 def open_shared(
-    path: str | os.PathLike[str], *, timezone: str = "UTC", token: str | None = None
+    path: str | os.PathLike[str], *, timezone: str | None = None, token: str | None = None
 ) -> Store | RemoteStore:
     """Write to a directory whether or not a server runs on it.
 

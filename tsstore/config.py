@@ -24,6 +24,7 @@ FILE_NAME = "mkts.yml"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -122,7 +123,8 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         root_directory: where the data are; relative to the working directory.
         listen_host: address to listen on; absent or empty means this machine only.
         listen_port: port of /rpc, /ws, /heartbeat and /metrics; 0 takes a free one.
-        timezone: whose midnights bound days, and zone of times that clients send without one.
+        timezone: whose midnights bound days, and zone of times that clients send without one;
+            absent means the one that the directory was made with, UTC for a new one.
         log_level: the least severe messages that are logged.
         stop_grace_period: seconds to answer "not queryable" before stopping.
         wal_sync: when a write returns: `always` on the medium, or `interval`, or `off`.
@@ -130,6 +132,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         memtable_bytes: rows kept in memory before they are flushed.
         cache_bytes: decoded blocks kept in memory.
         files_max: segment files kept open.
+        compaction_bytes_per_s: how fast rows are packed in the background; 0 for not at all.
         token_file: file with the token that clients must send; none asks for no token.
         insecure: allow to listen on other addresses than loopback without a token.
         allowed_hosts: names under which other machines call this one.
@@ -145,7 +148,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     root_directory: str
     listen_host: str | None = None
     listen_port: Port | None = None
-    timezone: str = "UTC"
+    timezone: str | None = None
     log_level: Literal["fatal", "error", "warning", "warn", "info", "debug"] = "info"
     stop_grace_period: Seconds = 0
     wal_sync: Literal["always", "interval", "off"] | None = None
@@ -153,6 +156,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     memtable_bytes: Positive | None = None
     cache_bytes: Positive | None = None
     files_max: Positive | None = None
+    compaction_bytes_per_s: NotNegative | None = None
     token_file: str | None = None
     insecure: bool = False
     allowed_hosts: tuple[str, ...] = ()
@@ -204,7 +208,7 @@ def load_config(path: Path | str, environment: Mapping[str, str] | None = None) 
 def _check_values(source: Value, keys: Keys) -> None:
     """What the types of the keys do not say."""
     try:
-        zone(keys.timezone)
+        zone(keys.timezone or "UTC")
     except InvalidArgumentError as error:
         raise ConfigError((source.get("timezone") or source).problem(str(error))) from None
     if not keys.root_directory.strip():
@@ -217,11 +221,11 @@ class StoreKeys(msgspec.Struct, frozen=True):
 
     Attributes:
         root_directory: the data directory; None when absent.
-        timezone: zone whose midnights bound days.
+        timezone: zone whose midnights bound days; None when absent.
     """
 
     root_directory: str | None = None
-    timezone: str = "UTC"
+    timezone: str | None = None
 
 
 def find_store(path: Path | str) -> StoreKeys:

@@ -37,7 +37,7 @@ class Options:
         targets: what to fetch.
         symbols: exact symbols and patterns.
         directory: of the store.
-        timezone: of the store, unless a running server holds it: that has its own.
+        timezone: of the store; None for the one it has, as a running server does.
         refetch: whether days that were fetched before are fetched again.
     """
 
@@ -45,7 +45,7 @@ class Options:
     targets: list[Target]
     symbols: list[str]
     directory: Path
-    timezone: str
+    timezone: str | None
     refetch: bool
 
 
@@ -111,10 +111,10 @@ def split_list(text: str) -> list[str]:
     return [item.strip() for item in items if item.strip()]
 
 
-def _from_file(path: Path | None) -> tuple[Config, str | None, str]:
+def _from_file(path: Path | None) -> tuple[Config, str | None, str | None]:
     """Options of the Massive worker, root directory and time zone of mkts.yml."""
     if path is None and not Path(DEFAULT_CONFIG).exists():
-        return Config(), None, "UTC"
+        return Config(), None, None
     file = load_config(path or DEFAULT_CONFIG)
     for entry in file.bgworkers:
         if entry.module.content in _WORKER_MODULES and entry.config is not None:

@@ -69,7 +69,7 @@ def test_defaults_in_the_example_are_the_defaults(here: Path) -> None:
         if colon and name.isidentifier():
             shown[name] = value.split(" #")[0].strip()
     path = here / "mkts.yml"
-    names = ["wal_sync", "wal_sync_interval_s", "memtable_bytes", "cache_bytes", "files_max"]
+    names = ["wal_sync", "wal_sync_interval_s", "files_max", "compaction_bytes_per_s"]
     keys = "".join(f"{name}: {shown[name]}\n" for name in names)
     limits = ", ".join(f"{name}: {shown[name]}" for name in Limits.__struct_fields__)
     path.write_text(f"root_directory: d\n{keys}limits: {{{limits}}}\n")

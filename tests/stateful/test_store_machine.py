@@ -68,7 +68,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.fs = FaultFileSystem()
-        self.settings = Settings(memtable_bytes=1 << 30, compaction_bytes_per_s=0)
+        self.settings = Settings(memtable_bytes=1 << 30, compaction_bytes_per_s=0, bulk_bytes_min=0)
         self.model = ModelStore()
         self.store = self.open()
         self.follower: Store | None = None

@@ -255,3 +255,16 @@ def test_closing_lets_go_of_the_lock_even_with_a_forked_child(tmp_path: Path) ->
     finally:
         os.close(write)
         os.waitpid(pid, 0)
+
+
+def test_a_refused_commit_leaves_no_schema_that_the_log_does_not_tell_of() -> None:
+    fs = FaultFileSystem()
+    store, follower = Store("s", fs=fs), Store("s", fs=fs, read_only=True)
+    schema = Schema.of({"Close": "f8"})
+    wrong = [Write(KEY, bars(0, 1), schema), Replace(KEY, T0 + 60, T0, bars(0, 1))]
+    with pytest.raises(InvalidArgumentError, match="ends before it starts"):
+        store.commit(wrong)
+    store.close()  # with a manifest
+    with Store("s", fs=fs) as again:
+        again.commit([Write(KEY, bars(0, 1), schema)])
+        assert len(follower.read(KEY)) == 1

@@ -31,13 +31,13 @@ class Location:
     Attributes:
         url: of a server; or None.
         directory: of the files, when there is no url.
-        timezone: zone whose midnights bound days.
+        timezone: zone whose midnights bound days; None for the one that the store has.
         token: what the server asks for; or None.
     """
 
     url: str | None
     directory: str
-    timezone: str
+    timezone: str | None
     token: str | None
 
     def open_to_read(self) -> StoreApi:
@@ -94,7 +94,7 @@ def locate(url: str | None, directory: str | None, token_file: str | None) -> Lo
         return Location(url, keys.root_directory or DEFAULT_DIRECTORY, keys.timezone, token)
     # The file's time zone counts for the file's directory only.
     same = keys.root_directory is not None and _same(keys.root_directory, directory)
-    return Location(url, directory, keys.timezone if same else "UTC", token)
+    return Location(url, directory, keys.timezone if same else None, token)
 
 
 def _keys_of_working_directory() -> StoreKeys:

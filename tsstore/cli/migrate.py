@@ -58,7 +58,7 @@ def command(
         marketstore.read_directory(
             source,
             pattern=pattern,
-            timezone=tz or location.timezone,
+            timezone=tz or location.timezone or "UTC",
             compressed=not uncompressed,
             ignore_wal=ignore_wal,
         )

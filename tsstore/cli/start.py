@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from tsstore.server.settings import ServerSettings
     from tsstore.store import Store
 
-_STORE_KEYS = ("wal_sync", "wal_sync_interval_s", "memtable_bytes", "cache_bytes", "files_max")
+_STORE_KEYS = (
+    "wal_sync",
+    "wal_sync_interval_s",
+    "memtable_bytes",
+    "cache_bytes",
+    "files_max",
+    "compaction_bytes_per_s",
+)
 _SERVER_KEYS = (
     "insecure",
     "allowed_hosts",
@@ -143,7 +150,7 @@ def _run(
         clock=clock,
         redactor=redactor,
         publish=hub.publish,
-        timezone=config.timezone,
+        timezone=store.timezone,
     )
 
     def heartbeat() -> Mapping[str, Any]:

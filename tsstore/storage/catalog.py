@@ -225,6 +225,15 @@ class Catalog:
                 self._schema_of[bucket_id] = schema_id
                 self._buckets.pop(key, None)
 
+    def logged_schemas(self) -> dict[int, Schema]:
+        """Schemas for the manifest: those that readers of the log were told of.
+
+        The others belong to commits that were refused, or are yet to be appended; were they in the
+        manifest, the next writer would not log them, and who follows the log would not know them.
+        """
+        with self._lock:
+            return {n: s for n, s in self.schemas.items() if n not in self._unlogged}
+
     def former(self) -> dict[int, tuple[int, ...]]:
         """The schemas that buckets had before, for the manifest."""
         with self._lock:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from tsstore.errors import InvalidArgumentError
@@ -19,19 +21,23 @@ class Settings:
             survive the process, and a power cut after `wal_sync_interval_s`. `off`: they survive
             the process; the system decides when they reach the medium.
         wal_sync_interval_s: see `wal_sync`.
-        memtable_bytes: rows kept in memory before they are flushed to segments.
-        cache_bytes: decoded blocks of segments kept in memory.
+        memtable_bytes: rows kept in memory before they are flushed to segments; by default a 128th
+            of the memory this process may use, 64 MiB at most.
+        cache_bytes: decoded blocks of segments kept in memory; by default an eighth, 2 GiB at most.
         files_max: segment files kept open.
         compaction_bytes_per_s: how fast rows are merged into packed segments in the background,
             in bytes of unpacked rows; 0 leaves it to `Store.compact`.
+        bulk_bytes_min: bulk loads of fewer bytes go through the log, which costs less than files of
+            their own.
     """
 
     wal_sync: Literal["always", "interval", "off"] = "always"
     wal_sync_interval_s: float = 1.0
-    memtable_bytes: int = 64 * MIB
-    cache_bytes: int = 512 * MIB
+    memtable_bytes: int = field(default_factory=lambda: _part_of_memory(128, 64 * MIB))
+    cache_bytes: int = field(default_factory=lambda: _part_of_memory(8, 2048 * MIB))
     files_max: int = 256
     compaction_bytes_per_s: int = 64 * MIB
+    bulk_bytes_min: int = 256 << 10
 
     def __post_init__(self) -> None:
         if self.wal_sync not in ("always", "interval", "off"):
@@ -41,7 +47,22 @@ class Settings:
         for name in ("wal_sync_interval_s", "memtable_bytes", "cache_bytes", "files_max"):
             if not getattr(self, name) > 0:
                 raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}; it must be above 0")
-        if not self.compaction_bytes_per_s >= 0:
-            raise InvalidArgumentError(
-                f"compaction_bytes_per_s is {self.compaction_bytes_per_s!r}; 0 switches it off"
-            )
+        for name in ("compaction_bytes_per_s", "bulk_bytes_min"):
+            if not getattr(self, name) >= 0:
+                raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}; 0 is the least")
+
+
+def _part_of_memory(part: int, most: int) -> int:
+    return max(8 * MIB, min(most, memory_bytes() // part))
+
+
+@cache
+def memory_bytes() -> int:
+    """Memory this process may use: what the machine has, or its control group allows."""
+    bytes_max = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    from pathlib import Path
+
+    try:
+        return min(bytes_max, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    except (OSError, ValueError):  # not there, or `max`
+        return bytes_max

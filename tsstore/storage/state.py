@@ -318,7 +318,7 @@ class State:
                 catalog_sequence=self.view.sequence,
                 next_bucket=catalog.next_bucket,
                 next_schema=catalog.next_schema,
-                schemas=dict(catalog.schemas),
+                schemas=catalog.logged_schemas(),
                 keys=keys,
                 bucket_ids=ids,
                 bucket_schemas=schemas,

@@ -296,9 +296,11 @@ class Writer(Engine):
         self._check_usable()
         self._admit()
         parsed = parse(operations)
+        size = sum(map(_bytes, parsed))
+        write = self._bulk if size >= self._settings.bulk_bytes_min else self._commit
         while True:
             with contextlib.suppress(StaleError):
-                return self._bulk(parsed)
+                return write(parsed)
 
     def _bulk(self, parsed: list[Parsed]) -> int:
         batch = Batch(self._state.catalog, self.timezone)
@@ -400,6 +402,7 @@ class Writer(Engine):
     def _tidy(self) -> None:
         while self._state.tidy():
             pass
+        self._publisher.remove_unused()
 
     def _sync_log(self) -> None:
         with self._log.leader:
@@ -506,3 +509,8 @@ class Writer(Engine):
         sealed = [s for s in (*manifest.sealed, *self._log.sealed) if s[0] >= manifest.first_wal]
         self._publisher.publish(sealed=tuple(sealed))
         self._publisher.sweep()
+
+
+def _bytes(parsed: Parsed) -> int:
+    table = parsed.table
+    return table.ts.nbytes + sum(array.nbytes for array in table.arrays.values())
