@@ -47,7 +47,7 @@ def test_all_buckets_are_copied(old, run, stored):
 @pytest.mark.parametrize("batch", [1, 64 << 20])
 def test_a_second_copy_changes_nothing(old, run, stored, monkeypatch, batch):
     monkeypatch.setattr(writing, "BATCH_BYTES", batch)
-    monkeypatch.setattr("tsstore.marketstore.yearfile.BATCH_BYTES", batch)
+    monkeypatch.setattr("tsstore.marketstore.records.BATCH_BYTES", batch)
     first = run("migrate", "old").output
     assert run("migrate", "old").output == first
     assert stored(TICKS)["Price"].tolist() == [n / 4 for n in range(50)]

@@ -13,7 +13,7 @@ import pytest
 from tsstore import marketstore
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, NotFoundError
-from tsstore.marketstore import DamagedFileError, yearfile
+from tsstore.marketstore import DamagedFileError, records
 
 from .writer import CODES, HEADER, Directory, Place, group, info
 
@@ -136,7 +136,7 @@ def test_no_day_of_a_year_is_lost(tmp_path, zone, variable):
 
 
 def test_batches_are_bounded_and_whole(there, monkeypatch):
-    monkeypatch.setattr(yearfile, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(records, "BATCH_BYTES", 1000)
     there.write(BARS, OHLCV, [bar(n) for n in range(200)])
     there.write(TICKS, TRADE, [tick(n, n * 10**8) for n in range(200)], variable=True)
     for key, given in ((BARS, bar), (TICKS, lambda n: tick(n, n * 10**8))):
@@ -250,6 +250,17 @@ def test_a_damaged_index_is_refused(there, field, value, said):
     assert said in damage(there, TICKS, place + 8 * field, struct.pack("<q", value))
 
 
+def test_weeks_behind_the_laid_out_end_are_read(there):
+    last = 1_388_448_000 * 10**9  # 2013-12-31, in the 53rd week
+    there.write("A/1W/X", {"P": "f4"}, [(last, (1.5,))])
+    (row,) = rows_of(read(there, "A/1W/X"))
+    assert row == (last, (1.5,))
+    path = there.root / "A/1W/X/2013.bin"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DamagedFileError, match="ends there, within a record"):
+        read_all(there, "A/1W/X")
+
+
 def test_slots_that_share_bytes_are_refused(there):
     there.write(TICKS, TRADE, [tick(0)], variable=True)
     place, index, begin, length = entry(there.root / TICKS / "2013.bin")
@@ -319,6 +330,14 @@ def test_ticks_of_the_wal_are_read_once(there):
     in_wal = [given[n] for n in (1, 2, 3, 5)]  # one of them is in the year file
     there.wal(group(10, *(there.command(TICKS, TRADE, *row, variable=True) for row in in_wal)))
     assert rows_of(read(there, TICKS)) == given
+
+
+def test_ticks_of_a_new_year_that_only_the_wal_has_are_read(there):
+    new_year = 1_356_998_400 * 10**9
+    there.write("A/1D/T", {"P": "f8"}, [(T0, (1.0,))], variable=True)
+    row = there.command("A/1D/T", {"P": "f8"}, new_year, (2.0,), variable=True)
+    there.wal(group(10, row))
+    assert rows_of(read(there, "A/1D/T")) == [(new_year, (2.0,)), (T0, (1.0,))]
 
 
 def test_what_a_checkpoint_covers_is_not_read(there):

@@ -11,7 +11,8 @@ Nothing is changed in the directory. `tsstore migrate` does the same, verified a
 
 - `header`     the first 37,024 bytes of a year file
 - `instants`   slots and fractions of slots as nanoseconds
-- `yearfile`   the rows of a year file
+- `records`    what the two kinds of year files have in common; `fixed` and `ticks` are the two
+- `yearfile`   a year of a bucket
 - `walfile`    commits that year files may lack
 - `directory`  buckets and their years
 """
