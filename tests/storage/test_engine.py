@@ -40,7 +40,7 @@ def test_a_symbol_may_be_named_like_one_of_our_files(tmp_path: Path) -> None:
     names = ["LOCK", "MANIFEST-000001", "wal", "%shared", "buckets", "..x", "a", "A", "é"]
     with tsstore.open(tmp_path) as store:
         for number, name in enumerate(names):
-            store.write(f"{name}/1Min/OHLCV", bars(0, 5000, number))
+            store.bulk({f"{name}/1Min/OHLCV": bars(0, 20_000, number)})
         store.flush()
     with tsstore.open(tmp_path) as store:
         for number, name in enumerate(names):
@@ -78,7 +78,7 @@ def test_many_small_buckets_share_a_file(tmp_path: Path) -> None:
         symbols = [f"S{number}" for number in range(500)]
         data = {"Symbol": symbols, "Epoch": np.full(500, T0), "Close": np.arange(500.0)}
         store.write_table("1Min/OHLCV", data)
-        store.write("BIG/1Min/OHLCV", bars(0, 5000))
+        store.write("BIG/1Min/OHLCV", bars(0, 70_000))
         store.flush()
         assert store.stats()["segments"] == 2
         assert (tmp_path / "buckets/BIG/1Min/OHLCV").is_dir()

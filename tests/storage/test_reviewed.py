@@ -108,11 +108,11 @@ def test_a_limited_read_is_the_end_of_the_full_one(store: tsstore.Store, seed: i
 def test_a_name_too_long_for_a_file_system_is_shortened(store: tsstore.Store) -> None:
     names = ["é" * 64, "é" * 63 + "è", "a" * 128]
     for name in names:
-        store.write(f"{name}/1Min/OHLCV", bars(0, 5000))
+        store.bulk({f"{name}/1Min/OHLCV": bars(0, 20_000)})
     store.flush()
     assert len({name_on_disk(name) for name in names}) == 3
     assert all(len(name_on_disk(name)) <= 200 for name in names)
-    assert all(len(store.read(f"{name}/1Min/OHLCV")) == 5000 for name in names)
+    assert all(len(store.read(f"{name}/1Min/OHLCV")) == 20_000 for name in names)
 
 
 def test_a_slot_that_begins_before_time_does_is_refused(store: tsstore.Store) -> None:

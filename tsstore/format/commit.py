@@ -9,7 +9,7 @@ commit.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from tsstore.schema import Schema
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Rows of buckets that share a schema, sorted by bucket, then time, no row twice.
 
     Attributes:
@@ -48,7 +47,7 @@ class Section:
     arrays: list[NDArray[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Commit:
     """What one write call changes.
 

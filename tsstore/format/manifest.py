@@ -47,7 +47,7 @@ DELETE_DTYPE = np.dtype(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Manifest:
     """One state of the store.
 

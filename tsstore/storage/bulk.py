@@ -7,7 +7,6 @@ log, so the commit is as durable and as atomic as any other, whatever the number
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tsstore.format.commit import single_run
@@ -33,6 +32,7 @@ def write_bulk(batch: Batch, segments: SegmentWriter) -> Commit:
         SchemaMismatchError: columns that do not fit their bucket.
         StorageError: the disk refused; `segments.abandon` removes the files.
     """
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
 
     def write(make: Callable[[], Section]) -> Section:
         section = make()

@@ -170,8 +170,11 @@ def without(chunk: Chunk, deletes: Deletes) -> Chunk:
         first, end = chunk.run(bucket_id)
         if first < end:
             stays[first:end] &= ~deleted(chunk.ts[first:end], ranges)
-    if stays.all():
-        return chunk
+    return chunk if stays.all() else some_rows(chunk, stays)
+
+
+def some_rows(chunk: Chunk, stays: NDArray[np.bool_]) -> Chunk:
+    """A chunk of those rows of another that stay."""
     ids, starts = split_ids(chunk.row_ids()[stays])
     arrays = [array[stays] for array in chunk.arrays]
     return replace(chunk, ids=ids, starts=starts, ts=chunk.ts[stays], arrays=arrays)

@@ -16,7 +16,7 @@ from tsstore.errors import StorageError
 from tsstore.format.constants import BLOCK_ROWS
 from tsstore.format.manifest import DELETE_DTYPE, SEGMENT_DTYPE, SHARED
 from tsstore.format.segment import SegmentTable, encode_flat
-from tsstore.storage.chunk import Chunk, Deletes, add_deletes, merge, split_ids, without
+from tsstore.storage.chunk import Chunk, Deletes, add_deletes, merge, some_rows, without
 from tsstore.storage.filenames import segment_name, shared_segment_name, split_periods
 from tsstore.storage.segments import SegmentChange
 
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from tsstore.storage.segments import Run, SegmentSet
     from tsstore.vfs import File, FileSystem
 
-#: From so many rows in one flush a period of a bucket gets a file of its own.
+#: From so many rows on, a period of a bucket gets a file of its own.
 OWN_FILE_ROWS = BLOCK_ROWS
+# In a flush, which many buckets take part in again and again, a file pays with more of them; what
+# has fewer is brought together by compaction.
+_FLUSHED_FILE_ROWS = 16 * BLOCK_ROWS
 _CREATE_ATTEMPTS = 5
 
 
@@ -103,7 +106,8 @@ class SegmentWriter:
             chunk = merge(schema, stretch)
             self._delete(chunk, catalog, older)
             newer, deletes = deletes, add_deletes(deletes, chunk.deletes)
-            self.write(schema_id, schema, without(chunk, newer), catalog.by_id)
+            rows_min = _FLUSHED_FILE_ROWS
+            self.write(schema_id, schema, without(chunk, newer), catalog.by_id, rows_min)
 
     def write(
         self,
@@ -111,6 +115,7 @@ class SegmentWriter:
         schema: Schema,
         chunk: Chunk,
         bucket_of: Callable[[int], Bucket | None],
+        rows_min: int = OWN_FILE_ROWS,
     ) -> None:
         """Write the rows of a chunk: long runs to files of their own, the others to one file.
 
@@ -119,6 +124,7 @@ class SegmentWriter:
             schema: of all buckets in the chunk.
             chunk: what to write; its deletes are left to others.
             bucket_of: the bucket of an id, None when it was destroyed.
+            rows_min: what a long run has, in one period.
         """
         shared = np.ones(len(chunk.ts), np.bool_)
         keys: dict[int, str] = {}
@@ -129,13 +135,16 @@ class SegmentWriter:
                 shared[first:end] = False
                 continue
             keys[bucket_id] = bucket.key
-            if end - first >= OWN_FILE_ROWS:
-                for period, low, high in long_periods(bucket, chunk.ts[first:end]):
+            if end - first >= rows_min:
+                for period, low, high in long_periods(bucket, chunk.ts[first:end], rows_min):
                     rows = slice(first + low, first + high)
                     shared[rows] = False
                     self._write_own(schema_id, schema, bucket, period, chunk, rows)
-        if shared.any():
-            self._write_shared(schema_id, schema, chunk, np.flatnonzero(shared), keys)
+        if shared.all():
+            self._write_shared(schema_id, schema, chunk, keys)
+        elif shared.any():
+            rest = some_rows(chunk, shared)
+            self._write_shared(schema_id, schema, rest, keys)
 
     def _delete(self, chunk: Chunk, catalog: Catalog, older: SegmentSet) -> None:
         """Note what a chunk deletes from segments; those that it deletes as a whole go."""
@@ -179,17 +188,17 @@ class SegmentWriter:
         schema_id: int,
         schema: Schema,
         chunk: Chunk,
-        rows: NDArray[np.intp],
         keys: dict[int, str],
     ) -> None:
-        ids, starts = split_ids(chunk.row_ids()[rows])
+        if len(chunk.ts) == 0:
+            return
         table = SegmentTable(
             schema=schema,
-            keys=[keys[bucket_id] for bucket_id in ids.tolist()],
-            ids=ids,
-            starts=starts,
-            ts=chunk.ts[rows],
-            arrays=[array[rows] for array in chunk.arrays],
+            keys=[keys[bucket_id] for bucket_id in chunk.ids.tolist()],
+            ids=chunk.ids,
+            starts=chunk.starts,
+            ts=chunk.ts,
+            arrays=chunk.arrays,
             first_sequence=chunk.first_sequence,
             last_sequence=chunk.last_sequence,
         )

@@ -91,7 +91,7 @@ class Run:
         return self.reader.columns(columns, first, end)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SegmentChange:
     """What a flush or a compaction does to the live segments.
 

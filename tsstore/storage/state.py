@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Chunks = dict[int, tuple[Chunk, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """What readers see at one moment.
 
