@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tsstore
-from tsstore.cli import csvfile, writing
+from tsstore.cli import csvfile
+from tsstore.cli import load as loading
 
 from .conftest import BARS
 
@@ -165,7 +166,7 @@ def test_a_cell_that_does_not_fit_the_bucket_names_line_and_column(load, here, c
 @pytest.mark.parametrize("reader", ["slow"], indirect=True)
 def test_what_was_written_before_an_error_is_said(load, monkeypatch) -> None:
     monkeypatch.setattr(csvfile, "PIECE_ROWS", 1)
-    monkeypatch.setattr(writing, "BATCH_BYTES", 1)
+    monkeypatch.setattr(loading, "BATCH_BYTES", 1)
     assert load("Epoch,A\n60,1\n").exit_code == 0
     result = load("Epoch,A\n120,2\n180,x\n")
     assert result.stderr.startswith("tsstore: 1 rows of the file were written before the error\n")

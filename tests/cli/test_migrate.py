@@ -7,7 +7,7 @@ import pytest
 
 import tsstore
 from tests.marketstore.writer import Directory
-from tsstore.cli import writing
+from tsstore.cli import migrate
 from tsstore.schema import Schema
 
 T0 = 1_381_239_000 * 10**9
@@ -46,7 +46,7 @@ def test_all_buckets_are_copied(old, run, stored):
 
 @pytest.mark.parametrize("batch", [1, 64 << 20])
 def test_a_second_copy_changes_nothing(old, run, stored, monkeypatch, batch):
-    monkeypatch.setattr(writing, "BATCH_BYTES", batch)
+    monkeypatch.setattr(migrate, "BATCH_BYTES", batch)
     monkeypatch.setattr("tsstore.marketstore.records.BATCH_BYTES", batch)
     first = run("migrate", "old").output
     assert run("migrate", "old").output == first

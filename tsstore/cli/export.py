@@ -15,14 +15,10 @@ from tsstore.cli.tablewriter import STYLES, TIMES, TableWriter
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, is_pattern
 from tsstore.schema import Schema
-from tsstore.store import Store
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tsstore.api import BucketInfo, StoreApi
-    from tsstore.columns import Columns
 
 #: Rows that are in memory at a time.
 PIECE_ROWS = 250_000
@@ -141,19 +137,19 @@ class _Export:
     ) -> int:
         rows = 0
         with Bar(info.key) as bar:
-            for piece in self._pieces(store, info.key, list(schema.names)):
+            pieces = store.iterate(
+                info.key,
+                start=self._start,
+                end=self._end,
+                tz=self._tz,
+                rows=PIECE_ROWS,
+                columns=schema.names,
+            )
+            for piece in pieces:
                 writer.write(piece, symbol)
                 rows += len(piece)
                 bar.update(min(1.0, rows / max(1, info.rows)), rows)
         return rows
-
-    def _pieces(self, store: StoreApi, key: str, names: list[str]) -> Iterable[Columns]:
-        if isinstance(store, Store):
-            return store.iterate(
-                key, start=self._start, end=self._end, tz=self._tz, columns=names, rows=PIECE_ROWS
-            )
-        rows = store.read(key, start=self._start, end=self._end, tz=self._tz, columns=names)
-        return (rows,)
 
 
 def _selected(schema: Schema, names: list[str] | None, key: str) -> Schema:

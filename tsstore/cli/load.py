@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tsstore.api import Write
-from tsstore.cli import writing
 from tsstore.cli.exported import find_exported
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.progress import Bar
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
     from tsstore.api import StoreApi
     from tsstore.cli.tablefile import Piece, TableFile
     from tsstore.schema import Schema
+
+
+#: Pieces are gathered until they hold so many bytes, and written together.
+BATCH_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     for piece in pieces:
         if len(piece):
             batch.append(piece)
-        if sum(piece.nbytes for piece in batch) >= writing.BATCH_BYTES:
+        if sum(piece.nbytes for piece in batch) >= BATCH_BYTES:
             yield batch
             batch = []
     if batch:
@@ -198,8 +201,7 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
 
 
 def _write(store: StoreApi, source: Source, batch: list[Piece], schema: Schema) -> int:
-    writes = [one for piece in batch for one in _writes(source, piece, schema)]
-    return writing.write(store, writes, sum(piece.nbytes for piece in batch))
+    return store.bulk([one for piece in batch for one in _writes(source, piece, schema)])
 
 
 def _writes(source: Source, piece: Piece, schema: Schema) -> Iterator[Write]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from tsstore import marketstore
 from tsstore.api import Replace, Write
-from tsstore.cli import writing
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.progress import Bar
 from tsstore.errors import InvalidArgumentError, StorageError, TsStoreError
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from tsstore.columns import Columns
     from tsstore.schema import Schema
     from tsstore.store import Store
+
+
+#: Rows are gathered until they are so many bytes, and written together.
+BATCH_BYTES = 32 << 20
 
 
 @click.command("migrate")
@@ -133,15 +136,14 @@ class _Copy:
             return
         self._waiting.append((key, rows, schema))
         self._waiting_bytes += len(rows) * schema.row_bytes
-        if self._waiting_bytes >= writing.BATCH_BYTES:
+        if self._waiting_bytes >= BATCH_BYTES:
             self.commit()
 
     def commit(self) -> None:
         """Write what waits, together; or, if that is refused, each by itself to know which."""
-        waiting, nbytes = self._waiting, self._waiting_bytes
-        self._waiting, self._waiting_bytes = [], 0
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         try:
-            writing.write(self._store, [_operation(*item) for item in waiting], nbytes)
+            self._store.bulk([_operation(*item) for item in waiting])
         except InvalidArgumentError:
             written = [item for item in waiting if self._commit_one(*item)]
         else:
@@ -151,8 +153,7 @@ class _Copy:
 
     def _commit_one(self, key: str, rows: Columns, schema: Schema) -> bool:
         try:
-            nbytes = len(rows) * schema.row_bytes
-            writing.write(self._store, [_operation(key, rows, schema)], nbytes)
+            self._store.bulk([_operation(key, rows, schema)])
         except InvalidArgumentError as error:
             self.failures.append(error)
             return False
