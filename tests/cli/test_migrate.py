@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tsstore
-from tests.marketstore.writer import Directory
+from tests.marketstore.writer import Directory, group
 from tsstore.cli import migrate
 from tsstore.schema import Schema
 
@@ -99,8 +99,6 @@ def test_days_keep_their_midnights(here, run, stored):
 
 
 def test_rows_of_the_wal_are_copied(old, run, stored):
-    from tests.marketstore.writer import group
-
     new = (T0 + 200 * 60 * 10**9, (1.0, 2))
     old.wal(group(5, old.command(BARS, OHLCV, *new, variable=False)))
     run("migrate", "old", "--ignore-wal")

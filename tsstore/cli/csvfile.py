@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Rows that the slow reader reads at a time, and that the first guess of types is made from.
 PIECE_ROWS = 100_000
 _GUESS_ROWS = 1_000
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES = 4 << 20
 
 _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _WIDER = {"i8": "u8", "u8": "f8"}

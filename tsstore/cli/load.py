@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 #: Pieces are gathered until they hold so many bytes, and written together.
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 #: Rows are gathered until they are so many bytes, and written together.
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 16 << 20
 
 
 @click.command("migrate")
