@@ -165,7 +165,8 @@ class Compactor:
         checkpoint = self._publisher.manifest.checkpoint
         try:
             for choose in (self._every_shared, self._every_own):
-                while self._round(partial(choose, request.wanted, checkpoint), self._check_stopped):
+                some = partial(choose, request.wanted)
+                while self._round(some, self._check_stopped, checkpoint):
                     pass
         except _Stopped:
             request.error = ClosedError("the store was closed during the compaction")
@@ -177,12 +178,12 @@ class Compactor:
         )
         request.done.set()
 
-    def _chosen(self, segments: SegmentSet) -> list[Job]:
-        found = jobs(segments, self._state.catalog, self._publisher.manifest.checkpoint)
+    def _chosen(self, segments: SegmentSet, checkpoint: int) -> list[Job]:
+        found = jobs(segments, self._state.catalog, checkpoint)
         return [job for job in found if not self._damaged.intersection(job.numbers(segments))]
 
     def _every_shared(
-        self, wanted: Callable[[str], bool], checkpoint: int, segments: SegmentSet
+        self, wanted: Callable[[str], bool], segments: SegmentSet, checkpoint: int
     ) -> list[Job]:
         schema_ids = {bucket.schema_id for bucket in self._buckets(wanted)}
         found = (
@@ -192,7 +193,7 @@ class Compactor:
         return [job for jobs_of_schema in found for job in jobs_of_schema]
 
     def _every_own(
-        self, wanted: Callable[[str], bool], checkpoint: int, segments: SegmentSet
+        self, wanted: Callable[[str], bool], segments: SegmentSet, checkpoint: int
     ) -> list[Job]:
         found = (
             own_jobs(segments, bucket, checkpoint, everything=True)
@@ -210,11 +211,17 @@ class Compactor:
     # One round: some jobs, one manifest
 
     def _round(
-        self, choose: Callable[[SegmentSet], list[Job]], pace: Callable[[int], None]
+        self,
+        choose: Callable[[SegmentSet, int], list[Job]],
+        pace: Callable[[int], None],
+        checkpoint: int | None = None,
     ) -> bool:
         """Merge some of what is chosen; whether there may be more to do."""
+        # Before the segments, so that they have all that lies between the commits up to it.
+        if checkpoint is None:
+            checkpoint = self._publisher.manifest.checkpoint
         segments = self._state.view.segments
-        chosen = choose(segments)
+        chosen = choose(segments, checkpoint)
         if not chosen:
             return False
         writer = self._new_writer()
@@ -230,6 +237,7 @@ class Compactor:
                 writer.abandon()
                 return True
             self._publisher.publish(change)
+        del segments  # a reader of what was replaced, as far as the publisher can tell
         self._published()
         self._publisher.remove_unused()
         return True

@@ -227,6 +227,16 @@ class CommitLog:
         if self._wal is not None and self._failure is None:
             self._sync_or_fail(self._wal)
 
+    def settle(self) -> None:
+        """Bring every commit that readers see to the medium.
+
+        Raises:
+            StorageError: refused, or a sync failed before and it cannot be known.
+        """
+        if self._failure is not None:
+            raise StorageError(self._failure)
+        self.sync()
+
     def rotate(self) -> None:
         """Begin the next WAL file, if the current one has commits.
 

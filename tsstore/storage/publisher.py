@@ -17,6 +17,7 @@ from tsstore.storage.recovery import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from tsstore.format.manifest import Manifest
     from tsstore.storage.segments import SegmentChange
@@ -34,6 +35,8 @@ class Publisher:
         manifest: the valid one.
         state: what it is made from.
         last_wal: the newest WAL file there is, given the `first_wal` of the next manifest.
+        certain: holds the log while a manifest is published with this checkpoint, and has every
+            commit that the manifest will know of on the medium.
 
     Attributes:
         manifest: the valid one.
@@ -42,13 +45,19 @@ class Publisher:
     """
 
     def __init__(
-        self, fs: FileSystem, manifest: Manifest, state: State, last_wal: Callable[[int], int]
+        self,
+        fs: FileSystem,
+        manifest: Manifest,
+        state: State,
+        last_wal: Callable[[int], int],
+        certain: Callable[[int], AbstractContextManager[None]],
     ) -> None:
         self.manifest = manifest
         self.changing = threading.Lock()
         self._fs = fs
         self._state = state
         self._last_wal = last_wal
+        self._certain = certain
         self._next_segment = manifest.next_segment
         self._numbers = threading.Lock()
         self._publishing = threading.Lock()
@@ -74,6 +83,20 @@ class Publisher:
             StorageError: refused; nothing is shown. Files of `change` must stay all the same,
                 because a manifest that could not be synced may be valid.
         """
+        with self._certain(checkpoint):
+            self._publish(change, checkpoint, fields)
+
+    def publish_beginning(self) -> None:
+        """Publish a manifest of this moment before the first commit is appended to the log.
+
+        Raises:
+            StorageError: refused.
+        """
+        self._publish(None, 0, {})
+
+    def _publish(
+        self, change: SegmentChange | None, checkpoint: int, fields: dict[str, Any]
+    ) -> None:
         with self._publishing:
             doomed = self._state.take_doomed()
             try:
@@ -82,9 +105,10 @@ class Publisher:
             except BaseException:
                 self._state.put_back_doomed(doomed)
                 raise
-            self.manifest = manifest
             if change is not None:
                 doomed |= self._state.adopt(change, checkpoint)
+            # Afterwards: whoever takes the checkpoint from here finds its segments in the view.
+            self.manifest = manifest
             self._state.release(doomed)
 
     def _described(

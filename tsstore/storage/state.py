@@ -149,44 +149,51 @@ class State:
             chunks = dict(self.view.chunks)
             for schema_id, chunk in self._chunks_of(commit, sequence).items():
                 chunks[schema_id] = (*chunks.get(schema_id, ()), chunk)
+            segments = self.view.segments
             if commit.segment_names:
                 # Rows of files that lie between two commits in order: chunks of before and after
                 # must not become one.
                 self._barrier = sequence
                 self.loaded_bytes += int(commit.segments["bytes"].sum())
                 if not known:
-                    self._load(commit, sequence)
+                    segments = self._loaded(segments, commit, sequence)
             if commit.destroyed:
-                removed = self.view.segments.of_buckets(commit.destroyed)
-                self._doomed |= self._change(SegmentChange(removed=removed))
+                removed = segments.of_buckets(commit.destroyed)
+                segments, replaced = self._changed(segments, SegmentChange(removed=removed))
+                self._doomed |= replaced
                 self.catalog.remove(commit.destroyed)
-            self.view = View(self.view.segments, chunks, sequence)
+            self.view = View(segments, chunks, sequence)
 
-    def _load(self, commit: Commit, sequence: int) -> None:
-        """Show the segments of a bulk load, under the number that its commit got."""
+    def _loaded(self, segments: SegmentSet, commit: Commit, sequence: int) -> SegmentSet:
+        """With the segments of a bulk load, under the number that its commit got."""
         table = commit.segments.copy()
         table["first_sequence"] = table["last_sequence"] = sequence
-        self._change(SegmentChange(table, commit.segment_names))
-        self._doomed |= self._drop_dead(table)
+        change = SegmentChange(table, commit.segment_names)
+        return self._without_dead(self._changed(segments, change)[0], table)
 
-    def _drop_dead(self, table: NDArray[np.void]) -> dict[str, int]:
+    def _without_dead(self, segments: SegmentSet, table: NDArray[np.void]) -> SegmentSet:
         """Leave out segments whose bucket was destroyed while they were written."""
         alive = self.catalog.keys_by_id()
         pairs = zip(table["number"].tolist(), table["bucket"].tolist(), strict=True)
         dead = frozenset(n for n, owner in pairs if owner != SHARED and owner not in alive)
-        return self._change(SegmentChange(removed=dead)) if dead else {}
+        segments, replaced = self._changed(segments, SegmentChange(removed=dead))
+        self._doomed |= replaced
+        return segments
 
-    def _change(self, change: SegmentChange) -> dict[str, int]:
-        """Exchange the segments, under the lock; returns the files that were replaced."""
-        old = self.view.segments
-        new = old.changed(change)
+    def _changed(
+        self, segments: SegmentSet, change: SegmentChange
+    ) -> tuple[SegmentSet, dict[str, int]]:
+        """The segments after a change, and the files that were replaced; call under the lock.
+
+        The view is for the caller to exchange, once: between two exchanges rows would be there
+        twice, or not at all.
+        """
+        new = segments.changed(change)
         self._held.add(new)
-        self.view = replace(self.view, segments=new)
         if not change.removed:
-            return {}
-        numbers = old.table["number"].tolist()
-        pairs = zip(old.names, numbers, strict=True)
-        return {name: number for name, number in pairs if number in change.removed}
+            return new, {}
+        pairs = zip(segments.names, segments.table["number"].tolist(), strict=True)
+        return new, {name: number for name, number in pairs if number in change.removed}
 
     def _chunks_of(self, commit: Commit, sequence: int) -> dict[int, Chunk]:
         deletes: dict[int, Deletes] = {}
@@ -251,11 +258,13 @@ class State:
             Names and numbers of the files that are no longer needed.
         """
         with self._lock:
-            replaced = self._change(change)
-            self._doomed |= self._drop_dead(change.table)
+            segments, replaced = self._changed(self.view.segments, change)
+            segments = self._without_dead(segments, change.table)
+            chunks = self.view.chunks
             if checkpoint:
                 self.loaded_bytes = 0
-                self.view = replace(self.view, chunks=_later(self.view.chunks, checkpoint))
+                chunks = _later(chunks, checkpoint)
+            self.view = View(segments, chunks, self.view.sequence)
             return replaced
 
     def adopt_manifest(self, manifest: Manifest) -> None:
@@ -265,13 +274,20 @@ class State:
         """
         with self._lock:
             segments = _segments(manifest, self.cache)
+            segments = segments.changed(self._loaded_after(manifest.catalog_sequence))
             alive = self.catalog.keys_by_id()
-            dead = {owner for owner in manifest.segments["bucket"].tolist() if owner not in alive}
+            dead = {owner for owner in segments.table["bucket"].tolist() if owner not in alive}
             segments = segments.changed(SegmentChange(removed=segments.of_buckets(dead - {SHARED})))
             chunks = _later(self.view.chunks, manifest.checkpoint)
             self.view = View(segments, chunks, self.view.sequence)
             self._doomed = {}  # not ours to remove
         self.cache.keep(frozenset(segments.table["number"].tolist()))
+
+    def _loaded_after(self, sequence: int) -> SegmentChange:
+        """Bulk loads that came while the writer published what it had at this commit."""
+        segments = self.view.segments
+        rows = np.flatnonzero(segments.table["first_sequence"] > sequence)
+        return SegmentChange(segments.table[rows], [segments.names[row] for row in rows.tolist()])
 
     # Files that were replaced. They are doomed as long as the manifest may name them, released
     # afterwards, and removed when no reader looks at them any more.

@@ -38,7 +38,7 @@ from tsstore.storage.state import State, View
 from tsstore.storage.wal import WalWriter, wal_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from tsstore.api import BackupReport, CompactionReport, Operation
     from tsstore.schema import Schema
@@ -103,7 +103,7 @@ class Writer(Engine):
             timezone=self.timezone,
             next_segment=max(manifest.next_segment, taken + 1),
         )
-        self._publisher = Publisher(fs, manifest, self._state, self._last_wal)
+        self._publisher = Publisher(fs, manifest, self._state, self._last_wal, self._certain)
         self._listeners: list[Callable[[Committed], None]] = []
         # Reentrant: a signal handler may write while the thread it interrupted resolves buckets.
         self._catalog_lock = threading.RLock()
@@ -370,7 +370,21 @@ class Writer(Engine):
 
     def _begin_wal(self) -> None:
         """Note that the log goes on, so that its loss is noticed."""
-        self._publisher.publish()
+        self._publisher.publish_beginning()
+
+    @contextlib.contextmanager
+    def _certain(self, checkpoint: int) -> Iterator[None]:
+        """Keep commits that a power cut may still take away out of the next manifest.
+
+        It would know their buckets, and the log would give their numbers to others.
+        """
+        if self._settings.wal_sync == "always":  # readers, and manifests, see synced commits only
+            yield
+            return
+        with self._log.leader:
+            if self._state.view.sequence > checkpoint:
+                self._log.settle()
+            yield
 
     def _last_wal(self, first_wal: int) -> int:
         """The newest WAL file, for a manifest that begins with `first_wal`."""
@@ -419,17 +433,20 @@ class Writer(Engine):
 
     def _flush(self) -> None:
         with self._publisher.changing:
-            with self._log.leader:
-                self._log.rotate()
-                checkpoint = self._state.barrier()
-                first_wal = self._log.wal_number or self._next_wal
-                frozen = self._state.view
-            change = self._write_segments(frozen)
-            self._publisher.publish(change, checkpoint=checkpoint, first_wal=first_wal, sealed=())
+            self._publish_chunks()
         self._unsettled = False
         self._tell_followers()
         self._publisher.sweep()
         self._compactor.look()
+
+    def _publish_chunks(self) -> None:
+        with self._log.leader:
+            self._log.rotate()
+            checkpoint = self._state.barrier()
+            first_wal = self._log.wal_number or self._next_wal
+            frozen = self._state.view
+        change = self._write_segments(frozen)
+        self._publisher.publish(change, checkpoint=checkpoint, first_wal=first_wal, sealed=())
 
     def backup(self, dest: FileSystem) -> BackupReport:
         """Make a copy of the store at this moment in another directory; see `StoreApi.backup`."""

@@ -79,7 +79,11 @@ class FaultFileSystem:
         self._refusals[change] = code
 
     def refuse_when(self, refuse: Callable[[str, str], int | None]) -> None:
-        """Refuse each change for which this returns an errno; it gets kind and name."""
+        """Refuse each operation for which this returns an errno; it gets kind and name.
+
+        It is asked about every change before it happens, and about each `open` and `read`. It may
+        also do something of its own in that moment, such as let another thread go first.
+        """
         self._refuse = refuse
 
     def survivors(
@@ -128,7 +132,12 @@ class FaultFileSystem:
             self.log.append((kind, name))
             if self._cut_at is not None and number >= self._cut_at:
                 raise PowerCut(f"at change {number}: {kind} {name}")
-            code = self._refusals.pop(number, None) or self._refuse(kind, name)
+            code = self._refusals.pop(number, None)
+        self._ask(kind, name, code)
+
+    def _ask(self, kind: str, name: str, code: int | None = None) -> None:
+        """Refuse an operation if someone wants it refused."""
+        code = code or self._refuse(kind, name)
         if code is not None:
             raise storage_error(kind, name, OSError(code, os.strerror(code)))
 
@@ -158,14 +167,13 @@ class FaultFileSystem:
         node = self._live.get(name)
         if node is None:
             raise storage_error("open", name, OSError(errno.ENOENT, os.strerror(errno.ENOENT)))
-        code = self._refuse("open", name)
-        if code is not None:
-            raise storage_error("open", name, OSError(code, os.strerror(code)))
+        self._ask("open", name)
         return FaultFile(self, name, node)
 
     def read(self, name: str) -> bytes:
         """The whole contents of a file."""
-        return bytes(self.open(name)._node.live)  # noqa: SLF001
+        file = self.open(name)
+        return file.pread(0, file.size())
 
     def publish(self, name: str, data: bytes) -> None:
         """Write a temporary file, sync it, rename it, sync the directory."""
@@ -273,6 +281,7 @@ class FaultFile:
     def pread(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
         self._fs._check_power()  # noqa: SLF001
+        self._fs._ask("read", self._name)  # noqa: SLF001
         return bytes(self._node.live[offset : offset + length])
 
     def pread_into(self, buffer: memoryview, offset: int) -> int:
