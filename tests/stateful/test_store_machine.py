@@ -37,6 +37,7 @@ groups = st.sampled_from(sorted(GROUPS))
 instants = st.one_of(
     st.integers(0, 300).map(lambda n: T0 + n * 1_000_000_000),
     st.integers(0, 3_000).map(lambda n: T0 + n * 250_000),
+    st.integers(0, 12).map(lambda n: T0 + n * 250_000),
     st.integers(0, 4).map(lambda n: T0 + n * 86_400_000_000_000),
 )
 rows = st.lists(st.tuples(instants, st.integers(-3, 3), st.integers(0, 5)), max_size=12)

@@ -268,3 +268,46 @@ def test_a_refused_commit_leaves_no_schema_that_the_log_does_not_tell_of() -> No
     with Store("s", fs=fs) as again:
         again.commit([Write(KEY, bars(0, 1), schema)])
         assert len(follower.read(KEY)) == 1
+
+
+@pytest.mark.parametrize("flushed", [(), (0,), (0, 1), (0, 1, 2)])
+def test_an_event_that_lost_does_not_come_back_when_the_winner_is_deleted(
+    flushed: tuple[int, ...],
+) -> None:
+    fs = FaultFileSystem()
+    store, follower = Store("s", fs=fs), None
+    steps = [
+        lambda: store.write("A/1Sec/TRADE", event(0, 1.0, 1), schema=EVENTS),
+        lambda: store.commit(
+            [Write("A/1Sec/TRADE", event(1, 2.0, 1)), Write("A/1Sec/TRADE", event(5, 5.0, 2))]
+        ),
+        lambda: store.delete(
+            "A/1Sec/TRADE", np.datetime64(T0 * 10**9 + 1, "ns"), np.datetime64(T0 * 10**9 + 1, "ns")
+        ),
+    ]
+    for number, step in enumerate(steps):
+        step()
+        follower = follower or Store("s", fs=fs, read_only=True)
+        if number in flushed:
+            store.flush()
+    expected = [5.0]
+    assert store.read("A/1Sec/TRADE")["P"].tolist() == expected
+    assert follower is not None
+    assert follower.read("A/1Sec/TRADE")["P"].tolist() == expected
+    store.compact()
+    assert store.read("A/1Sec/TRADE")["P"].tolist() == expected
+    store.write("A/1Sec/TRADE", event(0, 7.0, 1))
+    assert store.read("A/1Sec/TRADE")["P"].tolist() == [7.0, 5.0]
+    with Store("s", fs=fs.survivors()) as again:
+        assert again.read("A/1Sec/TRADE")["P"].tolist() == [7.0, 5.0]
+
+
+def test_a_replaced_range_must_not_cut_events_of_its_own_call(store: tsstore.Store) -> None:
+    instant = np.datetime64(T0 * 10**9 + 1, "ns")
+    with pytest.raises(InvalidArgumentError, match="use two calls"):
+        store.commit(
+            [
+                Write("A/1Sec/TRADE", event(1, 2.0), EVENTS),
+                Replace("A/1Sec/TRADE", instant, instant, event(5, 5.0)),
+            ]
+        )

@@ -18,7 +18,8 @@ from tsstore.errors import InvalidArgumentError
 from tsstore.format.commit import Commit, Section, single_run
 from tsstore.key import BucketKey, check_part
 from tsstore.storage.chunk import deleted, split_ids
-from tsstore.storage.rows import arrange, identity_columns
+from tsstore.storage.cutting import cut_milliseconds
+from tsstore.storage.rows import MILLISECOND_NS, arrange, identity_columns
 from tsstore.tables import Table, fit, read_table, schema_of
 from tsstore.timeframe import Timeframe
 from tsstore.times import MIN_NS, to_ns
@@ -76,10 +77,12 @@ class Batch:
     Attributes:
         rows: how many rows were given.
         creates: whether buckets were reserved.
+        cuts: whether a delete holds a part of a millisecond of events.
     """
 
     def __init__(self, catalog: Catalog, timezone: str) -> None:
         self.rows = 0
+        self.cuts = False
         self._catalog = catalog
         self._timezone = timezone
         self._parts: list[_Part] = []
@@ -116,19 +119,30 @@ class Batch:
             first, last = to_ns(operation.start), to_ns(operation.end)
             if not bucket.schema.is_variable:
                 first = first_slot(bucket.timeframe, first, self._timezone)
-            self._delete(bucket.id, first, last)
+            self._delete(bucket, first, last)
         part = _Part(bucket.schema_id, bucket.schema, key, bucket.timeframe, bucket.id, table)
         if len(table):
             self._parts.append(part)
 
-    def _delete(self, bucket_id: int, first: int, last: int) -> None:
+    def _delete(self, bucket: Bucket, first: int, last: int) -> None:
         """Delete a range from everything written before, also earlier in this call."""
         if first > last:
             return
-        self._deletes.append((bucket_id, first, last))
+        self._deletes.append((bucket.id, first, last))
+        cut = cut_milliseconds(bucket.schema, first, last)
+        self.cuts |= bool(cut)
         for place, part in enumerate(self._parts):
-            mine = part.row_ids == bucket_id
+            mine = part.row_ids == bucket.id
             ts = part.table.ts
+            if (
+                cut
+                and (mine & np.isin(ts // MILLISECOND_NS, np.array(cut) // MILLISECOND_NS)).any()
+            ):
+                raise InvalidArgumentError(
+                    f"{bucket.key}: a range to replace cuts a millisecond of which earlier rows of "
+                    "the same call hold events; let it begin and end between two milliseconds, or "
+                    "use two calls"
+                )
             if not part.schema.is_variable:
                 ts = part.timeframe.floor(ts, self._timezone)
             gone = deleted(ts, [(first, last)]) & mine

@@ -14,10 +14,12 @@ from weakref import WeakSet
 
 import numpy as np
 
+from tsstore.format.commit import single_run
 from tsstore.format.manifest import SHARED
 from tsstore.storage.adapting import Adapted
 from tsstore.storage.catalog import Bucket, Catalog
 from tsstore.storage.chunk import Chunk, merge, mergeable
+from tsstore.storage.cutting import cut_milliseconds, survivors, whole_milliseconds
 from tsstore.storage.reading import Reading, chunk_runs
 from tsstore.storage.segments import SegmentChange, SegmentSet
 
@@ -205,12 +207,43 @@ class State:
             of_schema[bucket_id] = (*of_schema.get(bucket_id, ()), (first, last))
         chunks = {}
         for section in commit.sections:
-            of_schema = deletes.pop(section.schema_id, {})
-            chunks[section.schema_id] = Chunk.of(section, of_schema, sequence)
+            chunks[section.schema_id] = Chunk.of(section, {}, sequence)
         for schema_id, of_schema in deletes.items():
             schema = self.catalog.schemas[schema_id]
-            chunks[schema_id] = Chunk.of_deletes(schema, of_schema, sequence)
+            deleting = self._deleting(schema, of_schema, sequence)
+            chunk = chunks.get(schema_id)
+            if chunk is None:
+                chunks[schema_id] = deleting
+            elif len(deleting.ts):
+                chunks[schema_id] = merge(schema, [deleting, chunk])
+            else:
+                chunks[schema_id] = replace(chunk, deletes=deleting.deletes)
         return chunks
+
+    def _deleting(self, schema: Schema, deletes: Deletes, sequence: int) -> Chunk:
+        """A chunk that deletes ranges; it has rows only where a millisecond of events is cut."""
+        if not any(
+            cut_milliseconds(schema, first, last)
+            for ranges in deletes.values()
+            for first, last in ranges
+        ):
+            return Chunk.of_deletes(schema, deletes, sequence)
+        kept = []
+        for bucket_id, ranges in sorted(deletes.items()):
+            bucket = self.catalog.by_id(bucket_id)
+            if bucket is None:
+                continue
+            # While the log is replayed, files of later bulk loads are there already.
+            every = self.view.sources(bucket, self.catalog.schemas)
+            older = [source for source in every if source.last_sequence < sequence]
+            rows = survivors(schema, older, ranges)
+            if rows is not None:
+                kept.append(Chunk.of(single_run(0, bucket_id, *rows), {}, sequence))
+        whole = {
+            bucket_id: tuple(whole_milliseconds(first, last) for first, last in ranges)
+            for bucket_id, ranges in deletes.items()
+        }
+        return merge(schema, [Chunk.of_deletes(schema, whole, sequence), *kept])
 
     def _schema_id(self, bucket_id: int) -> int:
         return int(self.catalog.schema_ids(np.array([bucket_id], np.uint32))[0])

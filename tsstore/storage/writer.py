@@ -314,6 +314,10 @@ class Writer(Engine):
                 raise
             # Nobody may write to buckets of a commit that has no place in the log yet.
             batch.abandon()
+        if batch.cuts:
+            # What is left of a millisecond is written again with the commit, and must be older
+            # than its rows: in one commit that is certain only for rows in the log.
+            return self._commit(parsed)
         self._load(batch, epoch, partial(write_bulk, batch))
         return batch.rows
 

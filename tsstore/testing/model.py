@@ -34,17 +34,19 @@ _NS_PER_MS = 1_000_000
 
 @dataclass
 class _Bucket:
-    """Rows in the order in which they were written."""
+    """Rows in the order in which they were written, and instants that one call added."""
 
     key: BucketKey
     schema: Schema
     tz: str
     rows: list[_Row] = field(default_factory=list)
+    added: list[int] = field(default_factory=list)
 
     def copy(self) -> _Bucket:
         return _Bucket(self.key, self.schema, self.tz, list(self.rows))
 
     def add(self, ts: int, values: tuple[Any, ...]) -> None:
+        self.added.append(ts)
         if not self.schema.is_variable:
             self._upsert(ts, values)
         elif self.schema.identity:
@@ -78,6 +80,14 @@ class _Bucket:
         if not self.schema.is_variable and start_ns != MIN_NS:
             start_ns = self._slot(start_ns)
         self.rows = [row for row in self.rows if not start_ns <= row[0] <= end_ns]
+        self.added = [ts for ts in self.added if not start_ns <= ts <= end_ns]
+
+    def check_cut(self, start_ns: int, end_ns: int) -> None:
+        """Refuse what the store refuses: cutting a millisecond of events of the same call."""
+        cut = {start_ns // _NS_PER_MS} if start_ns % _NS_PER_MS else set()
+        cut |= {end_ns // _NS_PER_MS} if (end_ns + 1) % _NS_PER_MS else set()
+        if self.schema.identity and any(ts // _NS_PER_MS in cut for ts in self.added):
+            raise InvalidArgumentError(f"{self.key}: a range cuts events of the same call")
 
     def sorted_rows(self) -> list[_Row]:
         return sorted(self.rows, key=lambda row: (row[0], self._identity(row[1])))
@@ -267,6 +277,7 @@ class ModelStore:
             if start_ns > end_ns:
                 raise InvalidArgumentError(f"{key}: the range to replace ends before it starts")
             if str(key) in buckets:
+                buckets[str(key)].check_cut(start_ns, end_ns)
                 buckets[str(key)].delete(start_ns, end_ns)
         self._add_rows(key, table, operation, buckets)
         return len(table)
