@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tsstore
-from tsstore.cli import csvfile
+from tsstore.cli import csvfile, csvslow
 from tsstore.cli import load as loading
 
 from .conftest import BARS
@@ -54,7 +54,7 @@ def test_a_csv_file_is_written(load, stored) -> None:
 
 
 def test_types_come_from_the_whole_file(load, stored, monkeypatch) -> None:
-    monkeypatch.setattr(csvfile, "PIECE_ROWS", 1)
+    monkeypatch.setattr(csvslow, "PIECE_ROWS", 1)
     assert load(CSV).exit_code == 0
     assert [stored()[name].dtype.str for name in ("Close", "Volume", "Note")] == [
         "<f8", "<i8", "<U6",
@@ -165,7 +165,7 @@ def test_a_cell_that_does_not_fit_the_bucket_names_line_and_column(load, here, c
 
 @pytest.mark.parametrize("reader", ["slow"], indirect=True)
 def test_what_was_written_before_an_error_is_said(load, monkeypatch) -> None:
-    monkeypatch.setattr(csvfile, "PIECE_ROWS", 1)
+    monkeypatch.setattr(csvslow, "PIECE_ROWS", 1)
     monkeypatch.setattr(loading, "BATCH_BYTES", 1)
     assert load("Epoch,A\n60,1\n").exit_code == 0
     result = load("Epoch,A\n120,2\n180,x\n")
@@ -418,3 +418,32 @@ def test_a_damaged_arrow_file_is_refused(here, run) -> None:
     result = run("load", "in.arrow", BARS)
     assert result.exit_code == 7
     assert "cannot read in.arrow" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("pandas.csv", lambda rows, path: rows.to_pandas().to_csv(path)),
+        ("pandas.csv.gz", lambda rows, path: rows.to_pandas().to_csv(path)),
+        ("pandas.parquet", lambda rows, path: rows.to_pandas().to_parquet(path)),
+        ("pandas.feather", lambda rows, path: rows.to_pandas().reset_index().to_feather(path)),
+        ("polars.csv", lambda rows, path: rows.to_polars().write_csv(path)),
+        ("polars.parquet", lambda rows, path: rows.to_polars().write_parquet(path)),
+        ("polars.arrow", lambda rows, path: rows.to_polars().write_ipc(path, compression="lz4")),
+        ("stream.arrow", lambda rows, path: rows.to_polars().write_ipc_stream(path)),
+    ],
+)
+def test_files_of_other_libraries_are_read(here, run, stored, name, write) -> None:
+    ts = np.array([0, 1, 10**9]) + 1_381_239_000 * 10**9
+    columns = {
+        "Price": np.array([0.1, np.nan, 2.5]),
+        "Size": np.arange(3),
+        "Note": np.array(list("abc")),
+    }
+    write(tsstore.Columns(ts, columns, tz="America/New_York"), here / name)
+    result = run("load", name, "A/1Sec/T", "--variable")
+    assert result.output == f"wrote 3 rows of {name} to A/1Sec/T\n"
+    rows = stored("A/1Sec/T")
+    assert rows.ts.tolist() == ts.tolist()
+    for column, values in columns.items():
+        np.testing.assert_array_equal(rows[column], values)
