@@ -25,7 +25,17 @@ _COMMANDS = {
     "load": "Write CSV, Parquet or Arrow files to buckets.",
     "migrate": "Copy the data directory of a MarketStore.",
     "export": "Write buckets to CSV, Parquet or Arrow files.",
+    "stats": "Show how a store or its buckets are stored.",
+    "delete": "Delete rows of a bucket.",
+    "rename": "Give a bucket another name.",
+    "copy": "Make a bucket with the rows of another.",
+    "retention": "Delete rows that are older than some time.",
+    "compact": "Merge the files of buckets into few packed ones.",
+    "backup": "Make a copy of a store, while it is written to.",
+    "restore": "Make a store from a backup.",
     "check": "Read every byte of a data directory and report damage.",
+    "repair": "Mend a damaged data directory with what can be read.",
+    "dump": "Show what a file of a data directory holds.",
     "demo": "Run simulator and server, and watch live data arrive.",
 }
 

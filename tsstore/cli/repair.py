@@ -1,0 +1,56 @@
+"""`tsstore repair`: mend a damaged directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tsstore.cli.check import DAMAGED
+from tsstore.errors import NotFoundError
+from tsstore.storage.check import check_directory
+from tsstore.storage.repair import repair_directory
+from tsstore.vfs import OsFileSystem
+
+if TYPE_CHECKING:
+    from tsstore.storage.repair import RepairReport
+
+
+@click.command("repair")
+@click.argument("directory", type=click.Path())
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+def command(directory: str, dry_run: bool) -> None:
+    """Save what can be read of DIRECTORY, which nobody may have open.
+
+    Damaged files are put aside in DIRECTORY/damaged-…, never deleted; what can be read of them goes
+    to new files. Rows that are lost, and rows that are left out because lost ones may have replaced
+    them, are listed. Exit codes: 0 nothing is damaged any more, 3 no store there, 4 damage that
+    cannot be mended, or that --dry-run has found, 6 somebody has it open, 7 the disk refused.
+    """
+    if not Path(directory).is_dir():
+        raise NotFoundError(f"there is no directory {directory!r}; name the data directory")
+    fs = OsFileSystem(directory)
+    report = repair_directory(fs, dry_run=dry_run)
+    for note in report.notes:
+        click.echo(note)
+    for place in report.lost:
+        click.echo(f"lost: {place}")
+    for place in report.hidden:
+        click.echo(f"left out: {place}; lost rows may have replaced them")
+    if not report.files:
+        click.echo(f"{directory}: no damage")
+        return
+    click.echo(_summary(directory, report, dry_run=dry_run))
+    checked = check_directory(fs, deep=True)
+    for problem in checked.problems if not dry_run else ():
+        click.echo(f"damaged: {problem}", err=True)
+    if not checked.ok:
+        click.get_current_context().exit(DAMAGED)
+
+
+def _summary(directory: str, report: RepairReport, *, dry_run: bool) -> str:
+    counts = f"{report.rows_saved} rows saved, {report.rows_lost} lost"
+    if dry_run:
+        return f"{directory}: would put {len(report.files)} files aside; {counts}"
+    return f"{directory}: {len(report.files)} files put aside in {report.aside}; {counts}"

@@ -1,0 +1,50 @@
+"""`tsstore retention`: delete what is old."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from tsstore.cli.locate import locate, location_options
+from tsstore.cli.spans import length_ns
+from tsstore.clock import SystemClock
+from tsstore.errors import NotFoundError
+from tsstore.times import format_ns
+
+if TYPE_CHECKING:
+    from tsstore.api import StoreApi
+
+
+@click.command("retention")
+@click.argument("pattern")
+@click.option("--keep", required=True, help="How much stays, such as 90D, 36h, 2Y.")
+@click.option("--dry-run", is_flag=True, help="Only say how many rows would go.")
+@location_options
+def command(pattern: str, keep: str, dry_run: bool, **where: Any) -> None:
+    """Delete the rows of the buckets that match PATTERN that are older than --keep.
+
+    The space is given back as files are compacted; `tsstore compact` does it at once.
+    """
+    cutoff = SystemClock().now_ns() - length_ns(keep)
+    last = np.datetime64(cutoff - 1, "ns")
+    location = locate(**where)
+    with location.open_to_read() if dry_run else location.open_to_write() as store:
+        keys = store.list(pattern)
+        if not keys:
+            raise NotFoundError(f"no bucket matches {pattern}; `tsstore ls` shows what there is")
+        total = 0
+        for key in keys:
+            first = store.info(key).first_ns
+            if first is None or first >= cutoff:
+                continue
+            rows = _count(store, key, last) if dry_run else store.delete(key, end=last)
+            total += rows
+            click.echo(f"{key}: {rows} rows")
+    verb = "would delete" if dry_run else "deleted"
+    click.echo(f"{verb} {total} rows from before {format_ns(cutoff)}")
+
+
+def _count(store: StoreApi, key: str, last: np.datetime64) -> int:
+    return sum(len(part) for part in store.iterate(key, end=last, columns=()))
