@@ -230,7 +230,7 @@ class Fetcher:
         if self._is_stopped():
             raise StoppedError("stopped")
         if operations:
-            self._store.commit(operations)
+            self._store.bulk(operations)
         self._on_rows(rows)
 
     def holds_rows(self, work: Work, start_ns: int, end_ns: int) -> bool:

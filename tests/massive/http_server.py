@@ -52,7 +52,7 @@ def empty() -> Reply:
 
 
 def zipped(reply: Reply) -> Reply:
-    return Reply(gzip.compress(reply.body), reply.status, {"Content-Encoding": "gzip"})
+    return Reply(gzip.compress(reply.body, mtime=0), reply.status, {"Content-Encoding": "gzip"})
 
 
 class Server:

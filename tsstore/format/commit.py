@@ -46,6 +46,15 @@ class Section(NamedTuple):
     ts: NDArray[np.int64]
     arrays: list[NDArray[Any]]
 
+    @property
+    def bytes(self) -> int:
+        """Memory of the rows."""
+        return self.ts.nbytes + sum(array.nbytes for array in self.arrays)
+
+    def copied(self) -> Section:
+        """The same in memory of its own."""
+        return self._replace(ts=self.ts.copy(), arrays=[array.copy() for array in self.arrays])
+
 
 @dataclass(frozen=True, eq=False)
 class Commit:

@@ -213,13 +213,18 @@ class Batch:
     # Bulk loads: their rows are written before the commit has a place in the log
 
     def bulk_commit(
-        self, segments: NDArray[np.void], names: list[str], loaded: list[Section]
+        self,
+        segments: NDArray[np.void],
+        names: list[str],
+        sections: list[Section],
+        loaded: list[Section],
     ) -> Commit:
-        """The commit of rows that are in files; `loaded` are these rows, for listeners."""
+        """The commit of rows that are in files, which listeners see as `loaded`, and of others."""
         return Commit(
             self._schemas,
             self._created,
             deletes=self._deletes,
+            sections=sections,
             segments=segments,
             segment_names=names,
             loaded=loaded,
@@ -291,6 +296,8 @@ class Batch:
             ts, arrays = ts[order], [array[order] for array in arrays]
         elif copy:
             ts, arrays = ts.copy(), [array.copy() for array in arrays]
+        else:  # a view can be made read-only without the caller's array becoming so
+            ts, arrays = ts.view(), [array.view() for array in arrays]
         if isinstance(row_ids, int):
             return single_run(parts[0].schema_id, row_ids, ts, arrays)
         ids, starts = split_ids(row_ids)

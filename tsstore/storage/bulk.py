@@ -25,8 +25,15 @@ if TYPE_CHECKING:
 _THREADS_MAX = 8
 
 
-def write_bulk(batch: Batch, segments: SegmentWriter) -> Commit:
+def write_bulk(batch: Batch, bytes_min: int, segments: SegmentWriter, *, told: bool) -> Commit:
     """Write the rows of a batch to files, in parallel, and sync them; returns the commit.
+
+    Args:
+        batch: what is written.
+        bytes_min: buckets whose rows are fewer bytes together stay in the commit, and so in the
+            log: such as the one row that says how far a backfill has come.
+        segments: writes the files.
+        told: whether listeners will be told of the rows.
 
     Raises:
         SchemaMismatchError: columns that do not fit their bucket.
@@ -36,6 +43,8 @@ def write_bulk(batch: Batch, segments: SegmentWriter) -> Commit:
 
     def write(make: Callable[[], Section]) -> Section:
         section = make()
+        if section.bytes < bytes_min:
+            return section
         chunk = Chunk.of(section, {}, 0)
         schema = batch.schema(section.schema_id)
         segments.write(section.schema_id, schema, chunk, batch.bucket)
@@ -44,12 +53,14 @@ def write_bulk(batch: Batch, segments: SegmentWriter) -> Commit:
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS_MAX)) as pool:
         tasks = [pool.submit(write, make) for make in batch.bulk_sections(OWN_FILE_ROWS)]
         try:
-            loaded = [task.result() for task in tasks]
+            sections = [task.result() for task in tasks]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     change = segments.finish()
-    return batch.bulk_commit(change.table, list(change.names), loaded)
+    small = [section.copied() for section in sections if section.bytes < bytes_min]
+    large = [section.copied() for section in sections if told and section.bytes >= bytes_min]
+    return batch.bulk_commit(change.table, list(change.names), small, large)
 
 
 def copy_bulk(batch: Batch, rows: Iterable[Rows], segments: SegmentWriter) -> Commit:
@@ -69,4 +80,4 @@ def copy_bulk(batch: Batch, rows: Iterable[Rows], segments: SegmentWriter) -> Co
         chunk = Chunk.of(section, {}, 0)
         segments.write(bucket.schema_id, bucket.schema, chunk, batch.bucket)
     change = segments.finish()
-    return batch.bulk_commit(change.table, list(change.names), [])
+    return batch.bulk_commit(change.table, list(change.names), [], [])

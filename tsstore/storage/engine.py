@@ -162,9 +162,11 @@ class Engine(ABC):
             return BucketInfo(key, bucket.schema)
         first = min(source.first_ts for source in sources)
         last = max(source.last_ts for source in sources)
-        if not any(source.deletes or source.masks for source in every):
+        events = bool(bucket.schema.identity) and len(sources) > 1
+        if not events and not any(source.deletes or source.masks for source in every):
             return BucketInfo(key, bucket.schema, first, last, rows)
-        # Deleted ranges make the ends of the sources unreliable: look at the rows.
+        # The first and the last row of a source may be deleted, or an event that another source
+        # knows better: look at the rows.
         head = self.scan(key, limit=1, from_start=True, columns=()).ts
         if len(head) == 0:
             return BucketInfo(key, bucket.schema)

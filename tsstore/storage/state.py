@@ -133,6 +133,7 @@ class State:
         self._released: dict[str, int] = {}
         self._lock = threading.Lock()
         self._barrier = manifest.checkpoint
+        self._barriers: dict[int, int] = {}  # by schema; the one of all counts where it is later
         self._catalog_sequence = manifest.catalog_sequence
 
     def apply(self, commit: Commit, sequence: int) -> None:
@@ -155,7 +156,8 @@ class State:
             if commit.segment_names:
                 # Rows of files that lie between two commits in order: chunks of before and after
                 # must not become one.
-                self._barrier = sequence
+                for schema_id in np.unique(commit.segments["schema"]).tolist():
+                    self._barriers[schema_id] = sequence
                 self.loaded_bytes += int(commit.segments["bytes"].sum())
                 if not known:
                     segments = self._loaded(segments, commit, sequence)
@@ -257,11 +259,15 @@ class State:
             self._barrier = self.view.sequence
             return self._barrier
 
+    def _barrier_of(self, schema_id: int) -> int:
+        return max(self._barrier, self._barriers.get(schema_id, 0))
+
     def tidy(self) -> bool:
         """Merge neighbouring chunks so that readers look at few; returns whether any were."""
         merged = False
         for schema_id, chunks in list(self.view.chunks.items()):
-            recent = [chunk for chunk in chunks if chunk.first_sequence > self._barrier]
+            barrier = self._barrier_of(schema_id)
+            recent = [chunk for chunk in chunks if chunk.first_sequence > barrier]
             part = mergeable(recent)
             if part is None:
                 continue
@@ -274,7 +280,8 @@ class State:
         with self._lock:
             chunks = self.view.chunks.get(schema_id, ())
             place = next((i for i, chunk in enumerate(chunks) if chunk is old[0]), None)
-            if place is None or new.first_sequence <= self._barrier < new.last_sequence:
+            barrier = self._barrier_of(schema_id)
+            if place is None or new.first_sequence <= barrier < new.last_sequence:
                 return False
             exchanged = (*chunks[:place], new, *chunks[place + len(old) :])
             self.view = replace(self.view, chunks={**self.view.chunks, schema_id: exchanged})

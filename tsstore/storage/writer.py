@@ -318,7 +318,9 @@ class Writer(Engine):
             # What is left of a millisecond is written again with the commit, and must be older
             # than its rows: in one commit that is certain only for rows in the log.
             return self._commit(parsed)
-        self._load(batch, epoch, partial(write_bulk, batch))
+        told = bool(self._listeners)
+        bytes_min = self._settings.bulk_bytes_min
+        self._load(batch, epoch, partial(write_bulk, batch, bytes_min, told=told))
         return batch.rows
 
     def _load(self, batch: Batch, epoch: int, write: Callable[[SegmentWriter], Commit]) -> None:
@@ -331,7 +333,7 @@ class Writer(Engine):
         queued = False
         try:
             commit = write(segments)
-            if not (commit.segment_names or commit.deletes or commit.created):
+            if not (commit.segment_names or commit.sections or commit.deletes or commit.created):
                 return
             with self._catalog_lock:
                 if not batch.reserve_again():
