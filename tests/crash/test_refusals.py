@@ -1,7 +1,8 @@
-"""The disk refuses one operation, each in turn; the store says so and loses nothing.
+"""The disk refuses operations, at each change in turn; the store says so and loses nothing.
 
 A refused step may be tried again; a store whose sync failed must be opened again first. Each case
-ends with a power cut, because a mistake after a fault often shows only then.
+ends with a power cut, because a mistake after a fault often shows only then. A sample of the
+changes by default, all of them with TSSTORE_TEST_SCALE=40 (see `scale`).
 """
 
 from __future__ import annotations
@@ -12,23 +13,40 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.crash.scale import sample
 from tests.crash.test_power_cut import CHANGES
-from tests.crash.workload import CONTENTS, STEPS, bars, contents, open_store
-from tsstore.errors import AlreadyExistsError, StorageError, TsStoreError
+from tests.crash.workload import (
+    BUSY,
+    CONTENTS,
+    QUIET,
+    REOPENED,
+    STEPS,
+    Contents,
+    bars,
+    contents,
+    open_store,
+)
+from tsstore.errors import AlreadyExistsError, NotFoundError, StorageError, TsStoreError
+from tsstore.storage.settings import Settings
 from tsstore.testing.faultfs import FaultFileSystem
 from tsstore.testing.model import ModelStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tsstore.store import Store
 
+CODES = [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS]
+LOOKS = ("open", "read")
 
-def run_through(fs: FaultFileSystem) -> Store:
+
+def run_through(fs: FaultFileSystem, settings: Settings = QUIET) -> Store:
     """Run every step until it is acknowledged, opening again where the store asks for it."""
-    store = retry(lambda: open_store(fs))
+    store = retry(lambda: open_store(fs, settings))
     for number, step in enumerate(STEPS):
-        if number == 7:
+        if number in REOPENED:
             store.close()
-            store = retry(lambda: open_store(fs))
+            store = retry(lambda: open_store(fs, settings))
         for _ in range(4):
             try:
                 step(store)
@@ -37,11 +55,11 @@ def run_through(fs: FaultFileSystem) -> Store:
                 assert str(error).count("\n") == 0
                 if "opened again" in str(error):
                     store.close()
-                    store = retry(lambda: open_store(fs))
+                    store = retry(lambda: open_store(fs, settings))
                     if contents(store) == CONTENTS[number + 1]:
                         break  # its fate was unknown, and it is there: appending again would double
-            except AlreadyExistsError:
-                break  # the refused create() was on the disk after all
+            except (AlreadyExistsError, NotFoundError):
+                break  # the refused create(), or destroy(), was on the disk after all
         else:
             pytest.fail(f"step {number} never went through")
     return store
@@ -56,58 +74,151 @@ def retry(action):
     return action()
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("change", range(CHANGES))
-def test_one_refused_operation_loses_nothing(change: int, code: int) -> None:
+@pytest.mark.parametrize("settings", [QUIET, BUSY], ids=["quiet", "busy"])
+@pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
+def test_one_refused_operation_loses_nothing(code: int, settings: Settings) -> None:
+    for change in sample(CHANGES, 30):
+        fs = FaultFileSystem()
+        fs.refuse_at(change, code)
+        store = run_through(fs, settings)
+        assert retry(lambda store=store: contents(store)) == CONTENTS[-1], f"change {change}"
+        with open_store(fs.survivors()) as after_the_cut:
+            assert contents(after_the_cut) == CONTENTS[-1], f"change {change}"
+            assert after_the_cut.check().ok
+        store.close()
+
+
+def test_a_read_that_fails_once_loses_nothing() -> None:
+    looks = Looks(None)
     fs = FaultFileSystem()
-    fs.refuse_at(change, code)
-    store = run_through(fs)
-    assert contents(store) == CONTENTS[-1]
-    with open_store(fs.survivors()) as after_the_cut:
-        assert contents(after_the_cut) == CONTENTS[-1]
-        assert after_the_cut.check().ok
-    store.close()
+    fs.refuse_when(looks)
+    run_through(fs).close()
+    for number in sample(looks.count, 60):
+        fs = FaultFileSystem()
+        fs.refuse_when(Looks(number))
+        store = run_through(fs)
+        assert retry(lambda store=store: contents(store)) == CONTENTS[-1], f"read {number}"
+        with open_store(fs.survivors()) as after_the_cut:
+            assert contents(after_the_cut) == CONTENTS[-1], f"read {number}"
+        store.close()
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("change", range(CHANGES))
+class Looks:
+    """Counts openings and reads, and refuses one of them."""
+
+    def __init__(self, refused: int | None) -> None:
+        self.count = 0
+        self._refused = refused
+
+    def __call__(self, kind: str, name: str) -> int | None:
+        if kind not in LOOKS:
+            return None
+        self.count += 1
+        return errno.EIO if self.count - 1 == self._refused else None
+
+
+@pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
 @pytest.mark.parametrize("ending", ["kill", "cut", "close"])
-def test_what_was_acknowledged_before_and_after_a_refusal_stays(
-    change: int, code: int, ending: str
-) -> None:
+def test_what_was_acknowledged_before_and_after_a_refusal_stays(code: int, ending: str) -> None:
     """One change is refused, the next steps go on, then it ends in one of three ways."""
+    for number, change in enumerate(sample(CHANGES, 12)):
+        last_step = 8 if number % 2 else len(STEPS)
+        go_on_and_end(change, code, ending, last_step)
+
+
+def go_on_and_end(change: int, code: int, ending: str, last_step: int) -> None:
     fs = FaultFileSystem()
     fs.refuse_at(change, code)
     store = retry(lambda: open_store(fs))
     follower = open_store(fs, read_only=True)
-    last_step = 5 if change % 2 else len(STEPS)
     model = ModelStore()
-    unknown = False
+    possible: list[Contents] = []
     for step in STEPS[:last_step]:
         try:
             step(store)
         except StorageError as error:
-            unknown = "opened again" in str(error)
+            if "opened again" in str(error):  # only opening it shows whether the step is there
+                possible.append(contents(model))
+                step(model)
             break
         step(model)
     with contextlib.suppress(StorageError):
         store.write("after/1Min/OHLCV", bars(0, 2, 5.0))
         model.write("after/1Min/OHLCV", bars(0, 2, 5.0))
         store.flush()
-    expected = contents(model)
-    if not unknown:
-        assert contents(store) == expected
-        assert contents(follower) == expected
+    if not possible:
+        assert contents(store) == contents(model)
+        assert contents(follower) == contents(model)
+    possible.append(contents(model))
     if ending == "close":
         store.close()
     after = {"kill": fs.killed, "cut": fs.survivors, "close": fs.killed}[ending]()
     with open_store(after) as again:
         seen = contents(again)
-        assert seen == expected or unknown
+        assert seen in possible
         assert again.check().ok
         again.write("more/1Min/OHLCV", bars(0, 1, 6.0))
     with open_store(after.survivors()) as finally_:
         assert {k: v for k, v in contents(finally_).items() if k != "more/1Min/OHLCV"} == seen
+    store.close()
+
+
+def refuse_from(change: int, refuse: Callable[[str, str], int | None]) -> FaultFileSystem:
+    """A file system that refuses what `refuse` says from a change on."""
+    fs = FaultFileSystem()
+    fs.refuse_when(lambda kind, name: refuse(kind, name) if fs.changes > change else None)
+    return fs
+
+
+def run_until_refused(fs: FaultFileSystem) -> tuple[Store, int]:
+    """The store and the acknowledged steps when the first one is refused."""
+    store = open_store(fs)
+    for number, step in enumerate(STEPS):
+        try:
+            step(store)
+        except StorageError as error:
+            assert any(word in str(error) for word in ("read-only", "space")), error
+            return store, number
+    return store, len(STEPS)
+
+
+def test_a_directory_that_becomes_read_only_can_still_be_read() -> None:
+    def refuse(kind: str, _name: str) -> int | None:
+        return None if kind in LOOKS else errno.EROFS
+
+    for change in sample(CHANGES, 30):
+        fs = refuse_from(change + 10, refuse)
+        store, done = run_until_refused(fs)
+        fs.refuse_when(refuse)
+        expected = CONTENTS[done : done + 2]
+        assert contents(store) == expected[0], f"change {change}"
+        with pytest.raises(StorageError, match=r"read-only|opened again"):
+            store.write("X/1Min/OHLCV", bars(0, 1, 1.0))
+        store.close()
+        with open_store(fs, read_only=True) as reader:
+            assert contents(reader) in expected, f"change {change}"
+        with pytest.raises(StorageError, match="read_only=True"):
+            open_store(fs).write("X/1Min/OHLCV", bars(0, 1, 1.0))
+        with open_store(fs.survivors()) as mounted_again:
+            assert contents(mounted_again) in expected, f"change {change}"
+
+
+def test_a_disk_that_is_full_for_a_while_refuses_writes_for_a_while() -> None:
+    grows = ("write", "create")
+    for change in sample(CHANGES, 30):
+        fs = refuse_from(change + 10, lambda kind, name: errno.ENOSPC if kind in grows else None)
+        store, done = run_until_refused(fs)
+        if done == len(STEPS):
+            store.close()
+            continue
+        assert contents(store) == CONTENTS[done], f"change {change}"
+        fs.refuse_when(lambda kind, name: None)
+        for step in STEPS[done:]:
+            step(store)
+        assert contents(store) == CONTENTS[-1], f"change {change}"
+        store.close()
+        with open_store(fs.survivors()) as again:
+            assert contents(again) == CONTENTS[-1], f"change {change}"
 
 
 def test_a_failed_sync_is_never_followed_by_an_acknowledgement() -> None:

@@ -1,7 +1,7 @@
 """Real processes, really killed: what was acknowledged is there, once.
 
-Eight threads write at once, bars to one bucket each and all of them to a shared one, and ticks
-without identity, so that a row written twice by a replay would show.
+Eight threads write at once, while flushes and compactions run (see `writers`). By default 20 kills,
+a thousand with TSSTORE_TEST_SCALE=50.
 """
 
 from __future__ import annotations
@@ -18,89 +18,94 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import tsstore
+from tests.crash.scale import SCALE
+from tests.crash.writers import SETTINGS, THREADS, verify, write_for_ever
 from tsstore.errors import TsStoreError
 
-THREADS = 8
-T0 = 1_483_228_800
-
-WRITER = """
-import os, sys, threading
-import tsstore
-from tests.crash.test_sigkill import THREADS, write_for_ever
-store = tsstore.open(sys.argv[1], settings=tsstore.Settings(memtable_bytes=60_000))
-def acknowledge(thread, number):
-    os.write(1, f"{thread} {number}\\n".encode())
-for thread in range(THREADS):
-    first = int(sys.argv[2 + thread])
-    threading.Thread(target=write_for_ever, args=(store, thread, first, acknowledge)).start()
-"""
+PARTS = 4
 
 
-def write_for_ever(store: tsstore.StoreApi, thread: int, first: int, acknowledge) -> None:
-    """Write batch after batch, each with bars and ticks as one unit, until something fails."""
-    number = first
-    while True:
-        bar = {"Epoch": [T0 + 60 * number], "Close": [float(number)]}
-        ticks = {"Epoch": [T0 + number, T0 + number], "Number": [number, -number]}
-        operations = [
-            tsstore.Write(f"B{thread}/1Min/OHLCV", bar),
-            tsstore.Write("ALL/1Min/OHLCV", {**bar, "Epoch": [T0 + 60 * thread]}),
-            tsstore.Write(f"T{thread}/1Sec/TICK", ticks, variable=True),
-        ]
-        store.commit(operations)
-        acknowledge(thread, number)
-        number += 1
+def verify_all(store: tsstore.StoreApi, acknowledged: Counter[int]) -> Counter[int]:
+    """Check everything; returns the steps that are there, acknowledged or just under way."""
+    return Counter({t: verify(store, t, acknowledged[t]) for t in range(THREADS)})
 
 
-def verify(store: tsstore.StoreApi, acknowledged: Counter[int]) -> Counter[int]:
-    """Check everything; returns the batches that are there, acknowledged or just under way."""
-    there: Counter[int] = Counter()
-    for thread in range(THREADS):
-        least = acknowledged[thread]
-        if f"B{thread}/1Min/OHLCV" not in store.list():
-            assert least == 0
-            continue
-        closes = store.read(f"B{thread}/1Min/OHLCV")["Close"]
-        count = len(closes)
-        assert count in (least, least + 1), f"thread {thread}: {least} acknowledged, {count} there"
-        np.testing.assert_array_equal(closes, np.arange(count))
-        numbers = store.read(f"T{thread}/1Sec/TICK")["Number"]
-        expected = np.stack([np.arange(count), -np.arange(count)], axis=1).ravel()
-        np.testing.assert_array_equal(numbers, expected, f"thread {thread}: ticks lost or doubled")
-        assert store.read("ALL/1Min/OHLCV")["Close"][thread] == count - 1
-        there[thread] = count
-    return there
-
-
-def test_a_killed_writer_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    rng = random.Random(7)
+@pytest.mark.timeout(600 + 30 * SCALE)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_killed_writer_keeps_what_it_acknowledged(tmp_path: Path, part: int) -> None:
+    rng = random.Random(part)
     there: Counter[int] = Counter()
     data = tmp_path / "data"
-    for _ in range(12):
-        command = [sys.executable, "-c", WRITER, str(data)]
-        command += [str(there[thread]) for thread in range(THREADS)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout is not None
-            first = writer.stdout.readline()
-            time.sleep(rng.uniform(0, 0.25))
-            writer.send_signal(signal.SIGKILL)
-            lines = [first, *writer.stdout]
-        acknowledged = there.copy()
-        for line in lines:
-            if line.endswith("\n"):
-                thread, number = map(int, line.split())
-                acknowledged[thread] = max(acknowledged[thread], number + 1)
+    for _ in range(20 * SCALE // PARTS):
+        acknowledged = there + run_and_kill(data, there, rng.uniform(0, 0.3))
         with tsstore.open(data, read_only=True) as reader:
-            seen = verify(reader, acknowledged)
-        with tsstore.open(data) as store:
-            there = verify(store, acknowledged)
+            seen = verify_all(reader, acknowledged)
+        with tsstore.open(data, settings=SETTINGS) as store:
+            there = verify_all(store, acknowledged)
             assert there == seen
             assert store.check().ok
     assert sum(there.values()) > 50
+
+
+def run_and_kill(data: Path, first: Counter[int], seconds: float) -> Counter[int]:
+    """Let a writer go on for so long; returns how many more steps each thread acknowledged."""
+    command = [sys.executable, "-m", "tests.crash.writers", str(data)]
+    command += [str(first[thread]) for thread in range(THREADS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        lines = [writer.stdout.readline()]
+        time.sleep(seconds)
+        writer.send_signal(signal.SIGKILL)
+        lines += writer.stdout
+    whole = [line for line in lines if line.endswith("\n")]
+    return Counter(int(line.split()[0]) for line in whole)
+
+
+OPENER = """
+import sys, tsstore
+from tsstore.errors import LockedError
+sys.stdin.readline()
+try:
+    store = tsstore.open(sys.argv[1])
+except LockedError as error:
+    print("locked", error.pid, flush=True)
+else:
+    store.write(f"W{sys.argv[2]}/1Min/OHLCV", {"Epoch": [0], "Close": [1.0]})
+    print("open", flush=True)
+    sys.stdin.readline()
+    store.close()
+"""
+
+
+@pytest.mark.timeout(120 + 10 * SCALE)
+def test_of_two_writers_started_together_one_gets_the_directory(tmp_path: Path) -> None:
+    for number in range(10 * SCALE):
+        data = tmp_path / "data" / str(number % 7)  # new directories, and ones that are there
+        with contextlib.ExitStack() as stack:
+            openers = [stack.enter_context(started_opener(data, which)) for which in range(2)]
+            for opener in openers:
+                opener.stdin.write("go\n")
+                opener.stdin.flush()
+            answers = [opener.stdout.readline().split() for opener in openers]
+            assert sorted(answer[0] for answer in answers) == ["locked", "open"], answers
+            winner = [answer[0] for answer in answers].index("open")
+            assert answers[1 - winner][1] in (str(openers[winner].pid), "None")
+        with tsstore.open(data) as store:
+            assert f"W{winner}/1Min/OHLCV" in store.list()
+            assert store.check().ok
+
+
+@contextlib.contextmanager
+def started_opener(data: Path, which: int):
+    command = [sys.executable, "-c", OPENER, str(data), str(which)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as opener:
+        yield opener
+        opener.communicate("end\n")
+    assert opener.returncode == 0
 
 
 @pytest.mark.timeout(180)
@@ -114,7 +119,7 @@ def test_a_killed_server_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     for _ in range(4):
         with running_server(config, port) as (server, url):
             with tsstore.connect(url) as store:
-                there = verify(store, acknowledged)
+                there = verify_all(store, acknowledged)
             acknowledged = there.copy()
             threads = [
                 threading.Thread(target=until_it_fails, args=(url, n, there[n], acknowledged))
@@ -127,7 +132,7 @@ def test_a_killed_server_keeps_what_it_acknowledged(tmp_path: Path) -> None:
             for thread in threads:
                 thread.join()
         with tsstore.open(tmp_path / "data", read_only=True) as reader:
-            there = verify(reader, acknowledged)
+            there = verify_all(reader, acknowledged)
     assert sum(there.values()) > 50
 
 

@@ -74,12 +74,6 @@ def compact(pattern: str = "*/*/*") -> Step:
     return step
 
 
-def destroy_a_large_one(store: StoreApi) -> None:
-    """Its files are no longer needed, so a flush follows by itself: wait for it."""
-    store.destroy("N/1Min/OHLCV")
-    flush(store)
-
-
 STEPS: list[Step] = [
     lambda s: s.write("A/1Min/OHLCV", bars(0, 5, 1.0)),
     lambda s: s.write_many({"A/1Min/OHLCV": bars(3, 4, 50.0), "B/1Min/OHLCV": bars(0, 2, 9.0)}),
@@ -128,7 +122,8 @@ STEPS: list[Step] = [
     lambda s: s.delete("A/1Sec/PRICE"),
     flush,
     lambda s: s.commit([Write("A/1Sec/PRICE", prices(0, 2), PLAIN_TICKS)]),
-    destroy_a_large_one,
+    lambda s: s.destroy("N/1Min/OHLCV"),  # its files go by themselves, at a moment of their own
+    flush,
     compact(),
     lambda s: s.write("A/1Min/OHLCV", volumes(4, 3)),
 ]
