@@ -120,8 +120,13 @@ def own_jobs(
     for period, rows in periods.items():
         for stretch in _stretches(segments, rows, runs, bucket):
             chosen = stretch if everything else _tail(stretch, table["rows"])
-            if _is_needed(segments, chosen):
-                found.append(Job(bucket.schema_id, bucket, period, chosen))
+            # Older ones stay as they are, but for those of which a part was deleted.
+            alone = [[row] for row in stretch[: len(stretch) - len(chosen)]]
+            found += [
+                Job(bucket.schema_id, bucket, period, part)
+                for part in (chosen, *alone)
+                if _is_needed(segments, part)
+            ]
     return found
 
 
