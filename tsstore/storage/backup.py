@@ -1,10 +1,10 @@
 """Backups: a store at one moment in a directory of its own, while the writer goes on.
 
 A backup is a data directory like any other, closed cleanly: the segments there were, as hard links
-where the disk is the same; the commits that were in the log alone, in one WAL file; and a manifest.
-The manifest comes last and is published in one step. So a directory holds its older backup until
-the newer one is whole, and one without a manifest is no store to anybody. A file `BACKUP` beside it
-says for which store the directory is kept, so that no other store is ever written over.
+where the disk is the same; the rows that were in the log alone, in segments of the backup's own;
+and a manifest. The manifest comes last and is published in one step. So a directory holds its older
+backup until the newer one is whole, and one without a manifest is no store to anybody. A file
+`BACKUP` beside it says for which store the directory is kept, so that no other one is written over.
 """
 
 from __future__ import annotations
@@ -18,28 +18,31 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from tsstore.api import BackupReport
 from tsstore.clock import SystemClock
 from tsstore.errors import CorruptionError, InvalidArgumentError, NotFoundError, StorageError
-from tsstore.format.constants import KIND_COMMIT
-from tsstore.format.record import Body
-from tsstore.storage.filenames import BACKUP, BUCKETS_DIR, LOCK, WAL_DIR, wal_name
+from tsstore.storage.catalog import Catalog
+from tsstore.storage.filenames import BACKUP, BUCKETS_DIR, LOCK, WAL_DIR
+from tsstore.storage.flush import SegmentWriter, deletes_of_former
 from tsstore.storage.manifest import load_manifest, manifest_numbers, publish_manifest
 from tsstore.storage.recovery import Replay, sweep, sweep_segments
 from tsstore.storage.segment import SegmentCache
 from tsstore.storage.state import State
-from tsstore.storage.wal import Position, WalReader, WalWriter, wal_numbers
 from tsstore.times import format_ns
 from tsstore.vfs import OsFileSystem
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
     from types import TracebackType
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tsstore.format.manifest import Manifest
-    from tsstore.format.record import Record
     from tsstore.storage.segments import SegmentSet
+    from tsstore.storage.state import View
     from tsstore.vfs import FileSystem, Lock
 
 _COPY_BYTES = 8 << 20
+# Where the numbers of segments of the backup's own begin, counted from those of the store.
+_OWN_NUMBERS = 1 << 32
 # A writer in another process may remove files while we look; each time there is a newer manifest.
 _ATTEMPTS = 20
 
@@ -48,29 +51,18 @@ class Snapshot(NamedTuple):
     """A store at one moment.
 
     Attributes:
-        manifest: its buckets and segments; commits after `checkpoint` are in the log.
-        segments: the same segments; as long as somebody holds it, their writer keeps the files.
+        manifest: its buckets and segments.
+        view: its rows; as long as somebody holds it, their writer keeps the files.
     """
 
     manifest: Manifest
-    segments: SegmentSet
+    view: View
 
     @staticmethod
     def of(state: State, manifest: Manifest) -> Snapshot:
-        """The state of this moment; `manifest` is the valid one and stays so during the call."""
-        described, segments = state.describe(manifest)
-        described = replace(
-            described,
-            segments=segments.table,
-            segment_names=segments.names,
-            deletes=segments.deletes,
-        )
-        return Snapshot(described, segments)
-
-    @property
-    def sequence(self) -> int:
-        """Of the newest commit."""
-        return self.manifest.catalog_sequence
+        """The state of this moment, and a manifest of the store."""
+        described, view = state.describe(manifest)
+        return Snapshot(replace(described, segment_names=view.segments.names), view)
 
 
 class Backup:
@@ -93,7 +85,7 @@ class Backup:
         self._note = _read_note(dest)
         self._older: Manifest | None = None
         self._number = 0
-        self._wal = (0, 0)  # number and bytes of the file with what is in the log alone
+        self._next_segment = 0
         self._report = BackupReport(dest.describe("").rstrip("/"))
         dest.make_dir("")
         self._lock: Lock = dest.lock(LOCK, {"command": "backup"})
@@ -109,29 +101,53 @@ class Backup:
     ) -> None:
         self._lock.release()
 
-    def copy_log(self, snapshot: Snapshot) -> None:
-        """Copy the commits that are in no segment. No WAL file may be removed during the call.
+    def write(self, snapshot: Snapshot) -> BackupReport:
+        """Copy everything and make the backup valid.
 
         Raises:
-            CorruptionError: one of them cannot be read.
+            InvalidArgumentError: what is there is a backup of another store, or a newer one.
+            StorageError: refused; with ENOENT, a file went because another process removed it.
         """
         self._begin(snapshot)
-        manifest = snapshot.manifest
-        if snapshot.sequence == manifest.checkpoint:
-            self._wal = (0, 0)
-            return
-        # A number that no file there has: the older backup stays whole until the end.
-        number = max(wal_numbers(self._dest), default=0) + 1
-        self._dest.make_dir(WAL_DIR)
-        wal = WalWriter(self._dest, manifest.store_id, number, manifest.checkpoint + 1)
-        try:
-            for record in _commits(self._source, manifest, snapshot.sequence):
-                meta = {key: value for key, value in record.meta.items() if key != "arrays"}
-                wal.append([(record.sequence, Body(meta, record.arrays))])
-            wal.seal(snapshot.sequence)
-        finally:
-            wal.close()
-        self._wal = (number, wal.length)
+        self._copy_segments(snapshot)
+        segments = snapshot.view.segments
+        catalog = Catalog(snapshot.manifest)
+        writer = SegmentWriter(self._dest, snapshot.manifest.store_id, self._take_number)
+        newer = deletes_of_former(snapshot.view.chunks, catalog)
+        for schema_id, chunks in snapshot.view.chunks.items():
+            schema, deletes = catalog.schemas[schema_id], newer.get(schema_id, {})
+            writer.flush(schema_id, schema, chunks, catalog, segments, deletes)
+        segments = segments.changed(writer.finish())
+        manifest = replace(
+            snapshot.manifest,
+            number=self._number,
+            checkpoint=snapshot.view.sequence,
+            first_wal=1,
+            last_wal=0,
+            sealed=(),
+            next_segment=self._next_segment,
+            segments=segments.table,
+            segment_names=segments.names,
+            deletes=segments.deletes,
+        )
+        publish_manifest(self._dest, manifest)
+        sweep(self._dest, manifest)
+        sweep_segments(self._dest, segments.files)
+        table = segments.table
+        return replace(
+            self._report,
+            sequence=snapshot.view.sequence,
+            segments=len(table),
+            bytes=int(table["bytes"].sum()),
+            rows=int(table["rows"].sum()),
+            copied=self._report.copied + len(writer.names),
+            copied_bytes=self._report.copied_bytes + writer.bytes,
+        )
+
+    def _take_number(self) -> int:
+        number = self._next_segment
+        self._next_segment += 1
+        return number
 
     def _begin(self, snapshot: Snapshot) -> None:
         """Check that the older backup is one of this store, and say whose directory it is."""
@@ -139,14 +155,19 @@ class Backup:
         older = load_manifest(dest)
         self._older = older
         self._number = older.number + 1 if older else manifest.number
+        # Segments of the backup's own never have the name of one of the store, nor of the older
+        # backup, which stays whole until the end.
+        beyond = older.next_segment if older else 0
+        self._next_segment = max(manifest.next_segment + _OWN_NUMBERS, beyond)
         if older is not None:
             self._check_older(older, snapshot)
         note = {
             "store": f"{manifest.store_id:016x}",
             "manifest": self._number,
-            "sequence": snapshot.sequence,
+            "sequence": snapshot.view.sequence,
             "taken": format_ns(SystemClock().now_ns()),
         }
+        dest.make_dir(WAL_DIR)
         dest.publish(BACKUP, json.dumps(note).encode() + b"\n")
 
     def _check_older(self, older: Manifest, snapshot: Snapshot) -> None:
@@ -155,45 +176,17 @@ class Backup:
             raise InvalidArgumentError(f"{path} is a backup of another store; {_ANOTHER}")
         if older.number > self._note.get("manifest", 0):
             raise InvalidArgumentError(f"{path} was written to since it was made; {_ANOTHER}")
-        if older.catalog_sequence > snapshot.sequence:
+        if older.checkpoint > snapshot.view.sequence:
             raise InvalidArgumentError(
-                f"{path} has commit {older.catalog_sequence}, which is newer than commit "
-                f"{snapshot.sequence} of this store; {_ANOTHER}"
+                f"{path} has commit {older.checkpoint}, which is newer than commit "
+                f"{snapshot.view.sequence} of this store; {_ANOTHER}"
             )
 
-    def finish(self, snapshot: Snapshot) -> BackupReport:
-        """Copy the segments and make the backup valid.
-
-        Raises:
-            StorageError: refused; with ENOENT, a file went because another process removed it.
-        """
-        self._copy_segments(snapshot)
-        number, length = self._wal
-        manifest = replace(
-            snapshot.manifest,
-            number=self._number,
-            first_wal=number or max(wal_numbers(self._dest), default=0) + 1,
-            last_wal=number,
-            sealed=((number, length),) if number else (),
-        )
-        publish_manifest(self._dest, manifest)
-        sweep(self._dest, manifest)
-        sweep_segments(self._dest, snapshot.segments.files)
-        table = snapshot.segments.table
-        return replace(
-            self._report,
-            sequence=snapshot.sequence,
-            segments=len(table),
-            bytes=int(table["bytes"].sum()),
-            rows=int(table["rows"].sum()),
-            copied_bytes=self._report.copied_bytes + length,
-        )
-
     def _copy_segments(self, snapshot: Snapshot) -> None:
-        older = _files(self._older) if self._older else {}
+        older = _listed(self._older) if self._older else {}
         kept = linked = copied = copied_bytes = 0
         added = []
-        for name, identity in _files(snapshot.manifest).items():
+        for name, identity in _files(snapshot.view.segments).items():
             if older.get(name) == identity and self._has(name, identity[1]):
                 kept += 1
                 continue
@@ -268,9 +261,7 @@ def back_up_beside(source: FileSystem, dest: FileSystem, *, linked: bool = True)
         for attempt in range(_ATTEMPTS):
             newest = manifest_numbers(source)[-1:]
             try:
-                snapshot = _followed(source)
-                backup.copy_log(snapshot)
-                return backup.finish(snapshot)
+                return backup.write(_followed(source))
             except (CorruptionError, StorageError) as error:
                 gone = isinstance(error, CorruptionError) or error.errno == errno.ENOENT
                 changed = newest != manifest_numbers(source)[-1:]
@@ -335,32 +326,15 @@ def _read_note(dest: FileSystem) -> dict[str, int]:
         ) from None
 
 
-def _files(manifest: Manifest) -> dict[str, tuple[int, int, int]]:
+def _listed(manifest: Manifest) -> dict[str, tuple[int, int, int]]:
+    return _identities(manifest.segment_names, manifest.segments)
+
+
+def _files(segments: SegmentSet) -> dict[str, tuple[int, int, int]]:
+    return _identities(segments.names, segments.table)
+
+
+def _identities(names: list[str], table: NDArray[np.void]) -> dict[str, tuple[int, int, int]]:
     """Number, bytes and checksum of each segment, by its file name."""
-    table = manifest.segments
     columns = (table[name].tolist() for name in ("number", "bytes", "checksum"))
-    return dict(zip(manifest.segment_names, zip(*columns, strict=True), strict=True))
-
-
-def _commits(fs: FileSystem, manifest: Manifest, last: int) -> Iterator[Record]:
-    """Commits after the checkpoint, up to number `last`.
-
-    Raises:
-        CorruptionError: one of them is not there.
-    """
-    wanted = manifest.checkpoint + 1
-    reader = WalReader(fs, manifest.store_id, Position(manifest.first_wal))
-    try:
-        for number in [n for n in wal_numbers(fs) if n >= manifest.first_wal]:
-            for record in reader.records():
-                if record.kind == KIND_COMMIT and wanted == record.sequence <= last:
-                    yield record
-                    wanted += 1
-            if reader.position.number == number:
-                reader.skip_file()
-        if wanted <= last:
-            position = reader.position
-            name = fs.describe(wal_name(position.number))
-            raise CorruptionError(name, position.offset, f"commit {wanted} is missing")
-    finally:
-        reader.close()
+    return dict(zip(names, zip(*columns, strict=True), strict=True))

@@ -114,7 +114,8 @@ class Publisher:
     def _described(
         self, change: SegmentChange | None, checkpoint: int, fields: dict[str, Any]
     ) -> Manifest:
-        manifest, segments = self._state.describe(self.manifest)
+        manifest, view = self._state.describe(self.manifest)
+        segments = view.segments
         if change is not None:
             segments = segments.changed(change)
         return replace(

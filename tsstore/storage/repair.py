@@ -26,7 +26,13 @@ from tsstore.storage.bitflip import mended
 from tsstore.storage.check import check_directory
 from tsstore.storage.chunk import without
 from tsstore.storage.deepcheck import check_entry, check_rows
-from tsstore.storage.filenames import BUCKETS_DIR, LOCK, manifest_name, wal_name
+from tsstore.storage.filenames import (
+    BUCKETS_DIR,
+    LOCK,
+    manifest_name,
+    segment_number,
+    wal_name,
+)
 from tsstore.storage.flush import SegmentWriter, deletes_of_former, runs_before
 from tsstore.storage.logscan import commits_of, scan_file
 from tsstore.storage.manifest import load_manifest, manifest_numbers, publish_manifest
@@ -54,6 +60,7 @@ if TYPE_CHECKING:
 
 _COPY_BYTES = 8 << 20
 _CACHE_BYTES = 64 << 20
+_IN_NAMES = str.maketrans({" ": "T", ":": None, "-": None})
 _MAY_BE_BACK = "its rows are lost, and older ones that they replaced or deleted may be back"
 
 
@@ -118,7 +125,10 @@ class _Repair:
         )
         self._cache = cache
         self._state = State(self._manifest, cache)
-        self._next_segment = self._manifest.next_segment
+        # Above all files there are: those of a repair that was cut off must not be written over.
+        files = map(segment_number, fs.walk(BUCKETS_DIR))
+        taken = max((number for number in files if number is not None), default=0)
+        self._next_segment = max(self._manifest.next_segment, taken + 1)
 
     def run(self) -> RepairReport:
         """Find out what is damaged, save what can be saved, and make it valid."""
@@ -185,7 +195,7 @@ class _Repair:
         self._outdated += [wal_name(number) for number in wal_numbers(self._fs)]
         for number, length in manifest.sealed:
             if sum(s.length for s in log if s.number == number) != length:
-                self._log_damage(number, f"{self._path(wal_name(number))} was cut or lengthened")
+                self._log_damage(number, f"{self._path(wal_name(number))} was cut; {_MAY_BE_BACK}")
         expected = manifest.checkpoint + 1
         for sequence, record in commits_of(log).items():
             if sequence <= manifest.checkpoint:
@@ -278,7 +288,8 @@ class _Repair:
         """Give every file that is damaged or stops to count another name; nothing is removed."""
         segments = self._state.view.segments
         self._damaged += [segments.names[row] for row in found]
-        now = format_ns(SystemClock().now_ns())[:19].replace(":", "").replace("-", "")
+        self._outdated += self._unlisted(segments)
+        now = format_ns(SystemClock().now_ns())[:19].translate(_IN_NAMES)
         aside = f"damaged-{now}"
         for place in range(1, 1000):
             if not self._fs.names(aside):
@@ -290,6 +301,15 @@ class _Repair:
         for name in names:
             self._keep(name, f"{aside}/{name}")
         self._fs.sync_files([f"{aside}/{name}" for name in names])
+
+    def _unlisted(self, segments: SegmentSet) -> list[str]:
+        """Segment files that nothing names: of writes that failed, or of commits that are lost."""
+        files = [name for name in self._fs.walk(BUCKETS_DIR) if segment_number(name) is not None]
+        unlisted = [name for name in files if name not in segments.files]
+        self._report.notes += [
+            f"{self._path(name)} belongs to no commit that can be read" for name in unlisted
+        ]
+        return unlisted
 
     def _keep(self, name: str, new_name: str) -> None:
         self._fs.make_dir(new_name.rpartition("/")[0])
@@ -345,8 +365,6 @@ class _Repair:
 
     def _flush(self, writer: SegmentWriter, segments: SegmentSet) -> None:
         """Write the rows of the log to segments."""
-        taken = segments.table["number"].max(initial=0)
-        self._next_segment = max(self._next_segment, int(taken) + 1)
         catalog, chunks = self._state.catalog, self._state.view.chunks
         newer = deletes_of_former(chunks, catalog)
         for schema_id, of_schema in chunks.items():

@@ -364,8 +364,8 @@ class State:
                 self.cache.forget(self._released.pop(name))
             return free
 
-    def describe(self, manifest: Manifest) -> tuple[Manifest, SegmentSet]:
-        """A manifest with the buckets of this moment, and the live segments."""
+    def describe(self, manifest: Manifest) -> tuple[Manifest, View]:
+        """A manifest with the buckets of this moment, and what readers see at this moment."""
         with self._lock:
             catalog = self.catalog
             keys, ids, schemas = catalog.tables()
@@ -380,7 +380,7 @@ class State:
                 bucket_schemas=schemas,
                 former=catalog.former(),
             )
-            return described, self.view.segments
+            return described, self.view
 
 
 def _segments(manifest: Manifest, cache: SegmentCache) -> SegmentSet:

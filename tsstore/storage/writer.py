@@ -460,11 +460,7 @@ class Writer(Engine):
 
         self._check_usable()
         with Backup(self._fs, dest) as backup:
-            # Nothing is flushed meanwhile, so the log stays what it is.
-            with self._publisher.changing:
-                snapshot = Snapshot.of(self._state, self._publisher.manifest)
-                backup.copy_log(snapshot)
-            return backup.finish(snapshot)
+            return backup.write(Snapshot.of(self._state, self._publisher.manifest))
 
     def compact(self, wanted: Callable[[str], bool]) -> CompactionReport:
         """Merge segments into few packed ones; see `StoreApi.compact`."""
