@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class Footer:
 
     Attributes:
         schema: of all its buckets.
-        keys: bucket keys, one per run.
+        key_text: bucket keys, one per run, separated by newlines.
         ids: uint32 bucket ids, ascending, one per run.
         starts: int64, first row of each run, and the number of rows at the end.
         first_ts: int64, time of the first row of each run.
@@ -96,7 +97,7 @@ class Footer:
     """
 
     schema: Schema
-    keys: list[str]
+    key_text: str
     ids: NDArray[np.uint32]
     starts: NDArray[np.int64]
     first_ts: NDArray[np.int64]
@@ -111,6 +112,11 @@ class Footer:
     first_sequence: int
     last_sequence: int
     packed: bool
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Bucket keys, one per run; they may be very many, and readers go by the ids."""
+        return self.key_text.split("\n") if self.key_text else []
 
     @property
     def rows(self) -> int:
@@ -320,8 +326,9 @@ def _flat_footer(record: Record) -> Footer:
     column_offsets, lengths, encodings, checksums = record.arrays[6:10]
     columns, blocks = len(column_offsets), len(block_first_ts)
     stored = lengths.astype(np.int64).reshape(columns, blocks)
-    padded = stored + -stored % 8
-    block_starts = np.minimum(np.arange(blocks + 1) * meta["block_rows"], starts[-1])
+    padded = (stored + 7) & -8
+    block_starts = np.arange(blocks + 1) * meta["block_rows"]
+    block_starts[-1] = starts[-1]
     return _footer(
         record,
         block_starts=block_starts,
@@ -354,7 +361,7 @@ def _footer(record: Record, **blocks: Any) -> Footer:
     keys, ids, starts, first_ts, last_ts, block_first_ts = record.arrays[:6]
     return Footer(
         schema=schema_from_meta(meta["schema"]),
-        keys=bytes(keys).decode().split("\n") if len(keys) else [],
+        key_text=bytes(keys).decode(),
         ids=ids,
         starts=starts,
         first_ts=first_ts,
@@ -376,5 +383,10 @@ def schema_to_meta(schema: Schema) -> list[Any]:
 def schema_from_meta(meta: list[Any]) -> Schema:
     """The schema of `schema_to_meta`."""
     columns, kind, identity = meta
+    return _schema(tuple(map(tuple, columns)), kind, tuple(identity))
+
+
+@lru_cache(maxsize=256)  # thousands of files have the same
+def _schema(columns: tuple[tuple[str, str], ...], kind: int, identity: tuple[str, ...]) -> Schema:
     typed = tuple((name, parse_dtype(dtype)) for name, dtype in columns)
-    return Schema(typed, RecordKind(kind), tuple(identity))
+    return Schema(typed, RecordKind(kind), identity)

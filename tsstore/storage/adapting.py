@@ -35,6 +35,10 @@ class Adapted:
         """The row where an instant belongs."""
         return self._source.search(instant, side)
 
+    def reach(self, start: int, end: int) -> tuple[int, int]:
+        """First and end row of a part that holds all rows between two instants."""
+        return self._source.reach(start, end)
+
     def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
         """Rows of columns of the new schema; column 0 is the time."""
         places = [self._place(column) for column in columns]

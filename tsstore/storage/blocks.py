@@ -118,42 +118,47 @@ class BlockReader:
         """
         if self._footer.packed:
             self._read_packed(columns, blocks, outs, known)
-            return
-        for column, out in zip(columns, outs, strict=True):
-            self._read_flat(column, blocks, out)
-
-    def _read_flat(self, column: int, blocks: range, out: NDArray[Any]) -> None:
-        """A column whose blocks lie one after the other; raw ones just as they do in memory."""
-        footer, part = self._footer, slice(blocks.start, blocks.stop)
-        lengths = footer.block_lengths[column, part]
-        offsets = footer.block_offsets[column, part]
-        start, length = int(offsets[0]), int(offsets[-1] + lengths[-1] - offsets[0])
-        is_raw = bool((footer.encodings[column, part] == ENCODING_RAW).all())
-        if is_raw and length == out.nbytes:
-            extent = array_bytes(out)
-            self._file.read_into(extent, start)
         else:
-            is_raw = False
-            extent = self._file.read(start, length)
-        checksums = footer.checksums[column, part].tolist()
-        row = 0
-        for place, size in enumerate(lengths.tolist()):
-            block = blocks[place]
-            low = int(offsets[place]) - start
-            data = extent[low : low + size]
-            if xxhash.xxh3_64_intdigest(data) != checksums[place]:
-                raise _wrong_checksum(self._file, footer, column, block)
-            if not is_raw:
-                rows = int(footer.block_starts[block + 1] - footer.block_starts[block])
-                self._decode_flat(column, block, data, out[row : row + rows])
-                row += rows
+            self._read_flat(columns, blocks, outs)
 
-    def _decode_flat(self, column: int, block: int, data: memoryview, out: NDArray[Any]) -> None:
-        try:
-            decode_block(int(self._footer.encodings[column, block]), data, out)
-        except UnknownEncodingError as error:
-            offset = int(self._footer.block_offsets[column, block])
-            raise self._file.damage(offset, str(error)) from None
+    def _read_flat(
+        self, columns: Sequence[int], blocks: range, outs: Sequence[NDArray[Any]]
+    ) -> None:
+        """Blocks that lie one column after the other."""
+        footer, part = self._footer, slice(blocks.start, blocks.stop)
+        offsets = footer.block_offsets[:, part].tolist()
+        lengths = footer.block_lengths[:, part].tolist()
+        encodings = footer.encodings[:, part].tolist()
+        checksums = footer.checksums[:, part].tolist()
+        for column, out in zip(columns, outs, strict=True):
+            start = offsets[column][0]
+            ends = [o + n - start for o, n in zip(offsets[column], lengths[column], strict=True)]
+            is_raw = encodings[column].count(ENCODING_RAW) == len(blocks)
+            is_ready = is_raw and ends[-1] == out.nbytes
+            if is_ready:  # the bytes in the file are those in memory
+                extent = array_bytes(out)
+                self._file.read_into(extent, start)
+            else:
+                extent = self._file.read(start, ends[-1])
+            parts = [extent[e - n : e] for e, n in zip(ends, lengths[column], strict=True)]
+            for block, data, checksum in zip(blocks, parts, checksums[column], strict=True):
+                if xxhash.xxh3_64_intdigest(data) != checksum:
+                    raise _wrong_checksum(self._file, footer, column, block)
+            if not is_ready:
+                self._decode_flat(column, blocks, parts, out)
+
+    def _decode_flat(
+        self, column: int, blocks: range, parts: list[memoryview], out: NDArray[Any]
+    ) -> None:
+        footer = self._footer
+        starts = footer.block_starts[blocks.start : blocks.stop + 1].tolist()
+        for place, block in enumerate(blocks):
+            rows = out[starts[place] - starts[0] : starts[place + 1] - starts[0]]
+            try:
+                decode_block(int(footer.encodings[column, block]), parts[place], rows)
+            except UnknownEncodingError as error:
+                offset = int(footer.block_offsets[column, block])
+                raise self._file.damage(offset, str(error)) from None
 
     def _read_packed(
         self, columns: Sequence[int], blocks: range, outs: Sequence[NDArray[Any]], known: Known

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     Rows = tuple[NDArray[np.int64], list[NDArray[Any]]]
 
 
+# Rows that are given out keep at most so many times their own memory, or so many bytes.
+_KEPT_PART = 16
+_KEPT_BYTES = 4096
+
+
 class Source(Protocol):
     """The rows of one bucket in one place; see `segments.Run` for the attributes."""
 
@@ -39,6 +44,10 @@ class Source(Protocol):
 
     def search(self, instant: int, side: Literal["left", "right"]) -> int:
         """The row where an instant belongs."""
+        ...
+
+    def reach(self, start: int, end: int) -> tuple[int, int]:
+        """First and end row of a part that holds all rows between two instants; reads none."""
         ...
 
     def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
@@ -76,6 +85,10 @@ class ChunkRun:
         """The row where an instant belongs."""
         rows = self._chunk.ts[self.first : self.end]
         return self.first + int(rows.searchsorted(instant, side))
+
+    def reach(self, start: int, end: int) -> tuple[int, int]:
+        """First and end row of a part that holds all rows between two instants."""
+        return self.search(start, "left"), self.search(end, "right")
 
     def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
         """Rows of these columns; column 0 is the time."""
@@ -124,9 +137,16 @@ class Reading:
         self._columns = columns
         # Which of two equal events wins is decided per millisecond, so whole ones are looked at.
         self._unit = MILLISECOND_NS if schema.identity else 1
+        identity = (schema.names.index(name) for name in schema.identity)
+        # Wanted columns, then those that decide which of two rows wins.
+        self._deciding = (*columns, *identity)
 
     def rows(self, sources: Sequence[Source]) -> Rows:
         """Times and wanted columns, from sources given oldest first."""
+        ts, arrays = self._rows(sources)
+        return _released(ts), [_released(array) for array in arrays]
+
+    def _rows(self, sources: Sequence[Source]) -> Rows:
         start, end = self._whole_units(self._start, self._end)
         useful = [
             s for s in sources if s.first < s.end and s.last_ts >= start and s.first_ts <= end
@@ -154,14 +174,15 @@ class Reading:
 
     def _of_one(self, source: Source) -> Rows:
         """A single source has no row twice: cut it by position, without copying."""
+        if not self._limit:
+            return _between(source, self._start, self._end, self._columns)
         first = _search(source, self._start, "left")
         end = _search(source, self._end, "right")
-        if self._limit and end - first > self._limit:
-            if self._from_start:
-                end = first + self._limit
-            else:
-                first = end - self._limit
-        return self._fetch(source, first, end) if first < end else self._nothing()
+        if self._from_start:
+            end = min(end, first + self._limit)
+        else:
+            first = max(first, end - self._limit)
+        return _fetch(source, first, end, self._columns) if first < end else self._nothing()
 
     def _window(self, sources: list[Source], wanted: int, start: int, end: int) -> tuple[int, int]:
         """A part of the range, at the limit's end, in which so many rows lie.
@@ -199,26 +220,11 @@ class Reading:
         """All rows between two instants, in order, no row twice, nothing deleted."""
         parts = []
         for source in sources:
-            if source.last_ts < start or source.first_ts > end:
-                continue
-            first, last = _search(source, start, "left"), _search(source, end, "right")
-            if first < last:
-                rows = self._fetch_all(source, first, last)
+            if source.last_ts >= start and source.first_ts <= end:
+                rows = _between(source, start, end, self._deciding)
                 parts.append(_without_deleted(source, rows, deletes))
         parts = [rows for rows in parts if len(rows[0])]
         return self._bring_together(parts) if parts else self._nothing()
-
-    def _fetch(self, source: Source, first: int, end: int) -> Rows:
-        ts, *arrays = source.rows((0, *(column + 1 for column in self._columns)), first, end)
-        return ts, arrays
-
-    def _fetch_all(self, source: Source, first: int, end: int) -> Rows:
-        """Wanted columns, then the identity columns that decide which row wins."""
-        names = self._schema.names
-        identity = (names.index(name) + 1 for name in self._schema.identity)
-        wanted = (0, *(column + 1 for column in self._columns), *identity)
-        ts, *arrays = source.rows(wanted, first, end)
-        return ts, arrays
 
     def _bring_together(self, parts: list[Rows]) -> Rows:
         """All rows in order, from parts given oldest first."""
@@ -285,6 +291,31 @@ def _search(source: Source, instant: int, side: Literal["left", "right"]) -> int
     if instant > source.last_ts or (side == "right" and instant == source.last_ts):
         return source.end
     return source.search(instant, side)
+
+
+def _between(source: Source, start: int, end: int, columns: Sequence[int]) -> Rows:
+    """The rows between two instants, both included: the times and columns."""
+    if start <= source.first_ts and source.last_ts <= end:
+        return _fetch(source, source.first, source.end, columns)
+    first, stop = source.reach(start, end)
+    ts, arrays = _fetch(source, first, stop, columns)
+    low, high = int(ts.searchsorted(start, "left")), int(ts.searchsorted(end, "right"))
+    return ts[low:high], [array[low:high] for array in arrays]
+
+
+def _fetch(source: Source, first: int, end: int, columns: Sequence[int]) -> Rows:
+    ts, *arrays = source.rows((0, *(column + 1 for column in columns)), first, end)
+    return ts, arrays
+
+
+def _released(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or its copy if it is a small part of what it would keep in memory."""
+    whole = getattr(array.base, "nbytes", 0)
+    if whole <= max(_KEPT_PART * array.nbytes, _KEPT_BYTES):
+        return array
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 def _without_deleted(source: Source, rows: Rows, deletes: list[tuple[int, Ranges]]) -> Rows:

@@ -115,11 +115,25 @@ class SegmentReader:
 
     def search(self, first: int, end: int, instant: int, side: Literal["left", "right"]) -> int:
         """Where in rows `first` to `end`, which are of one bucket, an instant belongs."""
-        blocks = self._blocks_of(first, end)
-        later = self.footer.block_first_ts[blocks.start + 1 : blocks.stop]
-        block = blocks.start + int(later.searchsorted(instant, side))
+        block = self._block_of(instant, side, self._blocks_of(first, end))
         low, high = max(first, self._starts[block]), min(end, self._starts[block + 1])
         return low + int(self.columns((0,), low, high)[0].searchsorted(instant, side))
+
+    def reach(self, first: int, end: int, start: int, stop: int) -> tuple[int, int]:
+        """The whole blocks, of rows `first` to `end`, that may hold rows between two instants.
+
+        Returns:
+            First row and end row; none are read for that.
+        """
+        blocks = self._blocks_of(first, end)
+        low = self._block_of(start, "left", blocks)
+        high = self._block_of(stop, "right", blocks)
+        return max(first, self._starts[low]), min(end, self._starts[high + 1])
+
+    def _block_of(self, instant: int, side: Literal["left", "right"], blocks: range) -> int:
+        """The one of the blocks in which an instant belongs."""
+        later = self.footer.block_first_ts[blocks.start + 1 : blocks.stop]
+        return blocks.start + int(later.searchsorted(instant, side))
 
     def columns(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
         """Rows `first` to `end` of columns, one at least; column 0 is the time.

@@ -86,6 +86,10 @@ class Run:
         """The row where an instant belongs."""
         return self.reader.search(self.first, self.end, instant, side)
 
+    def reach(self, start: int, end: int) -> tuple[int, int]:
+        """First and end row of a part that holds all rows between two instants."""
+        return self.reader.reach(self.first, self.end, start, end)
+
     def rows(self, columns: Sequence[int], first: int, end: int) -> list[NDArray[Any]]:
         """Rows of the segment; column 0 is the time."""
         return self.reader.columns(columns, first, end)
