@@ -319,3 +319,22 @@ def test_a_replaced_range_must_not_cut_events_of_its_own_call(store: tsstore.Sto
                 Replace("A/1Sec/TRADE", instant, instant, event(5, 5.0)),
             ]
         )
+
+
+def test_files_of_a_process_that_died_while_it_loaded_are_removed() -> None:
+    fs = FaultFileSystem()
+    Store("s", fs=fs).close()
+    store = Store("s", fs=fs, settings=Settings(bulk_bytes_min=0))
+    fs.refuse_when(lambda kind, name: errno.EIO if kind == "remove" else None)
+    with pytest.raises(tsstore.SchemaMismatchError):
+        store.bulk(
+            [
+                Write(KEY, bars(0, 5000)),
+                Write("B/1D/OHLCV", {"Epoch": [0], "C": ["x"]}, Schema.of({"C": "f8"})),
+            ]
+        )
+    left = fs.survivors(all_live=True)
+    assert [name for name in left.files() if name.endswith(".seg")]
+    with Store("s", fs=left) as again:
+        assert again.list() == []
+        assert not [name for name in left.files() if name.endswith(".seg")]

@@ -78,12 +78,14 @@ class Compactor:
         self._thread: threading.Thread | None = None
         self._damaged: set[int] = set()  # segments that could not be read are left alone
 
-    def look(self) -> None:
-        """There are new segments: see whether something is worth merging."""
+    def look(self, after_s: float = 0.0) -> None:
+        """There are new segments: see whether something is worth merging, after some time."""
         if not self._bytes_per_s or self._stopping:
             return
         with self._wake:
             self._looks = True
+            if after_s:
+                self._retry_at = self._clock.monotonic() + after_s
             self._start()
 
     def compact(self, wanted: Callable[[str], bool]) -> CompactionReport:

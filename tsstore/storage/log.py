@@ -227,6 +227,16 @@ class CommitLog:
         if self._wal is not None and self._failure is None:
             self._sync_or_fail(self._wal)
 
+    def begin(self) -> None:
+        """Begin the first WAL file, if there is none yet.
+
+        Raises:
+            StorageError: refused.
+        """
+        with self.leader:
+            if self._wal is None and self._failure is None:
+                self._begin_first(self.sequence + 1)
+
     def settle(self) -> None:
         """Bring every commit that readers see to the medium.
 

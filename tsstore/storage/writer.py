@@ -56,6 +56,8 @@ _SEALED_MAX = 32
 _BACKLOG_MAX = 3
 # Rows that are in memory at a time while a bucket is copied.
 _COPIED_ROWS = 1 << 20
+# What an earlier process left to compact waits until this one is past its first work.
+_AT_LEISURE_S = 5.0
 # Bulk loads keep chunks apart: a flush is due after so many.
 _CHUNKS_MAX = 1024
 
@@ -125,7 +127,7 @@ class Writer(Engine):
         self._compactor = Compactor(
             self._state,
             self._publisher,
-            self._segment_writer,
+            self._announced_writer,
             self._tell_followers,
             bytes_per_s=settings.compaction_bytes_per_s,
         )
@@ -137,6 +139,7 @@ class Writer(Engine):
             except StorageError as error:
                 # A full disk must not keep the owner from reading; writing waits for this.
                 logger.warning("recovered rows could not be written to new files: %s", error)
+        self._compactor.look(_AT_LEISURE_S)
 
     def _settle(self) -> None:
         """Write what was recovered to new files before anything is added to it.
@@ -329,7 +332,7 @@ class Writer(Engine):
         Raises:
             StaleError: buckets have to be resolved again; nothing has happened.
         """
-        segments = self._segment_writer()
+        segments = self._announced_writer()
         queued = False
         try:
             commit = write(segments)
@@ -350,6 +353,15 @@ class Writer(Engine):
                 segments.abandon()
             raise
         self._wait(ticket)
+
+    def _announced_writer(self) -> SegmentWriter:
+        """For segments that are written apart from a flush.
+
+        With a log that is open, a process that dies leaves a trace, and the next one looks for
+        files that nobody published.
+        """
+        self._log.begin()
+        return self._segment_writer()
 
     def _segment_writer(self) -> SegmentWriter:
         publisher = self._publisher
