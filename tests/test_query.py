@@ -30,7 +30,7 @@ class Rows:
         self.scanned = []
 
     def keys(self):
-        return list(self.buckets)
+        return sorted(self.buckets)
 
     def schema(self, key):
         if key not in self.buckets:
@@ -318,6 +318,17 @@ def test_stored_rows_win_over_computed_ones():
     engine = Rows({"A/1Min/OHLCV": minutes(600), "A/5Min/OHLCV": minutes(0)})
 
     assert len(query.read(engine, "A/5Min/OHLCV")) == 0
+
+
+def test_names_that_begin_alike_are_other_symbols():
+    names = ("A", "A-", "A.B", "A0", "AA")
+    buckets = {f"{name}/1Min/OHLCV": minutes(600) for name in names}
+    engine = Rows({**buckets, "A/5Min/TRADE": minutes(600), "A0/5Min/OHLCV": minutes(600)})
+
+    query.read(engine, "A/1H/OHLCV")
+
+    assert {scanned[0] for scanned in engine.scanned} == {"A/1Min/OHLCV"}
+    assert list(query.read(engine, "A*/1H/OHLCV")) == sorted(f"{name}/1H/OHLCV" for name in names)
 
 
 def test_symbols_of_one_query_are_computed_each_from_its_own():

@@ -7,6 +7,7 @@ window is made of a part of its rows, and a limit counts windows.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ class Engine(Protocol):
     """What a query needs of the storage below it."""
 
     def keys(self) -> list[str]:
-        """Keys of all buckets."""
+        """Keys of all buckets, sorted."""
         ...
 
     def schema(self, key: str) -> Schema:
@@ -303,7 +304,6 @@ class _Reader:
     def __init__(self, engine: Engine, query: Query) -> None:
         self._engine = engine
         self._query = query
-        self._series: dict[tuple[str, str], list[str]] | None = None
 
     def all(self) -> dict[str, Columns]:
         """Rows by key, sorted; NotFoundError when there are no buckets."""
@@ -335,24 +335,21 @@ class _Reader:
         )
 
     def _matching(self, target: str) -> list[str]:
-        """Keys, stored or computable, that a pattern names."""
+        """Keys, stored or perhaps computable, that a pattern names."""
+        keys = self._engine.keys()
         pattern = KeyPattern(target)
-        keys = pattern.filter(self._engine.keys())
-        timeframe = pattern.parts[1]
-        if not is_pattern(timeframe):
-            computable = (f"{symbol}/{timeframe}/{group}" for symbol, group in self._stored())
-            keys += pattern.filter(computable)
-        return keys
+        symbol, timeframe, group = pattern.parts
+        if is_pattern(timeframe):
+            return pattern.filter(keys)
+        stored = [key.split("/") for key in KeyPattern(f"{symbol}/*/{group}").filter(keys)]
+        return list(dict.fromkeys(f"{name}/{timeframe}/{of}" for name, _, of in stored))
 
-    def _stored(self) -> dict[tuple[str, str], list[str]]:
-        """The stored timeframes of each symbol and attribute group."""
-        if self._series is None:
-            self._series = {}
-            keys = self._engine.keys()
-            for key in keys:
-                symbol, timeframe, group = key.split("/")
-                self._series.setdefault((symbol, group), []).append(timeframe)
-        return self._series
+    def _timeframes(self, symbol: str, group: str) -> list[str]:
+        """The stored timeframes of a symbol and attribute group."""
+        keys = self._engine.keys()
+        first, end = bisect_left(keys, f"{symbol}/"), bisect_left(keys, f"{symbol}0")  # / and next
+        parts = [key.split("/") for key in keys[first:end]]
+        return [timeframe for _, timeframe, of in parts if of == group]
 
     def _read(self, key: str) -> Columns | None:
         try:
@@ -400,7 +397,7 @@ class _Reader:
 
     def _base(self, symbol: str, target: Timeframe, group: str) -> tuple[str, Schema] | None:
         """Key and schema of the coarsest stored bars that the target's windows are made of."""
-        stored = [(Timeframe.parse(text), text) for text in self._stored().get((symbol, group), ())]
+        stored = [(Timeframe.parse(text), text) for text in self._timeframes(symbol, group)]
         stored.sort(key=lambda pair: (-pair[0].duration_ns, pair[1]))
         for timeframe, text in stored:
             if not timeframe.divides(target, self._query.tz):

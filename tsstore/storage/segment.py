@@ -286,6 +286,9 @@ class SegmentCache:
         store_id: of the store they belong to.
         bytes_max: of rows in memory.
         files_max: of open files.
+
+    Attributes:
+        bytes: memory of the segments that are open.
     """
 
     def __init__(self, fs: FileSystem, store_id: int, *, bytes_max: int, files_max: int) -> None:
@@ -293,7 +296,7 @@ class SegmentCache:
         self._store_id = store_id
         self._bytes_max = bytes_max
         self._files_max = files_max
-        self._bytes = 0
+        self.bytes = 0
         self._readers: OrderedDict[int, SegmentReader] = OrderedDict()
         self._open: dict[int, SegmentReader] = {}
         self._lock = threading.Lock()
@@ -333,21 +336,21 @@ class SegmentCache:
             if self._readers.get(number) is not reader:  # taken back while it was read
                 reader.close_file()
                 return
-            self._bytes += reader.cached_bytes - reader.counted_bytes
+            self.bytes += reader.cached_bytes - reader.counted_bytes
             reader.counted_bytes = reader.cached_bytes
             if reader.is_open:
                 self._open[number] = reader
             while len(self._open) > self._files_max:
                 oldest = next(iter(self._open))
                 self._open.pop(oldest).close_file()
-            while self._bytes > self._bytes_max and len(self._readers) > 1:
+            while self.bytes > self._bytes_max and len(self._readers) > 1:
                 self._drop(next(iter(self._readers)))
 
     def _drop(self, number: int) -> None:
         reader = self._readers.pop(number, None)
         if reader is not None:
             self._open.pop(number, None)
-            self._bytes -= reader.counted_bytes
+            self.bytes -= reader.counted_bytes
             reader.close_file()
 
     def forget(self, number: int) -> None:
