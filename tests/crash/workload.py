@@ -39,6 +39,22 @@ def bars(first: int, count: int, value: float) -> dict[str, object]:
     return {"Epoch": epoch, "Close": np.full(count, value) + np.arange(count)}
 
 
+def rich(first: int, count: int, seed: int) -> dict[str, object]:
+    """Rows that every packed encoding finds something in."""
+    rng = np.random.default_rng(seed)
+    close = np.round(100 + rng.normal(0, 0.05, count).cumsum(), 2)
+    return {
+        "Epoch": T0 + 60 * np.arange(first, first + count),
+        "Close": close,
+        "High": np.round(close + rng.integers(0, 5, count) * 0.01, 2),
+        "Noise": rng.random(count),
+        "Volume": rng.integers(0, 10_000, count),
+        "Venue": rng.choice(np.array(["XNYS", "XNAS", "ARCX"]), count),
+        "Order": np.char.mod("%d", rng.integers(0, 100_000, count)).astype("U6"),
+        "Note": np.char.mod("n%x", rng.integers(0, 1 << 30, count)).astype("U9"),
+    }
+
+
 def volumes(first: int, count: int) -> dict[str, object]:
     return {**bars(first, count, 90.0), "Volume": np.arange(count)}
 
@@ -84,7 +100,7 @@ STEPS: list[Step] = [
         {
             "A/1Min/OHLCV": bars(5, 4, 20.0),
             "D/1Min/OHLCV": bars(0, 3, 2.0),
-            "N/1Min/OHLCV": bars(0, MANY, 3.0),
+            "N/1Min/OHLCV": rich(0, MANY, 3),
         }
     ),
     lambda s: s.write_table("1Min/OHLCV", cross_section(1, 6)),
@@ -102,7 +118,7 @@ STEPS: list[Step] = [
     compact(),
     lambda s: s.delete("N/1Min/OHLCV", T0 + 600, T0 + 1200),
     lambda s: s.create("C/1D/OHLCV", Schema.of({"Close": "f8"})),
-    lambda s: s.write("N/1Min/OHLCV", bars(15, 2, 8.0)),
+    lambda s: s.write("N/1Min/OHLCV", rich(15, 2, 8)),
     flush,
     lambda s: s.destroy("B/1Min/OHLCV"),
     lambda s: s.write("B/1Min/OHLCV", {"Epoch": [T0], "Other": [4]}),
