@@ -213,7 +213,8 @@ class RemoteStore:
             None,
             None if start is None else to_ns(start, tz),
             None if end is None else to_ns(end, tz),
-            rows_max or None,
+            # One more than is handed out, at which the next piece begins.
+            rows_max + 1 if rows_max else None,
             from_start=True,
             columns=None if columns is None else list(check_columns(columns) or ()),
         )
@@ -232,10 +233,8 @@ class RemoteStore:
             else:
                 one = msgspec.structs.replace(params, start_ns=last, end_ns=last, limit=None)
                 yield self._piece(one, tz)
-            following = last if whole else last + 1
-            if params.end_ns is not None and following > params.end_ns:
-                return
-            params = msgspec.structs.replace(params, start_ns=following)
+            # Bars have one row of an instant, so this is never the middle of a slot.
+            params = msgspec.structs.replace(params, start_ns=last if whole else last + 1)
             found = self._piece(params, tz)
         if len(found):
             yield found
