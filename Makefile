@@ -42,7 +42,7 @@ types: $(VENV)/.dev  ## types
 imports: $(VENV)/.dev  ## direction of imports
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev  ## against DuckDB and ArcticDB, as ratios
+bench: $(VENV)/.dev  ## against five peers, as ratios
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
