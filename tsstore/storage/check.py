@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from tsstore.errors import CorruptionError, TsStoreError
 from tsstore.storage.deepcheck import check_chunk, check_entry, check_masks, check_order, check_rows
-from tsstore.storage.filenames import BUCKETS_DIR, WAL_DIR, segment_number
+from tsstore.storage.filenames import BUCKETS_DIR, WAL_DIR, manifest_name, segment_number
 from tsstore.storage.follower import Follower
+from tsstore.storage.manifest import manifest_numbers
 from tsstore.storage.places import Place, place_of_block
 from tsstore.storage.settings import Settings
 
@@ -120,7 +121,7 @@ def _check_segments(fs: FileSystem, follower: Follower, report: CheckReport, *, 
     for name, several in problems.items():
         report.problems += several if name in live else []
     if deep:
-        report.problems += [p for name, p in found.between_files() if name in live]
+        report.problems += [p for name, p in found.between_files() if not name or name in live]
         report.problems += found.of_log()
     report.leftovers = [name for name in files if name not in live and fs.exists(name)]
 
@@ -133,6 +134,7 @@ class _Found:
         self._state = state
         self._segments: SegmentSet = state.view.segments
         self._keys = dict(state.catalog.keys_by_id())
+        self._manifest = max(manifest_numbers(fs), default=0)
         self._deep = deep
 
     def of_segment(self, row: int) -> Iterator[Problem | TsStoreError]:
@@ -174,11 +176,13 @@ class _Found:
         return Place((key,) if key else (), rows, first, last)
 
     def between_files(self) -> Iterator[tuple[str, Problem]]:
-        """What is wrong between the segments, with the name of one of them."""
+        """What is wrong between the segments, with the name of one of them if there is one."""
         segments = self._segments
         names = dict(zip(segments.table["number"].tolist(), segments.names, strict=True))
         for number, what, place in chain(check_masks(segments, self._keys), self._order()):
-            yield names[number], Problem(self._fs.describe(names[number]), 0, what, place)
+            name = names.get(number, "")
+            path = self._fs.describe(name or manifest_name(self._manifest))
+            yield name, Problem(path, 0, what, place)
 
     def _order(self) -> Iterator[Found]:
         for bucket_id in self._keys:
