@@ -68,12 +68,16 @@ class Job(NamedTuple):
         """Numbers of the segments."""
         return set(segments.table["number"][self.rows].tolist())
 
+    def bytes(self, segments: SegmentSet) -> int:
+        """Bytes of the segments."""
+        return int(segments.table["bytes"][self.rows].sum())
+
 
 # Choosing
 
 
-def jobs(segments: SegmentSet, catalog: Catalog, checkpoint: int) -> list[Job]:
-    """What is worth merging by itself: what is new, and what has become many.
+def jobs(segments: SegmentSet, catalog: Catalog, checkpoint: int) -> Iterator[Job]:
+    """What is worth merging by itself: what is new, and what has become many; found step by step.
 
     Args:
         segments: the live ones.
@@ -84,14 +88,12 @@ def jobs(segments: SegmentSet, catalog: Catalog, checkpoint: int) -> list[Job]:
     table = segments.table
     fresh = table["bucket"][(table["generation"] == 0) & (table["last_sequence"] <= checkpoint)]
     masked = table["bucket"][np.isin(table["number"], segments.deletes["segment"])]
-    found: list[Job] = []
     for schema_id in np.unique(table["schema"][table["bucket"] == SHARED]).tolist():
-        found += shared_jobs(segments, schema_id, checkpoint)
+        yield from shared_jobs(segments, schema_id, checkpoint)
     for bucket_id in np.unique(np.concatenate([fresh, masked])).tolist():
         bucket = catalog.by_id(bucket_id) if bucket_id != SHARED else None
         if bucket is not None:
-            found += own_jobs(segments, bucket, checkpoint)
-    return found
+            yield from own_jobs(segments, bucket, checkpoint)
 
 
 def shared_jobs(

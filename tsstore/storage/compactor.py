@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from tsstore.errors import ClosedError, CorruptionError
 from tsstore.storage.compaction import Job, Merger, jobs, own_jobs, shared_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tsstore.storage.catalog import Bucket
     from tsstore.storage.flush import SegmentWriter
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tsstore.storage")
 
-# A manifest is published after so many bytes of new segments, or after so many of them.
+# A manifest is published after so many bytes were merged, or so many jobs carried out.
 _ROUND_BYTES = 256 << 20
 _ROUND_JOBS = 512
 # After a refusal the disk gets so much time to recover.
@@ -151,7 +152,7 @@ class Compactor:
     def _work(self) -> None:
         """What nobody asked for."""
         try:
-            while self._round(self._chosen, self._throttle):
+            while self._round(self._worth_it, self._throttle):
                 pass
         except _Stopped:
             return
@@ -161,15 +162,23 @@ class Compactor:
                 self._looks = True
                 self._retry_at = self._clock.monotonic() + _RETRY_S
 
+    def _worth_it(self, segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
+        for job in jobs(segments, self._state.catalog, checkpoint):
+            if not self._damaged.intersection(job.numbers(segments)):
+                yield job
+
     def _answer(self, request: _Request) -> None:
         """What a caller waits for."""
         before = self._state.view.segments.table
+        # What is written from now on is not part of what was asked for.
         checkpoint = self._publisher.manifest.checkpoint
+        buckets = deque(self._buckets(request.wanted))
+        schema_ids = {bucket.schema_id for bucket in buckets}
         try:
-            for choose in (self._every_shared, self._every_own):
-                some = partial(choose, request.wanted)
-                while self._round(some, self._check_stopped, checkpoint):
-                    pass
+            while self._round(partial(_shared_of, schema_ids), self._go_on, checkpoint):
+                pass
+            while self._round(partial(_own_of, buckets), self._go_on, checkpoint, buckets):
+                pass
         except _Stopped:
             request.error = ClosedError("the store was closed during the compaction")
         except BaseException as error:  # noqa: BLE001  handed to the caller
@@ -179,29 +188,6 @@ class Compactor:
             len(before), len(after), int(before["bytes"].sum()), int(after["bytes"].sum())
         )
         request.done.set()
-
-    def _chosen(self, segments: SegmentSet, checkpoint: int) -> list[Job]:
-        found = jobs(segments, self._state.catalog, checkpoint)
-        return [job for job in found if not self._damaged.intersection(job.numbers(segments))]
-
-    def _every_shared(
-        self, wanted: Callable[[str], bool], segments: SegmentSet, checkpoint: int
-    ) -> list[Job]:
-        schema_ids = {bucket.schema_id for bucket in self._buckets(wanted)}
-        found = (
-            shared_jobs(segments, schema_id, checkpoint, everything=True)
-            for schema_id in sorted(schema_ids)
-        )
-        return [job for jobs_of_schema in found for job in jobs_of_schema]
-
-    def _every_own(
-        self, wanted: Callable[[str], bool], segments: SegmentSet, checkpoint: int
-    ) -> list[Job]:
-        found = (
-            own_jobs(segments, bucket, checkpoint, everything=True)
-            for bucket in self._buckets(wanted)
-        )
-        return [job for jobs_of_bucket in found for job in jobs_of_bucket]
 
     def _buckets(self, wanted: Callable[[str], bool]) -> Iterator[Bucket]:
         catalog = self._state.catalog
@@ -214,21 +200,33 @@ class Compactor:
 
     def _round(
         self,
-        choose: Callable[[SegmentSet, int], list[Job]],
+        choose: Callable[[SegmentSet, int], Iterable[Job]],
         pace: Callable[[int], None],
         checkpoint: int | None = None,
+        again: deque[Bucket] | None = None,
     ) -> bool:
-        """Merge some of what is chosen; whether there may be more to do."""
+        """Merge some of what is chosen.
+
+        Args:
+            choose: finds jobs in the segments, among those of commits up to a checkpoint.
+            pace: called with the bytes of each slice.
+            checkpoint: the newest one by default.
+            again: takes the buckets that have to be looked at once more.
+
+        Returns:
+            Whether there may be more to do.
+        """
         # Before the segments, so that they have all that lies between the commits up to it.
         if checkpoint is None:
             checkpoint = self._publisher.manifest.checkpoint
         segments = self._state.view.segments
-        chosen = choose(segments, checkpoint)
+        chosen = _some(choose(segments, checkpoint), segments)
         if not chosen:
             return False
+        replaced = {number for job in chosen for number in job.numbers(segments)}
         writer = self._new_writer()
         try:
-            replaced = self._merge(chosen, segments, writer, pace)
+            self._merge(chosen, segments, writer, pace)
             change = writer.finish()
         except BaseException:
             writer.abandon()
@@ -237,6 +235,8 @@ class Compactor:
             if not segments.same(replaced, self._state.view.segments):
                 # Rows were deleted meanwhile from what was merged: merge again.
                 writer.abandon()
+                if again is not None:
+                    again.extendleft(job.bucket for job in chosen if job.bucket is not None)
                 return True
             self._publisher.publish(change)
         del segments  # a reader of what was replaced, as far as the publisher can tell
@@ -250,22 +250,16 @@ class Compactor:
         segments: SegmentSet,
         writer: SegmentWriter,
         pace: Callable[[int], None],
-    ) -> set[int]:
-        """Carry out jobs up to the size of a round; returns the numbers of what they replace."""
+    ) -> None:
         merger = Merger(segments, self._state.catalog, writer, pace)
-        replaced: set[int] = set()
-        for job in chosen[:_ROUND_JOBS]:
+        for job in chosen:
             try:
                 merger.run(job)
             except CorruptionError:
                 self._damaged |= job.numbers(segments)
                 raise
-            replaced |= job.numbers(segments)
-            if writer.bytes > _ROUND_BYTES:
-                break
-        return replaced
 
-    def _check_stopped(self, _bytes: int) -> None:
+    def _go_on(self, _bytes: int) -> None:
         if self._stopping:
             raise _Stopped
 
@@ -278,4 +272,32 @@ class Compactor:
                 if left <= 0:
                     break
                 self._wake.wait(left)
-        self._check_stopped(size)
+        self._go_on(size)
+
+
+def _shared_of(schema_ids: set[int], segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
+    """Everything that can be merged of the shared segments of schemas."""
+    for schema_id in sorted(schema_ids):
+        yield from shared_jobs(segments, schema_id, checkpoint, everything=True)
+
+
+def _own_of(buckets: deque[Bucket], segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
+    """Everything that can be merged of buckets; those that are done leave the queue.
+
+    The one whose jobs were given out last stays in it until nothing more is found for it.
+    """
+    while buckets:
+        yield from own_jobs(segments, buckets[0], checkpoint, everything=True)
+        buckets.popleft()
+
+
+def _some(found: Iterable[Job], segments: SegmentSet) -> list[Job]:
+    """As many jobs as make one round."""
+    chosen: list[Job] = []
+    size = 0
+    for job in found:
+        chosen.append(job)
+        size += job.bytes(segments)
+        if len(chosen) >= _ROUND_JOBS or size >= _ROUND_BYTES:
+            break
+    return chosen
