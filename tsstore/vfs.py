@@ -151,12 +151,24 @@ class Lock(Protocol):
         ...
 
 
-@contextlib.contextmanager
-def _refused(action: str, path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(action, path, error) from None
+class _Refused:
+    """What the system refuses in a `with` block is raised as `StorageError`.
+
+    A class, because a generator would take as long as a short read does.
+    """
+
+    __slots__ = ("_action", "_path")
+
+    def __init__(self, action: str, path: str) -> None:
+        self._action = action
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise storage_error(self._action, self._path, error) from None
 
 
 def storage_error(action: str, path: str, error: OSError) -> StorageError:
@@ -187,7 +199,7 @@ class OsFile:
 
     def append(self, parts: Sequence[Buffer]) -> None:
         """Write the parts one after the other at the end, all of them or raise."""
-        with _refused("write", self._path):
+        with _Refused("write", self._path):
             for first in range(0, len(parts), _IOV_MAX):
                 self._write_all(list(parts[first : first + _IOV_MAX]))
 
@@ -202,12 +214,12 @@ class OsFile:
 
     def pread(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer at the end of the file."""
-        with _refused("read", self._path):
+        with _Refused("read", self._path):
             return os.pread(self._fd, length, offset)
 
     def pread_into(self, buffer: memoryview, offset: int) -> int:
         """Fill the buffer from `offset`; returns the number of bytes there were."""
-        with _refused("read", self._path):
+        with _Refused("read", self._path):
             done = 0
             while done < len(buffer):
                 count = os.preadv(self._fd, [buffer[done:]], offset + done)
@@ -218,12 +230,12 @@ class OsFile:
 
     def size(self) -> int:
         """Length in bytes."""
-        with _refused("look at", self._path):
+        with _Refused("look at", self._path):
             return os.fstat(self._fd).st_size
 
     def sync(self) -> None:
         """Return once the contents and the length are on the medium."""
-        with _refused("sync", self._path):
+        with _Refused("sync", self._path):
             if self._sync_failed:
                 raise OSError(errno.EIO, "an earlier sync of this file failed")
             try:
@@ -234,14 +246,14 @@ class OsFile:
 
     def truncate(self, length: int) -> None:
         """Cut the file to `length` bytes."""
-        with _refused("truncate", self._path):
+        with _Refused("truncate", self._path):
             os.ftruncate(self._fd, length)
 
     def close(self) -> None:
         """Release the file; does not sync."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            with _refused("close", self._path):
+            with _Refused("close", self._path):
                 os.close(fd)
 
 
@@ -260,7 +272,7 @@ class OsFileSystem:
         path = self.describe(name)
         if os.path.isdir(path):
             return
-        with _refused("create directory", path):
+        with _Refused("create directory", path):
             os.makedirs(path, mode=0o700, exist_ok=True)
         if not name:  # the entry of the root itself; the others are synced with their files
             _sync_dir(os.path.dirname(path))
@@ -275,7 +287,7 @@ class OsFileSystem:
 
     def _open(self, name: str, flags: int, action: str) -> OsFile:
         path = self.describe(name)
-        with _refused(action, path):
+        with _Refused(action, path):
             return OsFile(os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), path)
 
     def read(self, name: str) -> bytes:
@@ -300,19 +312,19 @@ class OsFileSystem:
             raise
         file.close()
         path = self.describe(name)
-        with _refused("rename", path):
+        with _Refused("rename", path):
             os.replace(self.describe(temporary), path)
         _sync_dir(os.path.dirname(path))
 
     def remove(self, name: str) -> None:
         """Delete a file; nothing happens if it is not there."""
         path = self.describe(name)
-        with _refused("remove", path), contextlib.suppress(FileNotFoundError):
+        with _Refused("remove", path), contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
     def link(self, path: str, name: str) -> bool:
         """Make `name` another name of a file elsewhere; False where that cannot be."""
-        with _refused("link", path):
+        with _Refused("link", path):
             try:
                 os.link(path, self.describe(name), follow_symlinks=False)
             except OSError as error:
@@ -325,7 +337,7 @@ class OsFileSystem:
         """Give a file another name, in a directory that is created; durable at return."""
         self.make_dir(os.path.dirname(new_name))
         path = self.describe(name)
-        with _refused("rename", path):
+        with _Refused("rename", path):
             os.rename(path, self.describe(new_name))
         for folder in (*_folders(new_name), os.path.dirname(name)):
             self.sync_dir(folder)
@@ -346,7 +358,7 @@ class OsFileSystem:
     def names(self, directory: str) -> list[str]:
         """Names of the entries of a directory, sorted; none if it is not there."""
         path = self.describe(directory)
-        with _refused("list", path):
+        with _Refused("list", path):
             try:
                 return sorted(os.listdir(path))
             except FileNotFoundError:
@@ -379,7 +391,7 @@ class OsFileSystem:
         syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
         if syncfs is None:
             return False
-        with _refused("sync", self.root):
+        with _Refused("sync", self.root):
             fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 if syncfs(fd) != 0:
@@ -397,7 +409,7 @@ class OsFileSystem:
         """Take the writer's lock, or raise LockedError naming who has it."""
         path = self.describe(name)
         while True:
-            with _refused("open", path):
+            with _Refused("open", path):
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
                 fd = os.open(path, flags, 0o600)
             try:
@@ -428,7 +440,7 @@ class OsLock:
         import json
 
         text = json.dumps(holder).encode() + b"\n"
-        with _refused("write", self._path):
+        with _Refused("write", self._path):
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, text, 0)
 
@@ -443,7 +455,7 @@ class OsLock:
 
 
 def _sync_dir(path: str) -> None:
-    with _refused("sync directory", path):
+    with _Refused("sync directory", path):
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
