@@ -117,7 +117,7 @@ def test_a_deleted_range_of_a_segment_that_is_not_there() -> None:
     publish(fs, replace(manifest, deletes=np.array([(99, 1, 0, 5)], DELETE_DTYPE)))
     [problem] = found(fs)
     assert "MANIFEST-" in problem
-    assert "deleted from segment 99, where there are none" in problem
+    assert "deleted from segment 99, where none are" in problem
 
 
 def test_a_manifest_that_says_other_things_than_the_footer() -> None:

@@ -106,12 +106,9 @@ def check_masks(segments: SegmentSet, keys: Mapping[int, str]) -> Iterator[Found
     for number, bucket_id, first, last in segments.deletes.tolist():
         owner = owners.get(number)
         if owner not in (SHARED, bucket_id) or first > last:
-            what = f"rows of bucket {bucket_id} are deleted from segment {number}, where there are none"
-            yield (
-                number,
-                what,
-                Place((keys[bucket_id],) if bucket_id in keys else (), 0, first, last),
-            )
+            what = f"rows of bucket {bucket_id} are deleted from segment {number}, where none are"
+            names = (keys[bucket_id],) if bucket_id in keys else ()
+            yield number, what, Place(names, 0, first, last)
 
 
 def check_order(segments: SegmentSet, bucket: Bucket) -> Iterator[Found]:
