@@ -8,7 +8,7 @@ Rules that hold for every implementation:
 
 * A file whose `sync` failed is never trusted again: the kernel may have dropped the pages and
   marked them clean, so a second sync that succeeds proves nothing.
-* `publish` replaces a whole file atomically; nothing else renames but `move`, for a repair.
+* `publish` replaces a whole file atomically; nothing else renames.
 * Whatever the system refuses is raised as `StorageError` with its `errno`.
 """
 
@@ -104,10 +104,6 @@ class FileSystem(Protocol):
             path: as the file system it is in describes it.
             name: of a file that is not there yet, in a directory that is.
         """
-        ...
-
-    def move(self, name: str, new_name: str) -> None:
-        """Give a file another name, in a directory that is created; durable at return."""
         ...
 
     def prune_dirs(self, name: str) -> None:
@@ -332,15 +328,6 @@ class OsFileSystem:
                     raise
                 return False
         return True
-
-    def move(self, name: str, new_name: str) -> None:
-        """Give a file another name, in a directory that is created; durable at return."""
-        self.make_dir(os.path.dirname(new_name))
-        path = self.describe(name)
-        with _Refused("rename", path):
-            os.rename(path, self.describe(new_name))
-        for folder in (*_folders(new_name), os.path.dirname(name)):
-            self.sync_dir(folder)
 
     def prune_dirs(self, name: str) -> None:
         """Remove a directory and those above it as long as they are empty."""

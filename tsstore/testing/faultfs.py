@@ -199,12 +199,6 @@ class FaultFileSystem:
         """No file of one machine is one of another."""
         return False
 
-    def move(self, name: str, new_name: str) -> None:
-        """Rename a file and sync both directories."""
-        self._change("rename", name)
-        self._live[new_name] = self._live.pop(name)
-        self._sync_entries([name, new_name])
-
     def prune_dirs(self, name: str) -> None:
         """Directories vanish with their last file."""
 
