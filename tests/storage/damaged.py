@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ TICKS = Schema.of({"Price": "f8", "Seq": "i8"}, variable=True, identity=["Seq"])
 T0 = 1_483_228_800
 BIG, A, B, C = (f"{symbol}/1Min/OHLCV" for symbol in ("BIG", "A", "B", "C"))
 
-Contents = dict[str, list[tuple[float, ...]]]
+Contents = dict[str, list[tuple[Any, ...]]]
 
 
 class Numbers:
@@ -104,13 +104,18 @@ def file_system(files: dict[str, bytes]) -> FaultFileSystem:
 
 def contents(store: StoreApi) -> Contents:
     """All rows of all buckets."""
-    return {
-        key: list(
-            zip(rows.ts.tolist(), *(array.tolist() for _, array in rows.items()), strict=True)
-        )
-        for key in store.list()
-        for rows in [store.read(key)]
-    }
+    found = {}
+    for key in store.list():
+        rows = store.read(key)
+        columns = [rows.ts.tolist(), *(_comparable(array) for _, array in rows.items())]
+        found[key] = list(zip(*columns, strict=True))
+    return found
+
+
+def _comparable(array: NDArray[Any]) -> list[Any]:
+    """Values of which each equals itself: NaN as text."""
+    values: list[Any] = array.tolist()
+    return ["NaN" if value != value else value for value in values]  # noqa: PLR0124
 
 
 def read_all(fs: FaultFileSystem) -> Contents:

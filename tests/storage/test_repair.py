@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ from tsstore.store import Store
 from tsstore.testing.faultfs import FaultFileSystem, PowerCut
 from tsstore.vfs import OsFileSystem
 
+GOLDEN = Path(__file__).parent.parent / "golden"
 STATES = pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
 
 
@@ -234,6 +236,21 @@ def test_repair_of_a_real_directory(tmp_path) -> None:
         store.write(BIG, {"Epoch": [T0], "Close": [1.0]})
     with tsstore.open(tmp_path / "data") as store:
         assert store.read(BIG, limit=1, from_start=True)["Close"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("root", sorted(GOLDEN.glob("v*")), ids=lambda root: root.name)
+def test_directories_of_every_version_are_mended(root: Path) -> None:
+    paths = [path for path in root.rglob("*") if path.is_file()]
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+    files = {name: data for name, data in files.items() if name.startswith(("M", "wal/", "buck"))}
+    truth = read_all(file_system(files))
+    assert truth
+    for name in (name for name in files if name.endswith(".seg")):
+        for offset in some_offsets(name, files[name], 2):
+            report, found = mend(files, name, flipped(files[name], offset))
+            missing, wrong = difference(found, truth)
+            assert wrong == 0, f"{name} byte {offset}"
+            assert missing <= report.rows_lost + sum(place.rows for place in report.hidden)
 
 
 def test_an_open_store_is_not_repaired(tmp_path) -> None:

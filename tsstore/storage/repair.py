@@ -386,9 +386,19 @@ class _Repair:
             entry = segments.table[row]
             sequences = (int(entry["first_sequence"]), int(entry["last_sequence"]))
             gone += [(sequences[0], bucket_id, times) for bucket_id, times in salvage.gone]
+            self._keep_deletes(writer, segments, sequences[0], salvage)
             chunk = without(salvage.chunk(sequences), segments.masks(number))
             schema_id, catalog = int(entry["schema"]), self._state.catalog
             writer.write(schema_id, catalog.schemas[schema_id], chunk, catalog.by_id)
+
+    def _keep_deletes(
+        self, writer: SegmentWriter, segments: SegmentSet, sequence: int, salvage: Salvage
+    ) -> None:
+        """What segments of format 1 delete from older ones becomes a matter of the manifest."""
+        for bucket_id, first, last in salvage.deletes:
+            bucket = self._state.catalog.by_id(bucket_id)
+            for run in runs_before(segments, bucket, sequence) if bucket else ():
+                writer.delete(run.number, bucket_id, first, last)
 
     def _salvage(self, segments: SegmentSet, row: int) -> Salvage | None:
         """What can be read of a damaged segment; None if that is nothing."""

@@ -172,6 +172,7 @@ class Salvage:
         arrays: their columns.
         lost: rows that were not.
         gone: by bucket, ranges in which rows are lost, both ends included.
+        deletes: what a segment of format 1 deletes from older ones; see `Footer`.
     """
 
     ids: NDArray[np.uint32]
@@ -179,6 +180,7 @@ class Salvage:
     arrays: list[NDArray[Any]]
     lost: list[Place] = field(default_factory=list)
     gone: list[tuple[int, NDArray[np.int64]]] = field(default_factory=list)
+    deletes: list[tuple[int, int, int]] = field(default_factory=list)
 
     def chunk(self, sequences: tuple[int, int]) -> Chunk:
         """The rows as a chunk of these commits."""
@@ -239,7 +241,7 @@ class SegmentSalvage:
             span = int(footer.first_ts.min()), int(footer.last_ts.max())
             lost.append(Place((), nameless, *span))
         kept = [column[saved] for column in columns]
-        return Salvage(row_ids[saved], kept[0], kept[1:], lost, gone)
+        return Salvage(row_ids[saved], kept[0], kept[1:], lost, gone, footer.deletes)
 
     def _read(self, columns: Sequence[int], block: int, outs: list[NDArray[Any]]) -> bool:
         try:
