@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
 
 _IOV_MAX = 512
+_MAKE_ATTEMPTS = 100
 # Up to so many files, syncing each costs less than making the kernel write back everything.
 _SYNC_SINGLY_MAX = 16
 # Another disk, no such links there, or too many of them.
@@ -269,7 +270,7 @@ class OsFileSystem:
         if os.path.isdir(path):
             return
         with _Refused("create directory", path):
-            os.makedirs(path, mode=0o700, exist_ok=True)
+            _make_dirs(path)
         if not name:  # the entry of the root itself; the others are synced with their files
             _sync_dir(os.path.dirname(path))
 
@@ -448,6 +449,15 @@ def _sync_dir(path: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _make_dirs(path: str) -> None:
+    for _ in range(_MAKE_ATTEMPTS):
+        # Other threads may remove a directory above that is empty as long as this one is not there.
+        with contextlib.suppress(FileNotFoundError):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            return
+    os.makedirs(path, mode=0o700, exist_ok=True)
 
 
 def _folders(name: str) -> Iterator[str]:

@@ -85,7 +85,7 @@ def test_a_flush_while_compaction_chooses_does_not_disorder_commits() -> None:
 
     def choose(segments, checkpoint):
         store.flush()
-        return compactor._chosen(segments, checkpoint)
+        return compactor._worth_it(segments, checkpoint)
 
     while compactor._round(choose, lambda _bytes: None):
         assert contents(store) == expected
@@ -110,6 +110,25 @@ def test_a_reader_never_sees_half_a_change() -> None:
         store.compact()
     assert len(counts) > 100
     assert set(counts) == {9}
+    store.close()
+
+
+def test_nobody_sweeps_while_a_manifest_is_published() -> None:
+    """A flush took the manifest that a compaction was publishing for a leftover."""
+    fs = FaultFileSystem()
+    store = open_store(fs)
+    store.bulk({A: bars(0, MANY, 1.0)})
+    sweeping = threading.Thread(target=store.engine._publisher.sweep)
+
+    def sweep() -> None:
+        sweeping.start()
+        sweeping.join(0.2)  # it may well wait for us
+
+    before(fs, "rename", "MANIFEST", sweep)
+    store.flush()
+    sweeping.join()
+    with open_store(fs.survivors()) as left:
+        assert contents(left) == contents(store)
     store.close()
 
 

@@ -1,7 +1,12 @@
-"""The store against the model, in any order of operations that hypothesis can think of."""
+"""The store against the model, in any order of operations that hypothesis can think of.
+
+Five thousand steps; TSSTORE_TEST_SCALE=50 takes a quarter of a million. What fails is printed as a
+script that can be pasted into a test: `state = StoreMachine()`, its steps, `state.teardown()`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import TYPE_CHECKING
 
@@ -10,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.crash.scale import SCALE
 from tsstore import Schema
 from tsstore.api import Replace, Write, WriteTable
 from tsstore.errors import (
@@ -19,10 +25,12 @@ from tsstore.errors import (
 )
 from tsstore.storage.settings import Settings
 from tsstore.store import Store
-from tsstore.testing.faultfs import FaultFileSystem
+from tsstore.testing.faultfs import FaultFileSystem, PowerCut
 from tsstore.testing.model import ModelStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from tsstore.columns import Columns
 
 T0 = 1_483_228_800_000_000_000
@@ -30,6 +38,14 @@ BARS = Schema.of({"Close": "f8", "Volume": "i4"})
 TICKS = Schema.of({"Price": "f8"}, variable=True)
 EVENTS = Schema.of({"Price": "f4", "Seq": "i4"}, variable=True, identity=["Seq"])
 GROUPS = {"1Min/OHLCV": BARS, "1Sec/TICK": TICKS, "1Sec/EVENT": EVENTS, "1D/OHLCV": BARS}
+
+#: Nothing by itself; everything by itself at once; no room for anything; loads through the log.
+SETTINGS = [
+    Settings(memtable_bytes=1 << 30, compaction_bytes_per_s=0, bulk_bytes_min=0),
+    Settings(memtable_bytes=200, compaction_bytes_per_s=1 << 50, bulk_bytes_min=0),
+    Settings(compaction_bytes_per_s=1 << 50, cache_bytes=1, files_max=1, bulk_bytes_min=0),
+    Settings(wal_sync="interval", wal_sync_interval_s=0.001, compaction_bytes_per_s=0),
+]
 
 symbols = st.sampled_from(["A", "B", "BCpC", "BCPC"])
 groups = st.sampled_from(sorted(GROUPS))
@@ -63,18 +79,30 @@ def shape(columns: Columns) -> tuple[object, ...]:
     )
 
 
+def rows_of(parts: Iterable[Columns]) -> list[str]:
+    return [
+        repr(row)
+        for part in parts
+        for row in zip(part.ts, *(array for _, array in part.items()), strict=True)
+    ]
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Every rule does the same to the store and to the model; every read must agree."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fs = FaultFileSystem()
-        self.settings = Settings(memtable_bytes=1 << 30, compaction_bytes_per_s=0, bulk_bytes_min=0)
+        self.backups = FaultFileSystem()
+        self.settings = SETTINGS[0]
         self.model = ModelStore()
         self.store = self.open()
         self.follower: Store | None = None
+        self.begun: list[tuple[Iterator[Columns], list[str]]] = []
+        self.read_before: list[tuple[Columns, tuple[object, ...]]] = []
 
     def open(self) -> Store:
+        self.begun = []  # a closed store gives no more rows
         return Store("machine", fs=self.fs, settings=self.settings)
 
     def both(self, action) -> None:
@@ -183,16 +211,13 @@ class StoreMachine(RuleBasedStateMachine):
     def iterate(self, symbol: str, group: str, rows: int, start: int | None) -> None:
         first = None if start is None else np.datetime64(start, "ns")
 
-        def rows_of(store) -> list[object]:
+        def iterated(store) -> list[str]:
             parts = list(store.iterate(f"{symbol}/{group}", start=first, rows=rows))
             for part in parts:
                 assert 0 < len(part) <= rows or len(set(part.ts.tolist())) == 1
-            every = [
-                zip(part.ts, *(array for _, array in part.items()), strict=True) for part in parts
-            ]
-            return [repr(row) for part in every for row in part]
+            return rows_of(parts)
 
-        self.both(rows_of)
+        self.both(iterated)
 
     @rule(pattern=st.sampled_from(["*/*/*", "A/*/*", "*/1Sec/*"]))
     def compact(self, pattern: str) -> None:
@@ -206,17 +231,65 @@ class StoreMachine(RuleBasedStateMachine):
     def flush(self) -> None:
         self.store.flush()
 
-    @rule()
-    def close_and_open(self) -> None:
+    @rule(chosen=st.sampled_from(SETTINGS))
+    def close_and_open(self, chosen: Settings) -> None:
         self.store.close()
+        self.settings = chosen
         self.store = self.open()
+
+    @rule(symbol=symbols, group=groups, rows=st.integers(1, 4))
+    def begin_to_iterate(self, symbol: str, group: str, rows: int) -> None:
+        """What an iterator gives later is what the bucket held when it began."""
+        key = f"{symbol}/{group}"
+        if key not in self.model.list():
+            return
+        parts = self.store.iterate(key, rows=rows)
+        left = rows_of(self.model.iterate(key, rows=rows))
+        first = next(parts, None)
+        if first is not None:
+            assert rows_of([first]) == left[: len(first)]
+            self.begun.append((parts, left[len(first) :]))
+
+    @precondition(lambda self: self.begun)
+    @rule()
+    def go_on_iterating(self) -> None:
+        parts, left = self.begun.pop(0)
+        assert rows_of(parts) == left
+
+    @rule(symbol=symbols, group=groups)
+    def keep_what_was_read(self, symbol: str, group: str) -> None:
+        key = f"{symbol}/{group}"
+        if key in self.model.list():
+            rows = self.store.read(key)
+            self.read_before.append((rows, shape(rows)))
+
+    @precondition(lambda self: self.read_before)
+    @rule()
+    def what_was_read_stays_as_it_was(self) -> None:
+        rows, before = self.read_before.pop(0)
+        assert shape(rows) == before
+
+    @rule(by_follower=st.booleans())
+    def backup(self, by_follower: bool) -> None:
+        source = self.follower if by_follower else self.store
+        source.engine.backup(self.backups)
+        self.backups = self.backups.survivors()
+        with Store("backup", fs=self.backups, read_only=True) as backup:
+            problems = backup.check(deep=True).problems
+            assert not problems, problems
+            self.agrees(backup)
 
     @rule(seed=st.integers(0, 1000))
     def power_cut(self, seed: int) -> None:
         """Everything was acknowledged, so nothing may be missing, whatever else survived."""
-        self.fs.cut_power_at(0)
+        if self.settings.wal_sync != "always":
+            self.store.flush()  # what is not synced may well be missing
+        before = self.fs
+        before.cut_power_at(0)
         rng = random.Random(seed) if seed else None
-        self.fs = self.fs.survivors(rng)
+        self.fs = before.survivors(rng)
+        with contextlib.suppress(PowerCut):
+            self.store.close()  # ends its threads
         self.store = self.open()
         self.follower = Store("machine", fs=self.fs, read_only=True, settings=self.settings)
 
@@ -242,15 +315,17 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.follower is not None)
     @rule()
     def a_reader_in_another_process_agrees(self) -> None:
-        assert self.follower.list() == self.model.list()
+        self.agrees(self.follower)
+
+    def agrees(self, store: Store) -> None:
+        assert store.list() == self.model.list()
         for key in self.model.list():
-            assert shape(self.follower.read(key)) == shape(self.model.read(key)), key
+            assert shape(store.read(key)) == shape(self.model.read(key)), key
 
     @invariant()
     def everything_agrees(self) -> None:
-        assert self.store.list() == self.model.list()
+        self.agrees(self.store)
         for key in self.model.list():
-            assert shape(self.store.read(key)) == shape(self.model.read(key)), key
             found, expected = self.store.info(key), self.model.info(key)
             assert (found.schema, found.first_ns, found.last_ns) == (
                 expected.schema,
@@ -259,9 +334,12 @@ class StoreMachine(RuleBasedStateMachine):
             )
 
     def teardown(self) -> None:
-        assert self.store.check().ok
+        problems = self.store.check(deep=True).problems
+        assert not problems, problems
         self.store.close()
 
 
 TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStoreMachine.settings = settings(
+    max_examples=100 * SCALE, stateful_step_count=50, deadline=None
+)

@@ -18,8 +18,10 @@ import tsstore
 from tsstore import Replace, Schema, Settings, Write
 from tsstore.errors import InvalidArgumentError, StorageError
 from tsstore.key import name_on_disk
+from tsstore.storage.flush import SegmentWriter
 from tsstore.store import Store
 from tsstore.testing.faultfs import FaultFileSystem
+from tsstore.vfs import OsFileSystem
 
 T0 = 1_483_228_800
 KEY = "A/1Min/OHLCV"
@@ -73,6 +75,15 @@ def test_ctrl_c_in_the_middle_of_writing_loses_nothing(tmp_path: Path) -> None:
     assert acknowledged
     with tsstore.open(tmp_path) as store:
         assert acknowledged <= set(store.list())
+
+
+def test_a_range_that_ends_before_it_begins_deletes_nothing(store: tsstore.Store) -> None:
+    store.write(KEY, bars(0, 9))
+    store.flush()
+    before = store.stats()["sequence"]
+    assert store.delete(KEY, T0 + 300, T0 + 120) == 0
+    assert store.stats()["sequence"] == before
+    assert len(store.read(KEY)) == 9
 
 
 def test_a_listener_that_fails_does_not_touch_the_commit(store: tsstore.Store) -> None:
@@ -338,3 +349,23 @@ def test_files_of_a_process_that_died_while_it_loaded_are_removed() -> None:
     with Store("s", fs=left) as again:
         assert again.list() == []
         assert not [name for name in left.files() if name.endswith(".seg")]
+
+
+def test_directories_may_be_removed_while_files_are_created_in_them(tmp_path: Path) -> None:
+    fs = OsFileSystem(tmp_path)
+    ended = threading.Event()
+
+    def prune() -> None:
+        while not ended.is_set():
+            fs.prune_dirs("buckets/A/1Min/OHLCV")
+
+    pruning = threading.Thread(target=prune)
+    pruning.start()
+    try:
+        for number in range(500):
+            writer = SegmentWriter(fs, 1, iter([number]).__next__)
+            writer.create(f"buckets/A/1Min/OHLCV/{number}.seg").close()
+            writer.abandon()
+    finally:
+        ended.set()
+        pruning.join()

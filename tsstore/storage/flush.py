@@ -35,7 +35,7 @@ OWN_FILE_ROWS = BLOCK_ROWS
 # In a flush, which many buckets take part in again and again, a file pays with more of them; what
 # has fewer is brought together by compaction.
 _FLUSHED_FILE_ROWS = 16 * BLOCK_ROWS
-_CREATE_ATTEMPTS = 5
+_CREATE_ATTEMPTS = 100
 
 
 class NewSegment(NamedTuple):

@@ -133,7 +133,9 @@ class Publisher:
     def sweep(self) -> None:
         """Remove what the manifest no longer names; what stays is swept at the next open."""
         try:
-            sweep(self._fs, self.manifest)
+            # Not beside a publication: the next manifest would be taken for a leftover.
+            with self._publishing:
+                sweep(self._fs, self.manifest)
             self.remove_unused()
         except StorageError as error:
             logger.warning("files that are no longer needed stay for now: %s", error)

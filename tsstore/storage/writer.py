@@ -289,6 +289,8 @@ class Writer(Engine):
             bucket = self._bucket(self._state, key)
             if not bucket.schema.is_variable:
                 first = first_slot(bucket.timeframe, first, self.timezone)
+            if first > last:
+                return 0
             rows = len(self.scan(key, first, last, columns=()))
             with contextlib.suppress(StaleError):
                 self._wait(self._enqueue(Commit(deletes=[(bucket.id, first, last)]), epoch))
