@@ -83,7 +83,7 @@ class CorruptionError(TsStoreError):
     def __str__(self) -> str:
         return (
             f"{self.path} is damaged at byte {self.offset}: {self.what}; "
-            "run `tsstore check` on the directory and restore this file from a backup"
+            "run `tsstore check` on the directory, then `tsstore repair`, or restore a backup"
         )
 
 

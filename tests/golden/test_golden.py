@@ -5,19 +5,25 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tsstore
-from tests.golden.make_golden import write
+from tests.golden.make_golden import WRITERS
+from tsstore.format import constants
+from tsstore.format.constants import FORMAT_VERSION
 from tsstore.testing.model import ModelStore
 
 VERSIONS = sorted(path for path in Path(__file__).parent.glob("v*") if path.is_dir())
 
 
 class _Flushing(ModelStore):
-    """The model, which has nothing to flush."""
+    """The model, which has nothing to flush or to compact."""
 
     def flush(self) -> None:
+        """Nothing."""
+
+    def compact(self) -> None:
         """Nothing."""
 
 
@@ -32,17 +38,16 @@ def shape(store: tsstore.StoreApi) -> dict[str, object]:
     }
 
 
-@pytest.fixture
-def expected() -> dict[str, object]:
-    model = _Flushing()
-    write(model)  # type: ignore[arg-type]
+def expected_of(version: str) -> dict[str, object]:
+    # Version 1 did not say whose midnights its days begin at, which means UTC.
+    model = _Flushing("UTC" if version == "v1" else "America/New_York")
+    WRITERS[version](model)  # type: ignore[arg-type]
     return shape(model)
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda path: path.name)
-def test_a_golden_directory_is_read_as_it_was_written(
-    version: Path, tmp_path: Path, expected: dict[str, object]
-) -> None:
+def test_a_golden_directory_is_read_as_it_was_written(version: Path, tmp_path: Path) -> None:
+    expected = expected_of(version.name)
     copy = shutil.copytree(version, tmp_path / "copy")
     with tsstore.open(copy, read_only=True) as store:
         assert store.check().ok
@@ -52,10 +57,23 @@ def test_a_golden_directory_is_read_as_it_was_written(
         store.flush()
         store.destroy("new/1Min/OHLCV")
         assert shape(store) == expected
+        store.compact()
+        assert shape(store) == expected
+        assert store.check(deep=True).ok
 
 
 def test_there_is_a_golden_directory_of_the_current_version() -> None:
-    assert "v1" in [path.name for path in VERSIONS]
+    assert f"v{FORMAT_VERSION}" in [path.name for path in VERSIONS]
+
+
+def test_the_newest_golden_directory_has_every_encoding() -> None:
+    found = set[int]()
+    with tsstore.open(VERSIONS[-1], read_only=True) as store:
+        for _, reader in store.engine.current().view.segments.try_readers():
+            assert not isinstance(reader, Exception)
+            found |= set(np.unique(reader.footer.encodings).tolist())
+    known = {number for name, number in vars(constants).items() if name.startswith("ENCODING_")}
+    assert found == known
 
 
 def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ be made from a state that the one before had already left behind.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import StorageError
+from tsstore.storage.filenames import manifest_number
 from tsstore.storage.manifest import publish_manifest
 from tsstore.storage.recovery import sweep
 
@@ -110,6 +112,15 @@ class Publisher:
             # Afterwards: whoever takes the checkpoint from here finds its segments in the view.
             self.manifest = manifest
             self._state.release(doomed)
+        self._remove_older(manifest.number)
+
+    def _remove_older(self, number: int) -> None:
+        """Remove the manifests before this one: nobody may take one of them for the newest."""
+        with contextlib.suppress(StorageError):  # they are swept at the next opening
+            for name in self._fs.names(""):
+                older = manifest_number(name)
+                if older is not None and older < number:
+                    self._fs.remove(name)
 
     def _described(
         self, change: SegmentChange | None, checkpoint: int, fields: dict[str, Any]
