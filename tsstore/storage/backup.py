@@ -167,8 +167,8 @@ class Backup:
             "sequence": snapshot.view.sequence,
             "taken": format_ns(SystemClock().now_ns()),
         }
-        dest.make_dir(WAL_DIR)
         dest.publish(BACKUP, json.dumps(note).encode() + b"\n")
+        dest.make_dir(WAL_DIR)
 
     def _check_older(self, older: Manifest, snapshot: Snapshot) -> None:
         path = self._report.path
@@ -310,7 +310,7 @@ def _read_note(dest: FileSystem) -> dict[str, int]:
     Raises:
         InvalidArgumentError: the directory holds something else.
     """
-    names = set(dest.names("")) - {LOCK}
+    names = set(dest.names("")) - {LOCK, f"{BACKUP}.tmp"}
     if not names:
         return {}
     if BACKUP not in names:
