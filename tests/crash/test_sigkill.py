@@ -80,7 +80,7 @@ else:
 """
 
 
-@pytest.mark.timeout(120 + 10 * SCALE)
+@pytest.mark.timeout(120 + 40 * SCALE)
 def test_of_two_writers_started_together_one_gets_the_directory(tmp_path: Path) -> None:
     for number in range(10 * SCALE):
         data = tmp_path / "data" / str(number % 7)  # new directories, and ones that are there

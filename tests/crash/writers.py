@@ -143,9 +143,14 @@ def main(path: str, first: list[int]) -> None:
     def acknowledge(thread: int, number: int) -> None:
         os.write(1, f"{thread} {number}\n".encode())
 
-    for thread in range(THREADS):
-        args = (store, thread, first[thread], acknowledge)
-        threading.Thread(target=write_for_ever, args=args).start()
+    threads = [
+        threading.Thread(target=write_for_ever, args=(store, thread, first[thread], acknowledge))
+        for thread in range(THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()  # a program that ends lets nobody start threads, and bulk loads do
 
 
 if __name__ == "__main__":
