@@ -77,6 +77,17 @@ def test_ctrl_c_in_the_middle_of_writing_loses_nothing(tmp_path: Path) -> None:
         assert acknowledged <= set(store.list())
 
 
+def test_rows_that_the_same_call_deletes_again_leave_no_empty_run(store: tsstore.Store) -> None:
+    """No flush could write it."""
+    store.write(KEY, bars(0, 3))
+    gone = Write("B/1Min/OHLCV", bars(0, 2))
+    store.commit([gone, Replace("B/1Min/OHLCV", T0, T0 + 60, bars(0, 0))])
+    store.bulk([gone, Replace("B/1Min/OHLCV", T0, T0 + 60, bars(0, 0))])
+    store.flush()
+    assert len(store.read("B/1Min/OHLCV")) == 0
+    assert len(store.read(KEY)) == 3
+
+
 def test_a_range_that_ends_before_it_begins_deletes_nothing(store: tsstore.Store) -> None:
     store.write(KEY, bars(0, 9))
     store.flush()

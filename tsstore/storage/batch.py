@@ -148,6 +148,7 @@ class Batch:
             gone = deleted(ts, [(first, last)]) & mine
             if gone.any():
                 self._parts[place] = _without(part, gone)
+        self._parts = [part for part in self._parts if len(part.table)]
 
     def _add_table(self, operation: WriteTable, table: Table) -> None:
         group = operation.group
