@@ -380,3 +380,76 @@ def test_directories_may_be_removed_while_files_are_created_in_them(tmp_path: Pa
     finally:
         ended.set()
         pruning.join()
+
+
+def test_a_refused_beginning_of_the_log_loses_nothing_later() -> None:
+    fs = FaultFileSystem()
+    with Store("s", fs=fs) as store:
+        store.write(KEY, bars(0, 1))
+    store = Store("s", fs=fs)
+    fs.refuse_when(lambda kind, name: errno.ENOSPC if "MANIFEST" in name else None)
+    with pytest.raises(StorageError):
+        store.write(KEY, bars(1, 1))
+    fs.refuse_when(lambda kind, name: None)
+    store.flush()
+    store.write(KEY, bars(2, 1))
+    with Store("s", fs=fs.killed().survivors(all_live=True)) as again:
+        assert len(again.read(KEY)) == 2
+
+
+WIDER = Schema.of({"Close": "f8", "More": "f8"})
+
+
+def wider(first: int, count: int, value: float) -> dict[str, object]:
+    return {**bars(first, count, value), "More": np.full(count, value)}
+
+
+def test_a_bucket_altered_to_a_schema_that_others_have_keeps_its_order() -> None:
+    fs = FaultFileSystem()
+    with Store("s", fs=fs) as store:
+        store.write("B/1Min/OHLCV", wider(0, 1, 1.0))
+        store.write(KEY, bars(0, 1, 1.0))
+        store.alter(KEY, WIDER)
+        store.write(KEY, wider(0, 1, 2.0))
+        store.flush()
+        assert store.read(KEY)["Close"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_what_was_deleted_before_an_alteration_stays_so_when_it_is_replayed(
+    flushed: bool,
+) -> None:
+    fs = FaultFileSystem()
+    with Store("s", fs=fs) as store:
+        store.write(KEY, bars(0, 5, 1.0))
+        store.replace(KEY, T0, T0 + 60, bars(0, 2, 2.0))
+        store.alter(KEY, WIDER)
+    with Store("s", fs=fs) as again:
+        if flushed:
+            again.flush()
+        assert again.read(KEY)["Close"].tolist() == [2.0, 2.0, 1.0, 1.0, 1.0]
+
+
+def test_a_close_waits_for_the_loads_that_are_under_way(tmp_path: Path) -> None:
+    store = tsstore.open(tmp_path, settings=Settings(bulk_bytes_min=0))
+    refused = []
+
+    def load() -> None:
+        for number in range(1000):
+            try:
+                store.bulk({f"S{number}/1Min/OHLCV": bars(0, 5000)})
+            except tsstore.ClosedError as error:
+                refused.append(error)
+                return
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    while not store.list():
+        threading.Event().wait(0.01)
+    store.close()
+    with tsstore.open(tmp_path) as again:
+        thread.join()
+        assert refused
+        again.write("NEW/1Min/OHLCV", bars(0, 1))
+        again.flush()
+        assert again.check().ok

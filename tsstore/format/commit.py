@@ -85,6 +85,11 @@ class Commit:
     destroyed: list[int] = field(default_factory=list)
     loaded: list[Section] = field(default_factory=list)
 
+    @property
+    def changes_anything(self) -> bool:
+        """Whether there is something to carry out."""
+        return bool(self.created or self.deletes or self.sections or self.segment_names)
+
 
 def encode_commit(commit: Commit) -> Body:
     """The body of a COMMIT record."""

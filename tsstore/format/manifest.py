@@ -46,6 +46,9 @@ DELETE_DTYPE = np.dtype(
     [("segment", "<u8"), ("bucket", "<u4"), ("first_ts", "<i8"), ("last_ts", "<i8")]
 )
 
+#: Bucket id to (schema id, number of the commit that altered it) of its older schemas.
+Former = dict[int, tuple[tuple[int, int], ...]]
+
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
@@ -72,7 +75,7 @@ class Manifest:
         deletes: rows of DELETE_DTYPE, sorted by segment.
         timezone: whose midnights begin the slots of days and longer; None when an older format
             did not say.
-        former: bucket id to the schemas it had before, oldest first; rows may still have them.
+        former: the schemas that buckets had before, oldest first; rows may still have them.
     """
 
     number: int
@@ -93,7 +96,7 @@ class Manifest:
     segment_names: list[str] = field(default_factory=list)
     deletes: NDArray[np.void] = field(default_factory=lambda: np.empty(0, DELETE_DTYPE))
     timezone: str | None = None
-    former: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    former: Former = field(default_factory=dict)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -106,7 +109,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "next": [manifest.next_bucket, manifest.next_schema, manifest.next_segment],
         "schemas": [[number, schema_to_meta(s)] for number, s in manifest.schemas.items()],
         "timezone": manifest.timezone,
-        "former": [[bucket, list(schemas)] for bucket, schemas in manifest.former.items()],
+        "former": [[bucket, list(map(list, of))] for bucket, of in manifest.former.items()],
     }
     arrays: list[NDArray[Any]] = [
         lines_to_array(manifest.keys),
@@ -152,7 +155,7 @@ def decode_manifest(record: Record) -> Manifest:
         # Format 1 had neither.
         deletes=table_from_arrays(DELETE_DTYPE, deletes) if deletes else np.empty(0, DELETE_DTYPE),
         timezone=meta.get("timezone"),
-        former={bucket: tuple(schemas) for bucket, schemas in meta.get("former", ())},
+        former={bucket: tuple(map(tuple, of)) for bucket, of in meta.get("former", ())},
     )
 
 

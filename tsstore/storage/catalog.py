@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tsstore.format.manifest import Manifest
+    from tsstore.format.manifest import Former, Manifest
     from tsstore.schema import Schema
 
 
@@ -96,8 +96,8 @@ class Catalog:
 
     def _bucket(self, bucket_id: int, key: str, schema_id: int) -> Bucket:
         timeframe = Timeframe.parse(BucketKey.parse(key).timeframe)
-        schema, former = self.schemas[schema_id], self._former.get(bucket_id, ())
-        return Bucket(bucket_id, key, schema_id, schema, timeframe, former)
+        former = tuple(number for number, _ in self._former.get(bucket_id, ()))
+        return Bucket(bucket_id, key, schema_id, self.schemas[schema_id], timeframe, former)
 
     def keys(self) -> list[str]:
         """Names of all buckets, sorted. The list is shared: do not change it."""
@@ -138,14 +138,15 @@ class Catalog:
 
     def ids(self, group: str, symbols: list[str]) -> NDArray[np.uint32]:
         """The bucket id of each symbol of `timeframe/attribute group`; 0 where there is none."""
-        recent = self._recent.get(group)
-        if recent is not None and recent[0] == symbols:
-            return recent[1]  # minute after minute the same symbols
-        members = self.group(group)
-        found = np.fromiter(map(members.get, symbols, repeat(0)), np.uint32, len(symbols))
-        if found.all():
-            self._recent[group] = (symbols, found)
-        return found
+        with self._lock:  # what is refused meanwhile must not be remembered
+            recent = self._recent.get(group)
+            if recent is not None and recent[0] == symbols:
+                return recent[1]  # minute after minute the same symbols
+            members = self.group(group)
+            found = np.fromiter(map(members.get, symbols, repeat(0)), np.uint32, len(symbols))
+            if found.all():
+                self._recent[group] = (symbols, found)
+            return found
 
     def schema_id(self, schema: Schema) -> tuple[int, bool]:
         """The number of a schema, and whether the log has to be told what it is."""
@@ -213,15 +214,15 @@ class Catalog:
                 if group in self._groups:
                     self._groups[group][symbol] = bucket_id
 
-    def alter(self, altered: Iterable[tuple[int, int]]) -> None:
-        """Give buckets other schemas."""
+    def alter(self, altered: Iterable[tuple[int, int]], sequence: int) -> None:
+        """Give buckets other schemas, by the commit of this number."""
         with self._lock:
             for bucket_id, schema_id in altered:
                 key = self.keys_by_id().get(bucket_id)
                 if key is None:  # replayed, and the bucket was destroyed since
                     continue
                 former = int(self._schema_of[bucket_id])
-                self._former[bucket_id] = (*self._former.get(bucket_id, ()), former)
+                self._former[bucket_id] = (*self._former.get(bucket_id, ()), (former, sequence))
                 self._schema_of[bucket_id] = schema_id
                 self._buckets.pop(key, None)
 
@@ -234,10 +235,25 @@ class Catalog:
         with self._lock:
             return {n: s for n, s in self.schemas.items() if n not in self._unlogged}
 
-    def former(self) -> dict[int, tuple[int, ...]]:
+    def former(self) -> Former:
         """The schemas that buckets had before, for the manifest."""
         with self._lock:
             return dict(self._former)
+
+    def schema_at(self, bucket_id: int, sequence: int) -> int:
+        """The schema that a bucket had for the commit of this number; 0 when it is gone."""
+        with self._lock:
+            if bucket_id not in self.keys_by_id():
+                return 0
+            for schema_id, altered in self._former.get(bucket_id, ()):
+                if sequence < altered:
+                    return schema_id
+            return int(self._schema_of[bucket_id])
+
+    def alterations(self) -> list[int]:
+        """Numbers of the commits that altered buckets, ascending."""
+        with self._lock:
+            return sorted({altered for of in self._former.values() for _, altered in of})
 
     def forget(self, created: Iterable[tuple[int, str, int]]) -> None:
         """Drop the reservations of a commit that was refused."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +47,8 @@ _SLICE_ROWS = 1 << 18
 _RATIO = 4
 # Shared segments are merged from so many on; each merge rewrites what all buckets have in them.
 _SHARED_MIN = 4
+# Files that a merge has open at a time; more are merged in several rounds.
+_INPUTS_MAX = 64
 
 
 class Job(NamedTuple):
@@ -103,6 +105,7 @@ def shared_jobs(
     table = segments.table
     rows = [r for r in segments.shared_rows([schema_id]) if table["last_sequence"][r] <= checkpoint]
     tail = rows if everything else _tail(rows, table["rows"])
+    tail = tail[:_INPUTS_MAX] if everything else tail[-_INPUTS_MAX:]
     if everything and _is_needed(segments, tail):
         return [Job(schema_id, None, "", tail)]
     return [Job(schema_id, None, "", tail)] if len(tail) >= _SHARED_MIN else []
@@ -122,8 +125,10 @@ def own_jobs(
     for period, rows in periods.items():
         for stretch in _stretches(segments, rows, runs, bucket):
             chosen = stretch if everything else _tail(stretch, table["rows"])
+            chosen = chosen[:_INPUTS_MAX] if everything else chosen[-_INPUTS_MAX:]
             # Older ones stay as they are, but for those of which a part was deleted.
-            alone = [[row] for row in stretch[: len(stretch) - len(chosen)]]
+            older = [] if everything else stretch[: len(stretch) - len(chosen)]
+            alone = [[row] for row in older]
             found += [
                 Job(bucket.schema_id, bucket, period, part)
                 for part in (chosen, *alone)
@@ -214,16 +219,16 @@ class Merger:
             CorruptionError: a segment cannot be read.
             StorageError: refused.
         """
-        readers = [self._segments.open_reader(row) for row in job.rows]
-        try:
+        with ExitStack() as stack:
+            readers = []
+            for row in job.rows:
+                reader = self._segments.open_reader(row)
+                stack.callback(reader.close_file)
+                readers.append(reader)
             if job.bucket is None:
                 self._merge_shared(job, readers)
             else:
                 self._merge_own(job, job.bucket, readers)
-        finally:
-            for reader in readers:
-                reader.drop_rows()
-                reader.close_file()
         self._writer.replace(job.numbers(self._segments))
 
     def _file(self, new: NewSegment) -> PackedFile:

@@ -172,12 +172,15 @@ class Compactor:
         before = self._state.view.segments.table
         # What is written from now on is not part of what was asked for.
         checkpoint = self._publisher.manifest.checkpoint
-        buckets = deque(self._buckets(request.wanted))
-        schema_ids = {bucket.schema_id for bucket in buckets}
+        ids: deque[int] = deque()
+        schema_ids: set[int] = set()
         try:
+            for bucket in self._buckets(request.wanted):
+                ids.append(bucket.id)
+                schema_ids.update(bucket.schema_ids)
             while self._round(partial(_shared_of, schema_ids), self._go_on, checkpoint):
                 pass
-            while self._round(partial(_own_of, buckets), self._go_on, checkpoint, buckets):
+            while self._round(partial(self._own_of, ids), self._go_on, checkpoint):
                 pass
         except _Stopped:
             request.error = ClosedError("the store was closed during the compaction")
@@ -196,6 +199,19 @@ class Compactor:
             if bucket is not None:
                 yield bucket
 
+    def _own_of(self, ids: deque[int], segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
+        """Everything that can be merged of buckets.
+
+        A bucket leaves the queue when nothing is found for it any more. It is looked up anew each
+        time, because it may have been altered meanwhile.
+        """
+        for _ in range(len(ids)):
+            bucket = self._state.catalog.by_id(ids.popleft())
+            found = own_jobs(segments, bucket, checkpoint, everything=True) if bucket else []
+            if bucket and found:
+                ids.append(bucket.id)
+                yield from found
+
     # One round: some jobs, one manifest
 
     def _round(
@@ -203,7 +219,6 @@ class Compactor:
         choose: Callable[[SegmentSet, int], Iterable[Job]],
         pace: Callable[[int], None],
         checkpoint: int | None = None,
-        again: deque[Bucket] | None = None,
     ) -> bool:
         """Merge some of what is chosen.
 
@@ -211,7 +226,6 @@ class Compactor:
             choose: finds jobs in the segments, among those of commits up to a checkpoint.
             pace: called with the bytes of each slice.
             checkpoint: the newest one by default.
-            again: takes the buckets that have to be looked at once more.
 
         Returns:
             Whether there may be more to do.
@@ -235,8 +249,6 @@ class Compactor:
             if not segments.same(replaced, self._state.view.segments):
                 # Rows were deleted meanwhile from what was merged: merge again.
                 writer.abandon()
-                if again is not None:
-                    again.extendleft(job.bucket for job in chosen if job.bucket is not None)
                 return True
             self._publisher.publish(change)
         del segments  # a reader of what was replaced, as far as the publisher can tell
@@ -279,16 +291,6 @@ def _shared_of(schema_ids: set[int], segments: SegmentSet, checkpoint: int) -> I
     """Everything that can be merged of the shared segments of schemas."""
     for schema_id in sorted(schema_ids):
         yield from shared_jobs(segments, schema_id, checkpoint, everything=True)
-
-
-def _own_of(buckets: deque[Bucket], segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
-    """Everything that can be merged of buckets; those that are done leave the queue.
-
-    The one whose jobs were given out last stays in it until nothing more is found for it.
-    """
-    while buckets:
-        yield from own_jobs(segments, buckets[0], checkpoint, everything=True)
-        buckets.popleft()
 
 
 def _some(found: Iterable[Job], segments: SegmentSet) -> list[Job]:

@@ -133,9 +133,10 @@ class Engine(ABC):
         """
         state = self.current()
         view, bucket = state.view, self._bucket(state, key)
-        names, places = _chosen(bucket.schema, columns)
+        names, _ = _chosen(bucket.schema, columns)
         while True:
             try:
+                _, places = _chosen(bucket.schema, names)  # altered columns may have moved
                 schemas = state.catalog.schemas
                 for ts, arrays in slices(
                     view, bucket, schemas, rows, start=start, end=end, columns=places
@@ -154,6 +155,16 @@ class Engine(ABC):
     def info(self, key: str) -> BucketInfo:
         """What is known of a bucket without reading its rows."""
         state = self.current()
+        while True:
+            segments = state.view.segments
+            try:
+                return self._info(state, key)
+            except CorruptionError:  # see `scan`
+                state = self.refreshed()
+                if state.view.segments is segments:
+                    raise
+
+    def _info(self, state: State, key: str) -> BucketInfo:
         bucket = self._bucket(state, key)
         every = state.view.sources(bucket, state.catalog.schemas)
         sources = [s for s in every if s.first < s.end]

@@ -102,7 +102,7 @@ class SegmentWriter:
             newer: ranges deleted from all these rows.
         """
         deletes = newer
-        for stretch in reversed(_stretches(chunks, schema_id, older)):
+        for stretch in reversed(_stretches(chunks, schema_id, older, catalog.alterations())):
             chunk = merge(schema, stretch)
             self._delete(chunk, catalog, older)
             newer, deletes = deletes, add_deletes(deletes, chunk.deletes)
@@ -307,10 +307,17 @@ def long_periods(
             yield period
 
 
-def _stretches(chunks: Sequence[Chunk], schema_id: int, segments: SegmentSet) -> list[list[Chunk]]:
-    """Chunks without a bulk load between them, oldest first."""
-    of_schema = segments.table["schema"] == schema_id
-    loads = np.unique(segments.table["first_sequence"][of_schema])
+def _stretches(
+    chunks: Sequence[Chunk], schema_id: int, segments: SegmentSet, alterations: Sequence[int]
+) -> list[list[Chunk]]:
+    """Chunks without a bulk load or an altered bucket between them, oldest first.
+
+    A bucket that was altered may have loads of an older schema, so then all loads count.
+    """
+    loads = segments.table["first_sequence"]
+    if not alterations:
+        loads = loads[segments.table["schema"] == schema_id]
+    loads = np.unique(np.concatenate([loads, np.array(alterations, np.uint64)]))
     stretches: dict[tuple[int, int], list[Chunk]] = {}
     for chunk in chunks:
         sequence = np.uint64(chunk.first_sequence)

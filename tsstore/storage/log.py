@@ -37,15 +37,17 @@ class Ticket:
     Attributes:
         commit: what changes.
         body: the same as a record.
+        taken: whether the log is at it.
         finished: set when it is acknowledged or refused.
         error: why it was refused; None when it was not.
     """
 
-    __slots__ = ("body", "commit", "error", "finished")
+    __slots__ = ("body", "commit", "error", "finished", "taken")
 
     def __init__(self, commit: Commit, body: Body) -> None:
         self.commit = commit
         self.body = body
+        self.taken = False
         self.finished = threading.Event()
         self.error: Exception | None = None
 
@@ -103,12 +105,11 @@ class CommitLog:
 
     # Committing
 
-    def enqueue(self, commit: Commit, body: Body, epoch: int, *, outdates: bool = False) -> Ticket:
+    def enqueue(self, ticket: Ticket, epoch: int, *, outdates: bool = False) -> Ticket:
         """Give a commit its place in the order.
 
         Args:
-            commit: what changes.
-            body: the same as a record.
+            ticket: the commit.
             epoch: what `self.epoch` was when the buckets of the commit were resolved.
             outdates: whether later commits have to be resolved after this one.
 
@@ -117,7 +118,6 @@ class CommitLog:
                 or buckets were altered since.
             ClosedError: the store was closed.
         """
-        ticket = Ticket(commit, body)
         with self._arrived:
             if self._closing:
                 raise ClosedError("the store was closed; open it again")
@@ -130,6 +130,11 @@ class CommitLog:
             self._queue.append(ticket)
             self._arrived.notify()
         return ticket
+
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether a commit has its place in the order, for who was interrupted meanwhile."""
+        with self._arrived:
+            return ticket.taken or ticket in self._queue
 
     def wait(self, ticket: Ticket) -> None:
         """Return once the commit is as durable as was asked for, and readers see it.
@@ -150,6 +155,8 @@ class CommitLog:
                         return
                     self._arrived.wait()
                 group, self._queue = self._queue, []
+                for ticket in group:
+                    ticket.taken = True
             with self.leader:
                 self._commit(group)
 
@@ -207,13 +214,15 @@ class CommitLog:
             raise StorageError(self._failure) from None
 
     def _fail(self, group: list[Ticket], error: Exception) -> None:
-        # Commits that queued up since may write to buckets that the failed ones were to create.
+        # Commits that queued up since may write to buckets that the failed ones were to create. At
+        # once, so that nobody resolves a bucket that is being taken back and passes for up to date.
         with self._arrived:
             self.epoch += 1
             group = [*group, *self._queue]
             self._queue = []
+            for ticket in group:
+                self._refuse(ticket.commit)
         for ticket in group:
-            self._refuse(ticket.commit)
             ticket.finish(error)
 
     # What the background does; call with `leader` held
@@ -307,8 +316,9 @@ class CommitLog:
 
     @property
     def wal_number(self) -> int | None:
-        """Number of the current WAL file; None before the first commit."""
-        return None if self._wal is None else self._wal.number
+        """Number of the WAL file that the next commit goes to; None if it is still to be begun."""
+        wal = self._wal or self._fresh
+        return None if wal is None else wal.number
 
     @property
     def wal_bytes(self) -> int:

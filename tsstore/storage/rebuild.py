@@ -124,7 +124,7 @@ class _Rebuild:
             segment_names=self._names(segments, keys),
             deletes=self._deletes(table, keys),
             timezone=self._timezone(),
-            former=former,
+            former={i: tuple((number, checkpoint) for number in of) for i, of in former.items()},
         )
         return Rebuilt(manifest, self._notes)
 

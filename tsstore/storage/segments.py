@@ -135,17 +135,18 @@ class SegmentSet:
         self._buckets = np.ascontiguousarray(table["bucket"])
         self._shared_end = int(self._buckets.searchsorted(SHARED, "right"))
         self._masks = _by_segment(deletes)
-        self._runs: dict[int, list[Run]] = {}
+        self._runs: dict[int, tuple[Sequence[int], list[Run]]] = {}
 
     def runs(self, bucket_id: int, schema_ids: Sequence[int]) -> list[Run]:
         """The runs of a bucket, oldest first. Those without rows only delete."""
-        runs = self._runs.get(bucket_id)
+        known = self._runs.get(bucket_id)
+        runs = known[1] if known is not None and known[0] == schema_ids else None
         if runs is None:
             runs = sorted(
                 [*self.own_runs(bucket_id), *self._shared_runs(bucket_id, schema_ids)],
                 key=lambda run: (run.first_sequence, run.first_ts),
             )
-            self._runs[bucket_id] = runs
+            self._runs[bucket_id] = (schema_ids, runs)
         return runs
 
     def own_runs(self, bucket_id: int) -> Iterable[Run]:

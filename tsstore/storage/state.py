@@ -6,6 +6,7 @@ gives the same state. Readers take a `View`, which never changes, and need no lo
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from tsstore.errors import CorruptionError
 from tsstore.format.commit import single_run
 from tsstore.format.manifest import SHARED
 from tsstore.storage.adapting import Adapted
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from tsstore.storage.chunk import Deletes
     from tsstore.storage.reading import Rows, Source
     from tsstore.storage.segment import SegmentCache
+
+logger = logging.getLogger("tsstore.storage")
 
 Chunks = dict[int, tuple[Chunk, ...]]
 
@@ -145,7 +149,7 @@ class State:
             if not known:
                 self.catalog.settle(commit.schemas, commit.created)
                 self.catalog.rename(commit.renamed)
-                self.catalog.alter(commit.altered)
+                self.catalog.alter(commit.altered, sequence)
             if commit.altered:
                 # Rows of before and after have different schemas, and stay in order by this.
                 self._barrier = sequence
@@ -202,7 +206,7 @@ class State:
     def _chunks_of(self, commit: Commit, sequence: int) -> dict[int, Chunk]:
         deletes: dict[int, Deletes] = {}
         for bucket_id, first, last in commit.deletes:
-            schema_id = self._schema_id(bucket_id)
+            schema_id = self.catalog.schema_at(bucket_id, sequence)
             if schema_id == 0:  # replayed, and the bucket was destroyed since
                 continue
             of_schema = deletes.setdefault(schema_id, {})
@@ -231,6 +235,7 @@ class State:
         ):
             return Chunk.of_deletes(schema, deletes, sequence)
         kept = []
+        whole = dict(deletes)
         for bucket_id, ranges in sorted(deletes.items()):
             bucket = self.catalog.by_id(bucket_id)
             if bucket is None:
@@ -238,17 +243,17 @@ class State:
             # While the log is replayed, files of later bulk loads are there already.
             every = self.view.sources(bucket, self.catalog.schemas)
             older = [source for source in every if source.last_sequence < sequence]
-            rows = survivors(schema, older, ranges)
+            try:
+                rows = survivors(schema, older, ranges)
+            except CorruptionError as error:
+                # The commit is on disk and must be carried out: what cannot be read cannot come
+                # back either, and the readable rows outside of the range stay.
+                logger.warning("rows beside a deleted range cannot be read: %s", error)
+                continue
+            whole[bucket_id] = tuple(whole_milliseconds(first, last) for first, last in ranges)
             if rows is not None:
                 kept.append(Chunk.of(single_run(0, bucket_id, *rows), {}, sequence))
-        whole = {
-            bucket_id: tuple(whole_milliseconds(first, last) for first, last in ranges)
-            for bucket_id, ranges in deletes.items()
-        }
         return merge(schema, [Chunk.of_deletes(schema, whole, sequence), *kept])
-
-    def _schema_id(self, bucket_id: int) -> int:
-        return int(self.catalog.schema_ids(np.array([bucket_id], np.uint32))[0])
 
     def barrier(self) -> int:
         """Never merge chunks from before this moment with later ones; returns the sequence.

@@ -29,6 +29,7 @@ from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import LOCK
 from tsstore.storage.flush import SegmentWriter, deletes_of_former
 from tsstore.storage.flusher import Flusher
+from tsstore.storage.gate import Gate
 from tsstore.storage.log import CommitLog, StaleError, Ticket
 from tsstore.storage.publisher import Publisher
 from tsstore.storage.recovery import Replay, load_or_create, settle_zone, sweep, sweep_segments
@@ -109,6 +110,7 @@ class Writer(Engine):
         self._listeners: list[Callable[[Committed], None]] = []
         # Reentrant: a signal handler may write while the thread it interrupted resolves buckets.
         self._catalog_lock = threading.RLock()
+        self._loads = Gate()
         self._log = CommitLog(
             self._new_wal,
             self._begin_wal,
@@ -177,6 +179,7 @@ class Writer(Engine):
 
     def _commit(self, parsed: list[Parsed]) -> int:
         batch = Batch(self._state.catalog, self.timezone)
+        ticket: Ticket | None = None
         with self._catalog_lock:
             epoch = self._log.epoch
             try:
@@ -184,9 +187,12 @@ class Writer(Engine):
                     batch.add(one)
                 # A commit that creates buckets takes its place in the log before anyone can
                 # write to them; the others need the lock no longer.
-                ticket = self._enqueue(batch.commit(), epoch) if batch.creates else None
+                ticket = self._ticket(batch.commit()) if batch.creates else None
+                if ticket is not None:
+                    self._log.enqueue(ticket, epoch)
             except BaseException:
-                batch.abandon()
+                if ticket is None or not self._log.holds(ticket):
+                    batch.abandon()
                 raise
         if ticket is None:
             commit = batch.commit()
@@ -196,14 +202,29 @@ class Writer(Engine):
         self._wait(ticket)
         return batch.rows
 
-    def _enqueue(self, commit: Commit, epoch: int) -> Ticket:
+    def _enqueue(self, commit: Commit, epoch: int, *, outdates: bool = False) -> Ticket:
+        return self._log.enqueue(self._ticket(commit), epoch, outdates=outdates)
+
+    def _ticket(self, commit: Commit) -> Ticket:
         body = encode_commit(commit)
         if body.length > RECORD_BODY_MAX:
             raise LimitExceededError(
                 f"one write of {body.length} bytes; at most {RECORD_BODY_MAX} fit into one commit, "
                 "write in smaller batches"
             )
-        return self._log.enqueue(commit, body, epoch)
+        return Ticket(commit, body)
+
+    def _wait_under_lock(self, ticket: Ticket) -> None:
+        """Wait to the end, also through an interrupt: others rely on the catalog as it will be."""
+        interrupt: BaseException | None = None
+        while not ticket.finished.is_set():
+            try:
+                ticket.finished.wait()
+            except BaseException as error:  # noqa: BLE001  raised a few lines below
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+        self._wait(ticket)
 
     def _wait(self, ticket: Ticket) -> None:
         self._log.wait(ticket)
@@ -234,7 +255,8 @@ class Writer(Engine):
             if bucket is None:
                 raise NotFoundError(f"there is no bucket {key} to destroy")
             # Waiting under the lock keeps a new bucket of this name from being refused.
-            self._wait(self._enqueue(Commit(destroyed=[bucket.id]), self._log.epoch))
+            commit = Commit(destroyed=[bucket.id])
+            self._wait_under_lock(self._enqueue(commit, self._log.epoch))
 
     def rename(self, key: str, new_key: str) -> None:
         """Give a bucket another name."""
@@ -244,7 +266,8 @@ class Writer(Engine):
             bucket = self._bucket(self._state, key)
             if self._state.catalog.find(new_key) is not None:
                 raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
-            self._wait(self._enqueue(Commit(renamed=[(bucket.id, new_key)]), self._log.epoch))
+            commit = Commit(renamed=[(bucket.id, new_key)])
+            self._wait_under_lock(self._enqueue(commit, self._log.epoch))
 
     def alter(self, key: str, schema: Schema) -> None:
         """Give a bucket more or wider columns."""
@@ -257,9 +280,8 @@ class Writer(Engine):
             check_widening(key, bucket.schema, schema)
             number, unknown = self._state.catalog.schema_id(schema)
             commit = Commit({number: schema} if unknown else {}, altered=[(bucket.id, number)])
-            body = encode_commit(commit)
             # Rows that were fitted to the old schema must not come after this.
-            self._wait(self._log.enqueue(commit, body, self._log.epoch, outdates=True))
+            self._wait_under_lock(self._enqueue(commit, self._log.epoch, outdates=True))
 
     def copy(self, key: str, new_key: str) -> None:
         """Make a bucket with the rows that another one has now."""
@@ -334,26 +356,27 @@ class Writer(Engine):
         Raises:
             StaleError: buckets have to be resolved again; nothing has happened.
         """
-        segments = self._announced_writer()
-        queued = False
-        try:
-            commit = write(segments)
-            if not (commit.segment_names or commit.sections or commit.deletes or commit.created):
-                return
-            with self._catalog_lock:
-                if not batch.reserve_again():
-                    raise StaleError
-                queued = True
-                ticket = self._enqueue(commit, epoch)
-        except Exception:
-            batch.abandon()
-            segments.abandon()
-            raise
-        except BaseException:
-            # An interrupt: once the commit is queued it may come to be, and needs its files.
-            if not queued:
+        with self._loads:
+            segments = self._announced_writer()
+            try:
+                commit = write(segments)
+                if not commit.changes_anything:
+                    return
+                ticket = self._ticket(commit)
+            except BaseException:
                 segments.abandon()
-            raise
+                raise
+            with self._catalog_lock:
+                try:
+                    if not batch.reserve_again():
+                        raise StaleError
+                    self._log.enqueue(ticket, epoch)
+                except BaseException:
+                    # Once the commit has its place it may come to be, and needs its files.
+                    if not self._log.holds(ticket):
+                        batch.abandon()
+                        segments.abandon()
+                    raise
         self._wait(ticket)
 
     def _announced_writer(self) -> SegmentWriter:
@@ -511,6 +534,7 @@ class Writer(Engine):
             self._closed = True  # the parent process owns the files
             return
         self._compactor.stop()
+        self._loads.close()
         self._flusher.close(self._finish)
 
     def _finish(self) -> None:
