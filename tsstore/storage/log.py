@@ -214,14 +214,13 @@ class CommitLog:
             raise StorageError(self._failure) from None
 
     def _fail(self, group: list[Ticket], error: Exception) -> None:
-        # Commits that queued up since may write to buckets that the failed ones were to create. At
-        # once, so that nobody resolves a bucket that is being taken back and passes for up to date.
+        # Commits that queued up since may write to buckets that the failed ones were to create.
         with self._arrived:
-            self.epoch += 1
             group = [*group, *self._queue]
             self._queue = []
             for ticket in group:
                 self._refuse(ticket.commit)
+            self.epoch += 1  # last: whoever reads it unlocked finds the buckets gone
         for ticket in group:
             ticket.finish(error)
 

@@ -1,0 +1,271 @@
+"""Two calls meet at the worst moment, or an interrupt does: nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsstore import Schema, Settings
+from tsstore.errors import StorageError
+from tsstore.storage import compactor, writer
+from tsstore.storage.catalog import Catalog
+from tsstore.storage.compaction import Job, Merger
+from tsstore.store import Store
+from tsstore.testing.faultfs import FaultFileSystem
+
+A, B, C = "A/1Min/OHLCV", "B/1Min/OHLCV", "C/1Min/OHLCV"
+EVENTS = Schema.of({"P": "f8", "Seq": "i8"}, variable=True, identity=["Seq"])
+WIDER = Schema.of({"Close": "f8", "More": "f8"})
+QUIET = Settings(compaction_bytes_per_s=0, bulk_bytes_min=0)
+
+
+def bars(first: int, count: int = 1, value: float = 1.0) -> dict[str, object]:
+    return {"Epoch": 60 * np.arange(first, first + count), "Close": np.full(count, value)}
+
+
+def minutes(store: Store, key: str) -> list[int]:
+    return (store.read(key).ts // 60_000_000_000).tolist()
+
+
+def test_a_bucket_of_a_load_that_starts_again_is_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The load has to be resolved again while another call writes to the bucket it creates."""
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    store.write(A, bars(0))
+    write_bulk, abandon = writer.write_bulk, writer.Batch.abandon
+    written, writing = threading.Event(), threading.Event()
+    altered: list[bool] = []
+
+    def alter_meanwhile(*arguments: object, **options: object) -> object:
+        commit = write_bulk(*arguments, **options)  # type: ignore[arg-type]
+        if not altered:
+            altered.append(True)
+            store.alter(A, WIDER)
+        return commit
+
+    def abandon_slowly(batch: writer.Batch) -> None:
+        if altered and threading.current_thread().name == "load" and not writing.is_set():
+            writing.set()
+            written.wait(0.5)
+        abandon(batch)
+
+    monkeypatch.setattr(writer, "write_bulk", alter_meanwhile)
+    monkeypatch.setattr(writer.Batch, "abandon", abandon_slowly)
+    loading = threading.Thread(target=lambda: store.bulk({C: bars(5)}), name="load")
+    loading.start()
+    assert writing.wait(5)
+    store.write(C, bars(7))
+    written.set()
+    loading.join()
+    assert minutes(store, C) == [5, 7]
+
+
+def test_an_interrupted_load_gives_its_buckets_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    encode = writer.encode_commit
+
+    def interrupt(commit: object) -> object:
+        monkeypatch.setattr(writer, "encode_commit", encode)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "encode_commit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.bulk({C: bars(5)})
+    assert not [name for name in fs.files() if name.endswith(".seg")]
+    store.write(C, bars(7))
+    assert minutes(store, C) == [7]
+
+
+@pytest.mark.parametrize("what", ["destroy", "rename"])
+def test_an_interrupt_does_not_let_others_at_a_catalog_that_is_changing(what: str) -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    store.write(A, bars(0))
+    go_on = threading.Event()
+    fs.refuse_when(lambda kind, name: go_on.wait(5) and None if kind == "sync" else None)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    threading.Timer(0.4, go_on.set).start()
+    key = A if what == "destroy" else C
+    late = threading.Timer(0.2, lambda: store.write(key, bars(7)))
+    late.start()
+    change: Callable[[], None] = (
+        (lambda: store.destroy(A)) if what == "destroy" else (lambda: store.rename(A, C))
+    )
+    with pytest.raises(KeyboardInterrupt):
+        change()
+    late.join()
+    expected = [7] if what == "destroy" else [0, 7]
+    assert minutes(store, key) == expected
+    store.close()
+    with Store("s", fs=fs) as again:
+        assert minutes(again, key) == expected
+
+
+def test_what_is_refused_cannot_be_resolved_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a refusal and the return of its buckets nobody may take them for current."""
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    store.write(B, bars(0))
+    forget = Catalog.forget
+    forgetting = threading.Event()
+
+    def forget_slowly(catalog: Catalog, created: object) -> None:
+        forgetting.set()
+        time.sleep(0.3)
+        forget(catalog, created)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Catalog, "forget", forget_slowly)
+    fs.refuse_when(lambda kind, _name: errno.ENOSPC if kind == "write" else None)
+
+    def refused() -> None:
+        with pytest.raises(StorageError):
+            store.write(A, bars(1))
+
+    first = threading.Thread(target=refused)
+    first.start()
+    assert forgetting.wait(5)
+    fs.refuse_when(lambda kind, name: None)
+    store.write(A, bars(2))
+    first.join()
+    assert minutes(store, A) == [2]
+
+
+def test_a_bucket_altered_during_a_compaction_is_read_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    for key in (A, B, A, B):
+        store.bulk({key: bars(0, 5000)})
+    run = Merger.run
+    altered: list[str] = []
+
+    def alter_the_other(merger: Merger, job: Job) -> None:
+        if job.bucket is not None and not altered:
+            altered.append(B if job.bucket.key == A else A)
+            store.alter(altered[0], WIDER)
+            store.write(altered[0], {**bars(9000), "More": [1.0]})
+            store.flush()
+        run(merger, job)
+
+    monkeypatch.setattr(Merger, "run", alter_the_other)
+    monkeypatch.setattr(compactor, "_ROUND_JOBS", 1)
+    store.compact()
+    assert altered
+    assert len(store.read(altered[0])) == 5001
+
+
+def test_columns_that_moved_are_not_mixed_up_by_an_iterator_of_another_process() -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    rows = {"Epoch": 60 * np.arange(40_000), "Close": np.arange(40_000.0)}
+    for _ in range(2):
+        store.bulk({A: rows})
+    store.flush()
+    settings = Settings(cache_bytes=1, files_max=1)
+    follower = Store("s", fs=fs, read_only=True, settings=settings)
+    parts = follower.iterate(A, rows=4096)
+    seen = [next(parts)]
+    store.alter(A, Schema.of({"More": "f8", "Close": "f8"}))
+    store.compact()
+    seen += parts
+    closes = np.concatenate([part["Close"] for part in seen])
+    assert closes.tolist() == rows["Close"].tolist()
+
+
+def test_info_looks_again_when_files_were_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    for number in range(4):
+        store.write(A, bars(number))
+        store.flush()
+    follower = Store("s", fs=fs, read_only=True, settings=QUIET)
+    current = follower.engine.current
+
+    def look_and_be_late() -> object:
+        state = current()
+        monkeypatch.setattr(follower.engine, "current", current)
+        store.compact()
+        store.write(A, bars(9))
+        store.flush()
+        return state
+
+    monkeypatch.setattr(follower.engine, "current", look_and_be_late)
+    assert follower.info(A).last_ns == 9 * 60_000_000_000
+
+
+def test_a_damaged_block_beside_a_deleted_range_keeps_nothing_else_from_being_read() -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    instants = (np.arange(1000) * 1_000_100).astype("M8[ns]")
+    ticks = {"Epoch": instants, "P": np.random.default_rng(0).random(1000), "Seq": np.arange(1000)}
+    store.write("T/1Sec/TICK", ticks, schema=EVENTS)
+    store.flush()
+    (name,) = [name for name in fs.files() if name.endswith(".seg")]
+    reader = store.engine.current().view.segments.open_reader(0)
+    data = bytearray(fs.files()[name])
+    data[int(reader.footer.block_offsets[1, 0])] ^= 1
+    fs.damage(name, bytes(data))
+    store.write(A, bars(0))
+    store.close()
+    for number in (1, 2):
+        with Store("s", fs=fs, settings=QUIET) as again:
+            again.commit(
+                [
+                    # Within a millisecond, so that what lies beside has to be looked at.
+                    replace_nothing("T/1Sec/TICK", 5_000_500, 8_000_850)
+                ]
+            )
+            again.write(A, bars(number))
+            assert minutes(again, A) == list(range(number + 1))
+
+
+def replace_nothing(key: str, first: int, last: int) -> object:
+    from tsstore import Replace
+
+    empty = {"Epoch": np.array([], "M8[ns]"), "P": np.array([]), "Seq": np.array([], "i8")}
+    return Replace(key, np.datetime64(first, "ns"), np.datetime64(last, "ns"), empty)
+
+
+def test_compaction_takes_segments_of_former_schemas_along() -> None:
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    for number in range(3):
+        store.write(A, bars(1000 * number, 1000))
+        store.flush()
+    store.alter(A, WIDER)
+    store.delete(A, 0, 60 * 1500)
+    store.flush()
+    store.compact()
+    segments = store.engine.current().view.segments
+    assert segments.table["generation"].tolist() == [1]
+    assert len(segments.deletes) == 0
+
+
+def test_many_segments_are_compacted_with_few_open_files(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, tsstore\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))\n"
+        "settings = tsstore.Settings(\n"
+        "    compaction_bytes_per_s=0, bulk_bytes_min=0, files_max=32, wal_sync='off')\n"
+        "with tsstore.open(sys.argv[1], settings=settings) as store:\n"
+        "    for number in range(200):\n"
+        "        store.bulk({'A/1Min/OHLCV': {'Epoch': [60 * number], 'C': [1.0]}})\n"
+        "    store.compact()\n"
+        "    print(len(store.read('A/1Min/OHLCV')), store.stats()['segments'])\n"
+    )
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] >= 160
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout.split() == ["200", "1"], done.stderr
