@@ -18,6 +18,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tsstore.errors import LockedError, StorageError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
 
 _IOV_MAX = 512
-_MAKE_ATTEMPTS = 100
 # Up to so many files, syncing each costs less than making the kernel write back everything.
 _SYNC_SINGLY_MAX = 16
 # Another disk, no such links there, or too many of them.
@@ -79,7 +79,10 @@ class FileSystem(Protocol):
         ...
 
     def create(self, name: str) -> File:
-        """Create an empty file for appending; one that is there is emptied."""
+        """Create an empty file for appending, and the directories it lies in.
+
+        One that is there is emptied.
+        """
         ...
 
     def open(self, name: str, *, append: bool = False) -> File:
@@ -259,6 +262,9 @@ class OsFileSystem:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = os.path.abspath(root)
+        # One thread removes the last file of a directory, and the directory with it, while another
+        # is about to create a file there.
+        self._tree = threading.Lock()
 
     def describe(self, name: str) -> str:
         """The full path, for messages."""
@@ -270,13 +276,15 @@ class OsFileSystem:
         if os.path.isdir(path):
             return
         with _Refused("create directory", path):
-            _make_dirs(path)
+            os.makedirs(path, mode=0o700, exist_ok=True)
         if not name:  # the entry of the root itself; the others are synced with their files
             _sync_dir(os.path.dirname(path))
 
     def create(self, name: str) -> OsFile:
-        """Create an empty file for appending; one that is there is emptied."""
-        return self._open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, "create")
+        """Create an empty file, and the directories it lies in; one that is there is emptied."""
+        with self._tree:
+            self.make_dir(os.path.dirname(name))
+            return self._open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, "create")
 
     def open(self, name: str, *, append: bool = False) -> OsFile:
         """Open a file that exists."""
@@ -332,12 +340,13 @@ class OsFileSystem:
 
     def prune_dirs(self, name: str) -> None:
         """Remove a directory and those above it as long as they are empty."""
-        while name:
-            try:
-                os.rmdir(self.describe(name))
-            except OSError:
-                return
-            name = os.path.dirname(name)
+        with self._tree:
+            while name:
+                try:
+                    os.rmdir(self.describe(name))
+                except OSError:
+                    return
+                name = os.path.dirname(name)
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of that name."""
@@ -449,15 +458,6 @@ def _sync_dir(path: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-
-
-def _make_dirs(path: str) -> None:
-    for _ in range(_MAKE_ATTEMPTS):
-        # Other threads may remove a directory above that is empty as long as this one is not there.
-        with contextlib.suppress(FileNotFoundError):
-            os.makedirs(path, mode=0o700, exist_ok=True)
-            return
-    os.makedirs(path, mode=0o700, exist_ok=True)
 
 
 def _folders(name: str) -> Iterator[str]:

@@ -7,7 +7,6 @@ a file per schema, because thousands of files of a few rows cost more than the r
 from __future__ import annotations
 
 import contextlib
-import errno
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -35,7 +34,6 @@ OWN_FILE_ROWS = BLOCK_ROWS
 # In a flush, which many buckets take part in again and again, a file pays with more of them; what
 # has fewer is brought together by compaction.
 _FLUSHED_FILE_ROWS = 16 * BLOCK_ROWS
-_CREATE_ATTEMPTS = 100
 
 
 class NewSegment(NamedTuple):
@@ -235,17 +233,7 @@ class SegmentWriter:
 
     def create(self, name: str) -> File:
         """Create a segment file and the directories it lies in."""
-        folder = name.rpartition("/")[0]
         self.names.append(name)
-        for _ in range(_CREATE_ATTEMPTS):
-            self._fs.make_dir(folder)
-            try:
-                return self._fs.create(name)
-            except StorageError as error:
-                # Someone removed the last file of this directory, and the directory with it.
-                if error.errno != errno.ENOENT:
-                    raise
-        self._fs.make_dir(folder)
         return self._fs.create(name)
 
     def note(
