@@ -142,7 +142,9 @@ def test_commands_work_beside_it(start, run, here) -> None:
 
 def test_a_second_server_on_the_directory_is_refused(start, run) -> None:
     server = start()
+    before = signal.getsignal(signal.SIGINT)
     result = run("start")
+    assert signal.getsignal(signal.SIGINT) is before
     assert result.exit_code == 6
     assert len(result.stderr.splitlines()) == 1
     server.stop()

@@ -7,7 +7,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -71,9 +71,11 @@ def command(path: Path) -> None:
     settings = server_settings(config)
     redactor.add(plugins.secrets)
     redactor.add([settings.token or ""])
-    signals = _Signals()
     root = config.root_directory
-    with tsstore.open(root, timezone=config.timezone, settings=store_settings(config)) as store:
+    with (
+        _Signals() as signals,
+        tsstore.open(root, timezone=config.timezone, settings=store_settings(config)) as store,
+    ):
         _run(config, plugins, settings, store, redactor, signals)
     logger.info("stopped; everything written is in %s", root)
 
@@ -120,8 +122,16 @@ class _Signals:
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.hurry = threading.Event()
-        signal.signal(signal.SIGINT, self._received)
-        signal.signal(signal.SIGTERM, self._received)
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._received)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _received(self, number: int, _: object) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
