@@ -254,9 +254,9 @@ class Batch:
         return makers + [partial(self._section, parts, copy=False) for parts in rest.values()]
 
     def bucket(self, bucket_id: int) -> Bucket | None:
-        """The bucket of an id, also one that this batch is to create."""
+        """The bucket of an id, also one that this batch or a commit on its way is to create."""
         created = self._created_buckets.get(bucket_id)
-        return created or self._catalog.by_id(bucket_id)
+        return created or self._catalog.find_id(bucket_id)
 
     @property
     def created(self) -> Bucket:

@@ -71,6 +71,7 @@ class Catalog:
         self._former = dict(manifest.former)
         self._buckets: dict[str, Bucket] = {}
         self._reserved: dict[str, Bucket] = {}
+        self._reserved_ids: dict[int, Bucket] = {}
         self._groups: dict[str, dict[str, int]] = {}
         self._recent: dict[str, tuple[list[str], NDArray[np.uint32]]] = {}
         self._sorted: list[str] | None = None
@@ -117,6 +118,11 @@ class Catalog:
         """The bucket of an id that readers see."""
         key = self.keys_by_id().get(bucket_id)
         return None if key is None else self.get(key)
+
+    def find_id(self, bucket_id: int) -> Bucket | None:
+        """The bucket of an id that writers see: reserved ones too."""
+        with self._lock:
+            return self._reserved_ids.get(bucket_id) or self.by_id(bucket_id)
 
     def schema_ids(self, bucket_ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """The schema id of each bucket."""
@@ -175,6 +181,7 @@ class Catalog:
             self._schema_of[bucket_id] = schema_id
             bucket = self._bucket(bucket_id, key, schema_id)
             self._reserved[key] = bucket
+            self._reserved_ids[bucket_id] = bucket
             symbol, _, group = key.partition("/")
             if group in self._groups:
                 self._groups[group][symbol] = bucket_id
@@ -195,7 +202,8 @@ class Catalog:
                 if self._keys is not None:
                     self._keys[bucket_id] = key
                 self._sorted = None
-                del self._reserved[key]  # last: a writer must find it in one place or the other
+                # Last: a writer must find it in one place or the other.
+                del self._reserved[key], self._reserved_ids[bucket_id]
 
     def rename(self, renamed: Iterable[tuple[int, str]]) -> None:
         """Give buckets other names."""
@@ -262,7 +270,7 @@ class Catalog:
                 bucket = self._reserved.get(key)
                 if bucket is None or bucket.id != bucket_id:
                     continue
-                del self._reserved[key]
+                del self._reserved[key], self._reserved_ids[bucket_id]
                 symbol, _, group = key.partition("/")
                 self._groups.get(group, {}).pop(symbol, None)
                 self._recent.pop(group, None)
