@@ -21,6 +21,7 @@ from tsstore.errors import StorageError
 from tsstore.storage import compactor, writer
 from tsstore.storage.catalog import Catalog
 from tsstore.storage.compaction import Job, Merger
+from tsstore.storage.log import CommitLog
 from tsstore.store import Store
 from tsstore.testing.faultfs import FaultFileSystem
 
@@ -72,6 +73,39 @@ def test_a_bucket_of_a_load_that_starts_again_is_nobody_elses(
     assert minutes(store, C) == [5, 7]
 
 
+def test_a_load_into_a_bucket_that_a_commit_on_its_way_creates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    store.write(A, bars(0))
+    resolved = threading.Event()
+    # The load may pass here before the log is at the commit, and holds nothing then.
+    monkeypatch.setattr(CommitLog, "begin", lambda log: None)
+    write_bulk = writer.write_bulk
+
+    def write_and_tell(*arguments: object, **options: object) -> object:
+        commit = write_bulk(*arguments, **options)  # type: ignore[arg-type]
+        resolved.set()
+        return commit
+
+    monkeypatch.setattr(writer, "write_bulk", write_and_tell)
+    syncing = threading.Event()
+
+    def hold(kind: str, name: str) -> None:
+        if kind == "sync" and name.startswith("wal/"):
+            syncing.set()
+            resolved.wait(5)
+
+    fs.refuse_when(hold)
+    creating = threading.Thread(target=lambda: store.write(C, bars(7)))
+    creating.start()
+    assert syncing.wait(5)
+    store.bulk({C: bars(5)})
+    creating.join()
+    assert minutes(store, C) == [5, 7]
+
+
 def test_an_interrupted_load_gives_its_buckets_back(monkeypatch: pytest.MonkeyPatch) -> None:
     fs = FaultFileSystem()
     store = Store("s", fs=fs, settings=QUIET)
@@ -94,13 +128,17 @@ def test_an_interrupt_does_not_let_others_at_a_catalog_that_is_changing(what: st
     fs = FaultFileSystem()
     store = Store("s", fs=fs, settings=QUIET)
     store.write(A, bars(0))
-    go_on = threading.Event()
-    fs.refuse_when(lambda kind, name: go_on.wait(5) and None if kind == "sync" else None)
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-    threading.Timer(0.4, go_on.set).start()
     key = A if what == "destroy" else C
-    late = threading.Timer(0.2, lambda: store.write(key, bars(7)))
-    late.start()
+    late = threading.Thread(target=lambda: store.write(key, bars(7)))
+
+    def interrupt(kind: str, _name: str) -> None:
+        if kind == "sync" and not late.is_alive():
+            fs.refuse_when(lambda kind, name: None)
+            os.kill(os.getpid(), signal.SIGINT)
+            late.start()
+            late.join(0.3)  # it waits for this sync, or it would be lost
+
+    fs.refuse_when(interrupt)
     change: Callable[[], None] = (
         (lambda: store.destroy(A)) if what == "destroy" else (lambda: store.rename(A, C))
     )

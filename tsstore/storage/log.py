@@ -105,12 +105,15 @@ class CommitLog:
 
     # Committing
 
-    def enqueue(self, ticket: Ticket, epoch: int, *, outdates: bool = False) -> Ticket:
+    def enqueue(
+        self, ticket: Ticket, epoch: int | None = None, *, outdates: bool = False
+    ) -> Ticket:
         """Give a commit its place in the order.
 
         Args:
             ticket: the commit.
-            epoch: what `self.epoch` was when the buckets of the commit were resolved.
+            epoch: what `self.epoch` was when the buckets of the commit were resolved; None for a
+                commit that cannot be outdated.
             outdates: whether later commits have to be resolved after this one.
 
         Raises:
@@ -121,7 +124,7 @@ class CommitLog:
         with self._arrived:
             if self._closing:
                 raise ClosedError("the store was closed; open it again")
-            if epoch != self.epoch:
+            if epoch is not None and epoch != self.epoch:
                 raise StaleError
             self.epoch += outdates
             if self._thread is None:

@@ -110,6 +110,7 @@ class Writer(Engine):
         self._listeners: list[Callable[[Committed], None]] = []
         # Reentrant: a signal handler may write while the thread it interrupted resolves buckets.
         self._catalog_lock = threading.RLock()
+        self._change: Ticket | None = None  # the newest commit that changes names or schemas
         self._loads = Gate()
         self._log = CommitLog(
             self._new_wal,
@@ -180,7 +181,7 @@ class Writer(Engine):
     def _commit(self, parsed: list[Parsed]) -> int:
         batch = Batch(self._state.catalog, self.timezone)
         ticket: Ticket | None = None
-        with self._catalog_lock:
+        with self._resolving():
             epoch = self._log.epoch
             try:
                 for one in parsed:
@@ -202,8 +203,8 @@ class Writer(Engine):
         self._wait(ticket)
         return batch.rows
 
-    def _enqueue(self, commit: Commit, epoch: int, *, outdates: bool = False) -> Ticket:
-        return self._log.enqueue(self._ticket(commit), epoch, outdates=outdates)
+    def _enqueue(self, commit: Commit, epoch: int) -> Ticket:
+        return self._log.enqueue(self._ticket(commit), epoch)
 
     def _ticket(self, commit: Commit) -> Ticket:
         body = encode_commit(commit)
@@ -214,17 +215,20 @@ class Writer(Engine):
             )
         return Ticket(commit, body)
 
-    def _wait_under_lock(self, ticket: Ticket) -> None:
-        """Wait to the end, also through an interrupt: others rely on the catalog as it will be."""
-        interrupt: BaseException | None = None
-        while not ticket.finished.is_set():
-            try:
-                ticket.finished.wait()
-            except BaseException as error:  # noqa: BLE001  raised a few lines below
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
-        self._wait(ticket)
+    @contextlib.contextmanager
+    def _resolving(self) -> Iterator[None]:
+        """Hold the catalog as the newest commit leaves it, to find buckets or to take names."""
+        with self._catalog_lock:
+            change = self._change
+            # One that was interrupted before it got its place never ends.
+            if change is not None and self._log.holds(change):
+                change.finished.wait()
+            yield
+
+    def _change_catalog(self, commit: Commit, *, outdates: bool = False) -> Ticket:
+        """Enqueue a commit that everyone who resolves buckets has to wait for."""
+        self._change = self._ticket(commit)
+        return self._log.enqueue(self._change, outdates=outdates)
 
     def _wait(self, ticket: Ticket) -> None:
         self._log.wait(ticket)
@@ -235,12 +239,12 @@ class Writer(Engine):
         self._check_usable()
         self._admit()
         batch = Batch(self._state.catalog, self.timezone)
-        with self._catalog_lock:
+        with self._resolving():
             if self._state.catalog.find(key) is not None:
                 raise AlreadyExistsError(f"bucket {key} exists already; destroy it first")
             try:
                 batch.create(key, schema)
-                ticket = self._enqueue(batch.commit(), self._log.epoch)
+                ticket = self._log.enqueue(self._ticket(batch.commit()))
             except BaseException:
                 batch.abandon()
                 raise
@@ -250,30 +254,29 @@ class Writer(Engine):
         """Remove a bucket and its rows."""
         self._check_usable()
         self._admit()
-        with self._catalog_lock:
+        with self._resolving():
             bucket = self._state.catalog.get(key)
             if bucket is None:
                 raise NotFoundError(f"there is no bucket {key} to destroy")
-            # Waiting under the lock keeps a new bucket of this name from being refused.
-            commit = Commit(destroyed=[bucket.id])
-            self._wait_under_lock(self._enqueue(commit, self._log.epoch))
+            ticket = self._change_catalog(Commit(destroyed=[bucket.id]))
+        self._wait(ticket)
 
     def rename(self, key: str, new_key: str) -> None:
         """Give a bucket another name."""
         self._check_usable()
         self._admit()
-        with self._catalog_lock:
+        with self._resolving():
             bucket = self._bucket(self._state, key)
             if self._state.catalog.find(new_key) is not None:
                 raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
-            commit = Commit(renamed=[(bucket.id, new_key)])
-            self._wait_under_lock(self._enqueue(commit, self._log.epoch))
+            ticket = self._change_catalog(Commit(renamed=[(bucket.id, new_key)]))
+        self._wait(ticket)
 
     def alter(self, key: str, schema: Schema) -> None:
         """Give a bucket more or wider columns."""
         self._check_usable()
         self._admit()
-        with self._catalog_lock:
+        with self._resolving():
             bucket = self._bucket(self._state, key)
             if bucket.schema == schema:
                 return
@@ -281,7 +284,8 @@ class Writer(Engine):
             number, unknown = self._state.catalog.schema_id(schema)
             commit = Commit({number: schema} if unknown else {}, altered=[(bucket.id, number)])
             # Rows that were fitted to the old schema must not come after this.
-            self._wait_under_lock(self._enqueue(commit, self._log.epoch, outdates=True))
+            ticket = self._change_catalog(commit, outdates=True)
+        self._wait(ticket)
 
     def copy(self, key: str, new_key: str) -> None:
         """Make a bucket with the rows that another one has now."""
@@ -291,7 +295,7 @@ class Writer(Engine):
         view, source = state.view, self._bucket(state, key)
         while True:
             batch = Batch(state.catalog, self.timezone)
-            with self._catalog_lock:
+            with self._resolving():
                 epoch = self._log.epoch
                 if state.catalog.find(new_key) is not None:
                     raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
@@ -331,7 +335,7 @@ class Writer(Engine):
 
     def _bulk(self, parsed: list[Parsed]) -> int:
         batch = Batch(self._state.catalog, self.timezone)
-        with self._catalog_lock:
+        with self._resolving():
             epoch = self._log.epoch
             try:
                 for one in parsed:
@@ -366,7 +370,7 @@ class Writer(Engine):
             except BaseException:
                 segments.abandon()
                 raise
-            with self._catalog_lock:
+            with self._resolving():
                 try:
                     if not batch.reserve_again():
                         raise StaleError
