@@ -6,6 +6,7 @@ import http.server
 import os
 import socket
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,6 +14,10 @@ import pytest
 
 import tsstore
 from tsstore import Replace, Schema, Write, WriteTable
+from tsstore.client.address import parse_address
+from tsstore.client.connections import Connections
+from tsstore.client.heartbeat import BEATS_MISSED_MAX
+from tsstore.client.store import RemoteStore
 from tsstore.errors import (
     AlreadyExistsError,
     ClosedError,
@@ -32,6 +37,7 @@ from tsstore.server.http import create_app
 from tsstore.server.serve import serve
 from tsstore.server.settings import ServerSettings
 from tsstore.server.stream import StreamHub
+from tsstore.testing.faultfs import FaultFileSystem
 from tsstore.wire import exact
 
 T0 = 1_381_239_000
@@ -445,12 +451,80 @@ def test_a_request_beyond_the_limit_is_an_argument_error(remote):
         remote.write("A/1Sec/X", {"Epoch": np.arange(rows), "P": np.zeros(rows)})
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_uses_connections_of_its_own(remote, store):
-    store.write(KEY, BARS)
-    assert len(remote.read(KEY)) == 5
-    inherited = remote._transport._idle[0]
-    remote._transport._process = -1  # what the child finds
-    assert len(remote.read(KEY)) == 5
-    assert remote._transport._idle[0] is not inherited
+def test_a_forked_process_uses_connections_of_its_own(server, monkeypatch):
+    connections = Connections(parse_address(server.url, None), timeout_s=5.0)
+    inherited = connections.borrow()
+    connections.give_back(inherited)
+    assert connections.borrow() is inherited
+    connections.give_back(inherited)
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: -1)
+        own = connections.borrow()
+    assert own is not inherited
+    own.close()
     inherited.close()
+
+
+def beating(listener: socket.socket, beats: int) -> None:
+    """A server that answers so many heartbeats, and to a call nothing, until it is closed."""
+    calls = []
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            connection.settimeout(5)
+            request = connection.recv(65536)
+            if request.startswith(b"GET /heartbeat") and beats:
+                beats -= 1
+                connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+                connection.close()
+            else:
+                calls.append(connection)  # it hangs
+    for connection in calls:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("call", "outcome"),
+    [
+        (lambda store: store.compact(), r"its process$"),
+        (lambda store: store.copy(KEY, "B/1Min/OHLCV"), "unknown: read it back"),
+        (lambda store: store.backup("nightly"), "unknown: read it back"),
+    ],
+)
+def test_a_server_that_froze_in_a_long_call_is_given_up(call, outcome):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=beating, args=(listener, 1))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with (
+            RemoteStore(url, timeout_s=0.1) as remote,
+            pytest.raises(
+                ConnectionFailedError, match=r"froze.*3 heartbeats, 0\.1 s each.*" + outcome
+            ),
+        ):
+            call(remote)
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_a_long_call_takes_as_long_as_the_server_lives():
+    """It is silent for longer than a server may be that shows no heartbeat."""
+    beat = threading.Semaphore(0)
+
+    def heartbeat():
+        beat.release()
+        return {}
+
+    def hold(kind, name):
+        if kind == "create" and name.startswith("buckets/"):
+            for _ in range(BEATS_MISSED_MAX + 1):
+                assert beat.acquire(timeout=30)
+
+    fs, settings = FaultFileSystem(), ServerSettings(port=0)
+    with tsstore.Store("held", fs=fs) as held:
+        held.write(KEY, BARS)
+        app = create_app(held, settings, hub=StreamHub(), heartbeat=heartbeat)
+        with serve(app, settings) as server, tsstore.connect(server.url, timeout_s=0.3) as remote:
+            fs.refuse_when(hold)
+            remote.copy(KEY, "B/1Min/OHLCV")
+            assert len(held.read("B/1Min/OHLCV")) == 5

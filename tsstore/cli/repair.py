@@ -14,7 +14,7 @@ from tsstore.storage.repair import repair_directory
 from tsstore.vfs import OsFileSystem
 
 if TYPE_CHECKING:
-    from tsstore.storage.repair import RepairReport
+    from tsstore.storage.repairreport import RepairReport
 
 
 @click.command("repair")

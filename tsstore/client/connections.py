@@ -1,0 +1,105 @@
+"""Connections to one server, kept between requests."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import select
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tsstore.errors import ClosedError, ConnectionFailedError
+
+if TYPE_CHECKING:
+    from tsstore.client.address import Address
+
+
+class Connections:
+    """Lends connections, each to one request at a time. Thread-safe.
+
+    Args:
+        address: the server.
+        timeout_s: longest wait for a connection.
+    """
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        self._context = ssl.create_default_context() if address.is_tls else None
+        self._lock = threading.Lock()
+        self._idle: list[http.client.HTTPConnection] = []
+        self._process = os.getpid()
+        self._is_closed = False
+
+    def borrow(self) -> http.client.HTTPConnection:
+        """A connection that was given back, or a new one.
+
+        Raises:
+            ClosedError: after `close`.
+            ConnectionFailedError: nobody answers.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise ClosedError(
+                    f"the connection to {self._address.url} was closed; connect again"
+                )
+            if self._process != os.getpid():  # a fork: the parent goes on using its sockets
+                self._process, self._idle = os.getpid(), []
+            while self._idle:
+                connection = self._idle.pop()
+                if _is_quiet(connection):
+                    return connection
+                connection.close()
+        return self.open()
+
+    def give_back(self, connection: http.client.HTTPConnection) -> None:
+        """Keep a connection whose answer was read to its end."""
+        with self._lock:
+            if not self._is_closed and connection.sock is not None:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def open(self) -> http.client.HTTPConnection:
+        """A new connection.
+
+        Raises:
+            ConnectionFailedError: nobody answers.
+        """
+        host, port = self._address.host, self._address.port
+        if self._context is not None:
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, timeout=self._timeout_s, context=self._context
+            )
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise ConnectionFailedError(
+                f"cannot reach a server at {self._address.url}: {error.strerror or error}; "
+                "start one with `tsstore start`, or check the address"
+            ) from None
+        with suppress(OSError):
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def close(self) -> None:
+        """Close idle connections; those in use are closed when they come back."""
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+def _is_quiet(connection: http.client.HTTPConnection) -> bool:
+    """Whether the server has not closed a kept connection: nothing, not even an end, is to read."""
+    if connection.sock is None:
+        return False
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return not poll.poll(0)

@@ -1,0 +1,306 @@
+"""A store at the other end of a connection: `tsstore.connect("http://127.0.0.1:5993")`.
+
+The same methods, results and exceptions as a store that was opened from a directory. One object
+serves any number of threads; each call in progress has a connection of its own, which is kept.
+
+Reads are tried a second time when a connection breaks. Writes are not: whether the server carried
+out a write whose answer is missing cannot be known here, and ticks would double. The error says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
+from tsstore.client.address import check_timeout, parse_address
+from tsstore.client.messages import operation_message, two_keys
+from tsstore.client.pieces import pieces
+from tsstore.client.rpc import Rpc
+from tsstore.client.transport import Transport
+from tsstore.key import BucketKey, KeyPattern
+from tsstore.operations import check_operations, check_schema, writes_of
+from tsstore.query import check_columns, check_limit, parse_target
+from tsstore.times import to_ns
+from tsstore.wire import exact
+from tsstore.zones import zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from tsstore.api import BackupReport, BucketStats, CompactionReport, TableLike
+    from tsstore.columns import Columns
+    from tsstore.schema import Schema
+    from tsstore.times import TimeLike
+
+
+def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> RemoteStore:
+    """The store that a server serves.
+
+    Args:
+        url: `http://127.0.0.1:5993`; `https://` for TLS; a token may stand in it as a password.
+        token: what the server's `token` setting asks for; blanks around it are dropped.
+        timeout_s: longest silence of the server. A copy, a compaction or a backup may take hours;
+            there it is the longest silence of its heartbeat.
+
+    Raises:
+        ConnectionFailedError: nobody answers there, or it is no tsstore server.
+        InvalidArgumentError: not a URL, a token that no header can hold, or no length of time.
+    """
+    store = RemoteStore(url, token=token, timeout_s=timeout_s)
+    try:
+        store.ping()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+class RemoteStore:
+    """A store behind a server. Thread-safe.
+
+    Attributes:
+        url: the server, without any token.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 30.0) -> None:
+        transport = Transport(parse_address(url, token), check_timeout(timeout_s))
+        self._rpc = Rpc(transport)
+        self.url = transport.url
+
+    def __repr__(self) -> str:
+        return f"<RemoteStore {self.url}>"
+
+    @overload
+    def read(
+        self,
+        key: str,
+        group: None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns: ...
+
+    @overload
+    def read(
+        self,
+        key: Sequence[str] | str,
+        group: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> dict[str, Columns]: ...
+
+    def read(
+        self,
+        key: str | Sequence[str],
+        group: str | None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Columns | dict[str, Columns]:
+        """Rows between `start` and `end`; see `StoreApi.read`."""
+        symbols, *_, is_single = parse_target(key, group)
+        if tz is not None:
+            zone(tz)
+        rows_max = check_limit(limit)
+        names = check_columns(columns)
+        params = exact.ReadParams(
+            key if isinstance(key, str) else list(symbols),
+            group,
+            None if start is None else to_ns(start, tz),
+            None if end is None else to_ns(end, tz),
+            rows_max or None,
+            bool(from_start),
+            None if names is None else list(names),
+        )
+        result = self._rpc.call("TsStore.Read", params, exact.ReadResult, repeatable=True)
+        found = exact.found_in(result, tz or "UTC")
+        return next(iter(found.values())) if is_single else found
+
+    def write(
+        self, key: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write rows to one bucket; see `StoreApi.write`."""
+        return self.commit([Write(key, data, schema, variable)])
+
+    def write_many(self, batches: Mapping[str, TableLike]) -> int:
+        """Write several buckets as one atomic unit; see `StoreApi.write_many`."""
+        return self.commit(writes_of(batches))
+
+    def write_table(
+        self, group: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        """Write a cross-section; see `StoreApi.write_table`."""
+        return self.commit([WriteTable(group, data, schema, variable)])
+
+    def replace(
+        self,
+        key: str,
+        start: TimeLike,
+        end: TimeLike,
+        data: TableLike,
+        *,
+        schema: Schema | None = None,
+    ) -> int:
+        """Replace a range; see `StoreApi.replace`."""
+        return self.commit([Replace(key, start, end, data, schema)])
+
+    def commit(self, operations: Iterable[Operation]) -> int:
+        """Several operations as one atomic unit; see `StoreApi.commit`."""
+        messages = [operation_message(operation) for operation in check_operations(operations)]
+        params = exact.CommitParams(messages)
+        return self._rpc.call("TsStore.Commit", params, exact.CommitResult, repeatable=False).rows
+
+    def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:
+        """Write very many rows, past the log; see `StoreApi.bulk`."""
+        if isinstance(operations, Mapping):
+            operations = writes_of(operations)
+        messages = [operation_message(operation) for operation in check_operations(operations)]
+        params = exact.CommitParams(messages)
+        return self._rpc.call("TsStore.Bulk", params, exact.CommitResult, repeatable=False).rows
+
+    def iterate(
+        self,
+        key: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        rows: int = 1_000_000,
+        columns: Sequence[str] | None = None,
+    ) -> Iterator[Columns]:
+        """Rows of a bucket, about so many at a time; see `StoreApi.iterate`."""
+        name = str(BucketKey.parse(key))
+        self.info(name)  # a timeframe that is computed is no bucket
+        if tz is not None:
+            zone(tz)
+        rows_max = check_limit(rows)
+        params = exact.ReadParams(
+            name,
+            None,
+            None if start is None else to_ns(start, tz),
+            None if end is None else to_ns(end, tz),
+            # One more than is handed out, at which the next piece begins.
+            rows_max + 1 if rows_max else None,
+            from_start=True,
+            columns=None if columns is None else list(check_columns(columns) or ()),
+        )
+
+        def read(params: exact.ReadParams) -> Columns:
+            result = self._rpc.call("TsStore.Read", params, exact.ReadResult, repeatable=True)
+            return next(iter(exact.found_in(result, tz or "UTC").values()))
+
+        # The first piece is read now, so that what is wrong is said here.
+        return pieces(params, read(params), read)
+
+    def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
+        """Delete the rows of a range; see `StoreApi.delete`."""
+        params = exact.DeleteParams(
+            str(BucketKey.parse(key)),
+            None if start is None else to_ns(start),
+            None if end is None else to_ns(end),
+        )
+        return self._rpc.call("TsStore.Delete", params, exact.CommitResult, repeatable=False).rows
+
+    def rename(self, key: str, new_key: str) -> None:
+        """Give a bucket another name; see `StoreApi.rename`."""
+        self._rpc.call("TsStore.Rename", two_keys(key, new_key), exact.Nothing, repeatable=False)
+
+    def copy(self, key: str, new_key: str) -> None:
+        """Make a bucket with the rows of another; see `StoreApi.copy`."""
+        params = two_keys(key, new_key)
+        self._rpc.call("TsStore.Copy", params, exact.Nothing, repeatable=False, patient=True)
+
+    def alter(self, key: str, schema: Schema) -> None:
+        """Give a bucket more or wider columns; see `StoreApi.alter`."""
+        name = str(BucketKey.parse(key))
+        params = exact.CreateParams(name, exact.schema_message(check_schema(schema)))
+        self._rpc.call("TsStore.Alter", params, exact.Nothing, repeatable=False)
+
+    def compact(self, pattern: str = "*/*/*") -> CompactionReport:
+        """Merge the files of buckets into few packed ones; see `StoreApi.compact`."""
+        params = exact.ListParams(KeyPattern(pattern).text)
+        kind = exact.CompactResult
+        return self._rpc.call("TsStore.Compact", params, kind, repeatable=True, patient=True).report
+
+    @overload
+    def stats(self) -> dict[str, Any]: ...
+
+    @overload
+    def stats(self, key: str) -> BucketStats: ...
+
+    def stats(self, key: str | None = None) -> dict[str, Any] | BucketStats:
+        """How the store, or one bucket, is stored; see `StoreApi.stats`."""
+        params = exact.StatsParams(None if key is None else str(BucketKey.parse(key)))
+        result = self._rpc.call("TsStore.Stats", params, exact.StatsResult, repeatable=True)
+        found = result.store if key is None else result.bucket
+        if found is None:
+            raise self._rpc.not_understood("nothing was counted")
+        return found
+
+    def backup(self, dest: str) -> BackupReport:
+        """Make a copy of the store on the server's machine; see `StoreApi.backup`."""
+        params = exact.BackupParams(str(dest))
+        kind = exact.BackupResult
+        return self._rpc.call("TsStore.Backup", params, kind, repeatable=False, patient=True).report
+
+    def create(self, key: str, schema: Schema) -> None:
+        """Create an empty bucket; see `StoreApi.create`."""
+        name = str(BucketKey.parse(key))
+        params = exact.CreateParams(name, exact.schema_message(check_schema(schema)))
+        self._rpc.call("TsStore.Create", params, exact.Nothing, repeatable=False)
+
+    def destroy(self, key: str) -> None:
+        """Remove a bucket; see `StoreApi.destroy`."""
+        params = exact.KeyParams(str(BucketKey.parse(key)))
+        self._rpc.call("TsStore.Destroy", params, exact.Nothing, repeatable=False)
+
+    def list(self, pattern: str = "*/*/*") -> list[str]:
+        """Keys of the buckets that match; see `StoreApi.list`."""
+        params = exact.ListParams(KeyPattern(pattern).text)
+        return self._rpc.call("TsStore.List", params, exact.ListResult, repeatable=True).keys
+
+    def info(self, key: str) -> BucketInfo:
+        """Schema, first and last instant of a bucket; see `StoreApi.info`."""
+        params = exact.KeyParams(str(BucketKey.parse(key)))
+        return exact.info_of(
+            self._rpc.call("TsStore.Info", params, exact.InfoResult, repeatable=True)
+        )
+
+    @property
+    def timezone(self) -> str:
+        """Zone of the server's store; asks the server."""
+        return self.ping().timezone
+
+    def ping(self) -> exact.PingResult:
+        """Version of the server and zone of its store."""
+        return self._rpc.call("TsStore.Ping", exact.Nothing(), exact.PingResult, repeatable=True)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._rpc.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

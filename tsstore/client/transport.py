@@ -1,0 +1,128 @@
+"""One request and its answer over HTTP, tried again where that can do no harm."""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tsstore.client.connections import Connections
+from tsstore.client.heartbeat import BEATS_MISSED_MAX, HeartbeatWatch
+from tsstore.errors import ConnectionFailedError, InvalidArgumentError, LimitExceededError
+from tsstore.wire.codec import MSGPACK
+from tsstore.wire.envelope import OUTCOME_UNKNOWN
+
+if TYPE_CHECKING:
+    from tsstore.client.address import Address
+
+
+class _BrokenOffError(Exception):
+    """A connection ended before its answer did."""
+
+
+class Transport:
+    """Sends requests to one server. Thread-safe.
+
+    Args:
+        address: the server.
+        timeout_s: longest silence of the server, or of its heartbeat while a patient call waits.
+    """
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self.url = address.url
+        self._timeout_s = timeout_s
+        self._authorization: dict[str, str] = {}
+        if address.token is not None:
+            self._authorization["Authorization"] = f"Bearer {address.token}"
+        self._headers = {"Content-Type": MSGPACK.content_type, **self._authorization}
+        self._connections = Connections(address, timeout_s)
+
+    def post(self, body: bytes, *, repeatable: bool, patient: bool = False) -> bytes:
+        """The body of the answer.
+
+        Args:
+            body: the request.
+            repeatable: whether it may be sent a second time when a connection breaks.
+            patient: wait for what may take hours, as long as the server's heart beats.
+
+        Raises:
+            ConnectionFailedError: no answer; for what is not repeatable, it is unknown whether the
+                server did it.
+        """
+        try:
+            return self._attempt(body, repeatable=repeatable, patient=patient)
+        except _BrokenOffError as error:
+            if not repeatable:
+                raise ConnectionFailedError(
+                    f"{self.url} broke off before it answered ({error}); {OUTCOME_UNKNOWN}"
+                ) from None
+        try:
+            return self._attempt(body, repeatable=repeatable, patient=patient)
+        except _BrokenOffError as error:
+            raise ConnectionFailedError(
+                f"{self.url} broke off twice before it answered ({error}); see the server's log"
+            ) from None
+
+    def close(self) -> None:
+        """Close idle connections; those in use are closed when they come back."""
+        self._connections.close()
+
+    def _attempt(self, body: bytes, *, repeatable: bool, patient: bool) -> bytes:
+        connection = self._connections.borrow()
+        try:
+            if patient:
+                status, answer = self._wait(connection, body, repeatable=repeatable)
+            else:
+                connection.sock.settimeout(self._timeout_s)
+                status, answer = self._exchange(connection, body)
+        except TimeoutError:
+            connection.close()
+            raise _BrokenOffError(f"no answer within {self._timeout_s:g} s") from None
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise _BrokenOffError(str(error) or type(error).__name__) from None
+        except BaseException:  # Ctrl-C: what is left of the answer must not meet the next call
+            connection.close()
+            raise
+        self._connections.give_back(connection)
+        self._check_status(status, answer, repeatable=repeatable)
+        return answer
+
+    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> tuple[int, bytes]:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before
+            connection.request("POST", "/rpc", body, self._headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    def _wait(
+        self, connection: http.client.HTTPConnection, body: bytes, *, repeatable: bool
+    ) -> tuple[int, bytes]:
+        connection.sock.settimeout(None)
+        watch = HeartbeatWatch(
+            connection, self._connections, self._authorization, every_s=self._timeout_s
+        )
+        try:
+            with watch:
+                return self._exchange(connection, body)
+        except (OSError, http.client.HTTPException):
+            if not watch.has_given_up:
+                raise
+            outcome = "" if repeatable else f"; {OUTCOME_UNKNOWN}"
+            raise ConnectionFailedError(
+                f"{self.url} died or froze before it answered ({BEATS_MISSED_MAX} heartbeats, "
+                f"{self._timeout_s:g} s each, did not come); look after its process{outcome}"
+            ) from None
+
+    def _check_status(self, status: int, answer: bytes, *, repeatable: bool) -> None:
+        if status == http.client.OK:
+            return
+        if status == http.client.UNAUTHORIZED:
+            raise ConnectionFailedError(
+                f"{self.url} does not accept the token; pass connect(url, token=...)"
+            )
+        said = answer[:200].decode("utf-8", "replace") or "no reason given"
+        if status >= 500 and not repeatable and OUTCOME_UNKNOWN not in said:
+            said += f"; {OUTCOME_UNKNOWN}"
+        kinds = {413: LimitExceededError, 415: InvalidArgumentError}
+        kind = kinds.get(status, ConnectionFailedError)
+        raise kind(f"{self.url} answers {status}: {said}")
