@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tsstore.api import BucketInfo
 from tsstore.columns import Columns
@@ -17,13 +17,15 @@ from tsstore.storage.slices import slices
 from tsstore.times import MAX_NS, MIN_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tsstore.api import BackupReport, BucketStats
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket
     from tsstore.storage.state import State, View
     from tsstore.vfs import FileSystem
+
+T = TypeVar("T")
 
 
 class Engine(ABC):
@@ -100,19 +102,13 @@ class Engine(ABC):
             NotFoundError: no such bucket.
             CorruptionError: rows cannot be read as they were written.
         """
-        state = self.current()
-        while True:
-            view = state.view
-            try:
-                bucket = self._bucket(state, key)
-                schemas = state.catalog.schemas
-                return _read(view, bucket, schemas, start, end, limit, from_start, columns)
-            except CorruptionError:
-                # Files go when they are replaced or their bucket is destroyed, maybe while a
-                # reader in another process opens them: what took their place is there by then.
-                state = self.refreshed()
-                if state.view.segments is view.segments:
-                    raise
+
+        def look(state: State) -> Columns:
+            view, bucket = state.view, self._bucket(state, key)
+            schemas = state.catalog.schemas
+            return _read(view, bucket, schemas, start, end, limit, from_start, columns)
+
+        return self._look(look)
 
     def slices(
         self,
@@ -154,15 +150,7 @@ class Engine(ABC):
 
     def info(self, key: str) -> BucketInfo:
         """What is known of a bucket without reading its rows."""
-        state = self.current()
-        while True:
-            segments = state.view.segments
-            try:
-                return self._info(state, key)
-            except CorruptionError:  # see `scan`
-                state = self.refreshed()
-                if state.view.segments is segments:
-                    raise
+        return self._look(lambda state: self._info(state, key))
 
     def _info(self, state: State, key: str) -> BucketInfo:
         bucket = self._bucket(state, key)
@@ -183,6 +171,22 @@ class Engine(ABC):
             return BucketInfo(key, bucket.schema)
         tail = self.scan(key, limit=1, columns=()).ts
         return BucketInfo(key, bucket.schema, int(head[0]), int(tail[0]), rows)
+
+    def _look(self, look: Callable[[State], T]) -> T:
+        """What `look` finds in the state, or in a later one if files went while it looked.
+
+        Files go when they are replaced or their bucket is destroyed, maybe while a reader in
+        another process opens them: what took their place is there by then.
+        """
+        state = self.current()
+        while True:
+            segments = state.view.segments
+            try:
+                return look(state)
+            except CorruptionError:
+                state = self.refreshed()
+                if state.view.segments is segments:
+                    raise
 
     def _bucket(self, state: State, key: str) -> Bucket:
         bucket = state.catalog.get(key)
@@ -216,15 +220,7 @@ class Engine(ABC):
         """
         from tsstore.storage.stats import bucket_stats
 
-        state = self.current()
-        while True:
-            view = state.view
-            try:
-                return bucket_stats(view, self._bucket(state, key))
-            except CorruptionError:
-                state = self.refreshed()
-                if state.view.segments is view.segments:
-                    raise
+        return self._look(lambda state: bucket_stats(state.view, self._bucket(state, key)))
 
     def close(self) -> None:
         """Release everything."""
