@@ -21,7 +21,9 @@ from tsstore.errors import StorageError
 from tsstore.storage import compactor, writer
 from tsstore.storage.catalog import Catalog
 from tsstore.storage.compaction import Job, Merger
+from tsstore.storage.flush import SegmentWriter
 from tsstore.storage.log import CommitLog
+from tsstore.storage.state import State
 from tsstore.store import Store
 from tsstore.testing.faultfs import FaultFileSystem
 
@@ -134,8 +136,8 @@ def test_an_interrupt_does_not_let_others_at_a_catalog_that_is_changing(what: st
     def interrupt(kind: str, _name: str) -> None:
         if kind == "sync" and not late.is_alive():
             fs.refuse_when(lambda kind, name: None)
-            os.kill(os.getpid(), signal.SIGINT)
             late.start()
+            os.kill(os.getpid(), signal.SIGINT)
             late.join(0.3)  # it waits for this sync, or it would be lost
 
     fs.refuse_when(interrupt)
@@ -307,3 +309,90 @@ def test_many_segments_are_compacted_with_few_open_files(tmp_path: Path) -> None
     command = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.split() == ["200", "1"], done.stderr
+
+
+def test_a_new_bucket_is_seen_with_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    store.write(A, bars(0))
+    seen: list[list[int]] = []
+    look = threading.Thread(target=lambda: seen.extend(minutes(store, k) for k in store.list(C)))
+    chunks_of = State._chunks_of
+
+    def look_meanwhile(state: State, *arguments: object) -> object:
+        look.start()
+        look.join(0.2)
+        return chunks_of(state, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(State, "_chunks_of", look_meanwhile)
+    store.write(C, bars(7))
+    look.join()
+    assert seen in ([], [[7]])
+
+
+def test_replaced_files_that_someone_still_reads_go_with_the_close() -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    for _ in range(2):
+        store.bulk({A: bars(0, 40_000)})
+    parts = store.iterate(A, rows=4096)
+    next(parts)
+    store.compact()
+    store.close()
+    assert len([name for name in fs.files() if name.endswith(".seg")]) == 1
+
+
+def test_a_bucket_destroyed_while_its_rows_are_merged_leaves_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    for number in range(6):
+        store.bulk({A: bars(10 * number, 5), B: bars(3000 * number, 3000)})
+    finish = SegmentWriter.finish
+
+    def destroy_meanwhile(segments: SegmentWriter) -> object:
+        if threading.current_thread().name == "tsstore-compact":
+            monkeypatch.setattr(SegmentWriter, "finish", finish)
+            store.destroy(B)
+            store.flush()
+        return finish(segments)
+
+    monkeypatch.setattr(SegmentWriter, "finish", destroy_meanwhile)
+    store.compact()
+    fs = fs.killed()
+    with Store("s", fs=fs, settings=QUIET) as again:
+        assert again.list() == [A]
+        assert len(minutes(again, A)) == 30
+    assert not [name for name in fs.files() if name.startswith("buckets/B/")]
+
+
+def test_a_signal_handler_that_writes_cannot_lock_everything_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The log needs the catalog, which the interrupted call may hold."""
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    store.write(A, bars(0))
+    reserve = Catalog.reserve
+    refused: list[StorageError] = []
+
+    def handle(*_: object) -> None:
+        with pytest.raises(StorageError, match="signal handler") as caught:
+            store.write(B, bars(1))
+        refused.append(caught.value)
+
+    def reserve_interrupted(catalog: Catalog, *arguments: object) -> object:
+        with catalog.lock:
+            monkeypatch.setattr(Catalog, "reserve", reserve)
+            signal.raise_signal(signal.SIGUSR1)
+            return reserve(catalog, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Catalog, "reserve", reserve_interrupted)
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        store.write(C, bars(7))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert refused
+    assert minutes(store, C) == [7]
+    store.write(B, bars(1))
+    assert minutes(store, B) == [1]

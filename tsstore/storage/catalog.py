@@ -54,7 +54,13 @@ class Catalog:
     """All buckets of a store.
 
     Writers reserve while the log settles or refuses, so every change, and every table that is made
-    when it is first asked for, is made under one lock. Looking a bucket up needs none.
+    when it is first asked for, is made under one lock. Looking up a bucket again needs none.
+
+    Attributes:
+        lock: who holds it shows what it changes at once.
+        next_bucket: id of the next bucket.
+        next_schema: number of the next schema.
+        schemas: all schemas by number.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -76,14 +82,14 @@ class Catalog:
         self._recent: dict[str, tuple[list[str], NDArray[np.uint32]]] = {}
         self._sorted: list[str] | None = None
         self._unlogged: set[int] = set()  # schemas that no commit on disk has brought yet
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def get(self, key: str) -> Bucket | None:
         """The bucket of that name that readers see."""
         bucket = self._buckets.get(key)
         if bucket is not None or key not in self._ids:
             return bucket
-        with self._lock:
+        with self.lock:
             bucket_id = self._ids.get(key)
             if bucket_id is None:
                 return None
@@ -102,14 +108,14 @@ class Catalog:
 
     def keys(self) -> list[str]:
         """Names of all buckets, sorted. The list is shared: do not change it."""
-        with self._lock:
+        with self.lock:
             if self._sorted is None:
                 self._sorted = sorted(self._ids)
             return self._sorted
 
     def keys_by_id(self) -> dict[int, str]:
         """Names by id. Shared: do not change it."""
-        with self._lock:
+        with self.lock:
             if self._keys is None:
                 self._keys = {bucket_id: key for key, bucket_id in self._ids.items()}
             return self._keys
@@ -121,7 +127,7 @@ class Catalog:
 
     def find_id(self, bucket_id: int) -> Bucket | None:
         """The bucket of an id that writers see: reserved ones too."""
-        with self._lock:
+        with self.lock:
             return self._reserved_ids.get(bucket_id) or self.by_id(bucket_id)
 
     def schema_ids(self, bucket_ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -130,7 +136,7 @@ class Catalog:
 
     def group(self, group: str) -> dict[str, int]:
         """Symbol to bucket id of `timeframe/attribute group`, reserved ones too. Shared."""
-        with self._lock:
+        with self.lock:
             members = self._groups.get(group)
             if members is None:
                 suffix = "/" + group
@@ -144,7 +150,7 @@ class Catalog:
 
     def ids(self, group: str, symbols: list[str]) -> NDArray[np.uint32]:
         """The bucket id of each symbol of `timeframe/attribute group`; 0 where there is none."""
-        with self._lock:  # what is refused meanwhile must not be remembered
+        with self.lock:  # what is refused meanwhile must not be remembered
             recent = self._recent.get(group)
             if recent is not None and recent[0] == symbols:
                 return recent[1]  # minute after minute the same symbols
@@ -156,7 +162,7 @@ class Catalog:
 
     def schema_id(self, schema: Schema) -> tuple[int, bool]:
         """The number of a schema, and whether the log has to be told what it is."""
-        with self._lock:
+        with self.lock:
             for number, known in self.schemas.items():
                 if known == schema:
                     return number, number in self._unlogged
@@ -171,7 +177,7 @@ class Catalog:
 
         The id is the next one, but for a bucket of a replayed commit, which has its own already.
         """
-        with self._lock:
+        with self.lock:
             bucket_id = self.next_bucket if bucket_id is None else bucket_id
             self.next_bucket = max(self.next_bucket, bucket_id + 1)
             if bucket_id >= len(self._schema_of):
@@ -189,7 +195,7 @@ class Catalog:
 
     def settle(self, schemas: dict[int, Schema], created: Iterable[tuple[int, str, int]]) -> None:
         """Show buckets to readers: the commit that creates them is on disk, or was replayed."""
-        with self._lock:
+        with self.lock:
             self.schemas |= schemas
             self._unlogged.difference_update(schemas)
             self.next_schema = max([self.next_schema, *(number + 1 for number in schemas)])
@@ -197,7 +203,6 @@ class Catalog:
                 bucket = self._reserved.get(key)
                 if bucket is None or bucket.id != bucket_id:
                     bucket = self.reserve(key, schema_id, bucket_id)
-                self._buckets[key] = bucket
                 self._ids[key] = bucket_id
                 if self._keys is not None:
                     self._keys[bucket_id] = key
@@ -207,7 +212,7 @@ class Catalog:
 
     def rename(self, renamed: Iterable[tuple[int, str]]) -> None:
         """Give buckets other names."""
-        with self._lock:
+        with self.lock:
             for bucket_id, key in renamed:
                 old = self.keys_by_id().get(bucket_id)
                 if old is None:  # replayed, and the bucket was destroyed since
@@ -224,7 +229,7 @@ class Catalog:
 
     def alter(self, altered: Iterable[tuple[int, int]], sequence: int) -> None:
         """Give buckets other schemas, by the commit of this number."""
-        with self._lock:
+        with self.lock:
             for bucket_id, schema_id in altered:
                 key = self.keys_by_id().get(bucket_id)
                 if key is None:  # replayed, and the bucket was destroyed since
@@ -240,17 +245,17 @@ class Catalog:
         The others belong to commits that were refused, or are yet to be appended; were they in the
         manifest, the next writer would not log them, and who follows the log would not know them.
         """
-        with self._lock:
+        with self.lock:
             return {n: s for n, s in self.schemas.items() if n not in self._unlogged}
 
     def former(self) -> Former:
         """The schemas that buckets had before, for the manifest."""
-        with self._lock:
+        with self.lock:
             return dict(self._former)
 
     def schema_at(self, bucket_id: int, sequence: int) -> int:
         """The schema that a bucket had for the commit of this number; 0 when it is gone."""
-        with self._lock:
+        with self.lock:
             if bucket_id not in self.keys_by_id():
                 return 0
             for schema_id, altered in self._former.get(bucket_id, ()):
@@ -260,12 +265,12 @@ class Catalog:
 
     def alterations(self) -> list[int]:
         """Numbers of the commits that altered buckets, ascending."""
-        with self._lock:
+        with self.lock:
             return sorted({altered for of in self._former.values() for _, altered in of})
 
     def forget(self, created: Iterable[tuple[int, str, int]]) -> None:
         """Drop the reservations of a commit that was refused."""
-        with self._lock:
+        with self.lock:
             for bucket_id, key, _ in created:
                 bucket = self._reserved.get(key)
                 if bucket is None or bucket.id != bucket_id:
@@ -277,7 +282,7 @@ class Catalog:
 
     def remove(self, bucket_ids: Iterable[int]) -> None:
         """Forget destroyed buckets."""
-        with self._lock:
+        with self.lock:
             for bucket_id in bucket_ids:
                 key = self.keys_by_id().pop(bucket_id, None)
                 if key is None:
@@ -292,6 +297,6 @@ class Catalog:
 
     def tables(self) -> tuple[list[str], NDArray[np.uint32], NDArray[np.uint32]]:
         """Keys, ids and schema ids of all buckets, for the manifest."""
-        with self._lock:
+        with self.lock:
             ids = np.fromiter(self._ids.values(), np.uint32, len(self._ids))
             return list(self._ids), ids, self._schema_of[ids]

@@ -12,17 +12,20 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tsstore.errors import StorageError
+from tsstore.format.manifest import SHARED
 from tsstore.storage.filenames import manifest_number
 from tsstore.storage.manifest import publish_manifest
 from tsstore.storage.recovery import sweep
+from tsstore.storage.segments import SegmentChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from tsstore.format.manifest import Manifest
-    from tsstore.storage.segments import SegmentChange
     from tsstore.storage.state import State
     from tsstore.vfs import FileSystem
 
@@ -128,7 +131,11 @@ class Publisher:
         manifest, view = self._state.describe(self.manifest)
         segments = view.segments
         if change is not None:
-            segments = segments.changed(change)
+            # A bucket may have been destroyed while its segments were merged.
+            owners = change.table["bucket"]
+            dead = (owners != SHARED) & ~np.isin(owners, manifest.bucket_ids)
+            removed = frozenset(change.table["number"][dead].tolist())
+            segments = segments.changed(change).changed(SegmentChange(removed=removed))
         return replace(
             manifest,
             number=manifest.number + 1,
@@ -151,8 +158,8 @@ class Publisher:
         except StorageError as error:
             logger.warning("files that are no longer needed stay for now: %s", error)
 
-    def remove_unused(self) -> None:
-        """Remove replaced files that no reader looks at any more."""
-        for name in self._state.take_unused():
+    def remove_unused(self, *, closing: bool = False) -> None:
+        """Remove replaced files that no reader looks at any more; at the end, all of them."""
+        for name in self._state.take_unused(closing=closing):
             self._fs.remove(name)
             self._fs.prune_dirs(name.rpartition("/")[0])

@@ -141,8 +141,8 @@ class State:
         self._catalog_sequence = manifest.catalog_sequence
 
     def apply(self, commit: Commit, sequence: int) -> None:
-        """Show a commit to readers."""
-        with self._lock:
+        """Show a commit to readers: buckets and rows at once."""
+        with self._lock, self.catalog.lock:
             # A manifest may know buckets of commits whose rows are still in the log alone; some of
             # these buckets may even be destroyed since.
             known = sequence <= self._catalog_sequence
@@ -181,12 +181,15 @@ class State:
 
     def _without_dead(self, segments: SegmentSet, table: NDArray[np.void]) -> SegmentSet:
         """Leave out segments whose bucket was destroyed while they were written."""
-        alive = self.catalog.keys_by_id()
-        pairs = zip(table["number"].tolist(), table["bucket"].tolist(), strict=True)
-        dead = frozenset(n for n, owner in pairs if owner != SHARED and owner not in alive)
-        segments, replaced = self._changed(segments, SegmentChange(removed=dead))
+        segments, replaced = self._changed(segments, SegmentChange(removed=self._dead(table)))
         self._doomed |= replaced
         return segments
+
+    def _dead(self, table: NDArray[np.void]) -> frozenset[int]:
+        """Numbers of segments whose bucket was destroyed."""
+        alive = self.catalog.keys_by_id()
+        pairs = zip(table["number"].tolist(), table["bucket"].tolist(), strict=True)
+        return frozenset(n for n, owner in pairs if owner != SHARED and owner not in alive)
 
     def _changed(
         self, segments: SegmentSet, change: SegmentChange
@@ -320,9 +323,7 @@ class State:
         with self._lock:
             segments = _segments(manifest, self.cache)
             segments = segments.changed(self._loaded_after(manifest.catalog_sequence))
-            alive = self.catalog.keys_by_id()
-            dead = {owner for owner in segments.table["bucket"].tolist() if owner not in alive}
-            segments = segments.changed(SegmentChange(removed=segments.of_buckets(dead - {SHARED})))
+            segments = segments.changed(SegmentChange(removed=self._dead(segments.table)))
             chunks = _later(self.view.chunks, manifest.checkpoint)
             self.view = View(segments, chunks, self.view.sequence)
             self._doomed = {}  # not ours to remove
@@ -358,12 +359,17 @@ class State:
         with self._lock:
             self._released |= files
 
-    def take_unused(self) -> list[str]:
-        """Released files that no reader looks at, for the caller to remove."""
+    def take_unused(self, *, closing: bool = False) -> list[str]:
+        """Released files that no reader looks at, for the caller to remove.
+
+        Args:
+            closing: whether readers no longer count.
+        """
         if not self._released:
             return []
         with self._lock:
-            held = [segments for segments in self._held if segments is not self.view.segments]
+            others = () if closing else self._held
+            held = [segments for segments in others if segments is not self.view.segments]
             free = [n for n in self._released if not any(n in s.files for s in held)]
             for name in free:
                 self.cache.forget(self._released.pop(name))

@@ -108,8 +108,8 @@ class Writer(Engine):
         )
         self._publisher = Publisher(fs, manifest, self._state, self._last_wal, self._certain)
         self._listeners: list[Callable[[Committed], None]] = []
-        # Reentrant: a signal handler may write while the thread it interrupted resolves buckets.
-        self._catalog_lock = threading.RLock()
+        self._catalog_lock = threading.Lock()
+        self._resolver = 0  # the thread that holds it
         self._change: Ticket | None = None  # the newest commit that changes names or schemas
         self._loads = Gate()
         self._log = CommitLog(
@@ -218,12 +218,22 @@ class Writer(Engine):
     @contextlib.contextmanager
     def _resolving(self) -> Iterator[None]:
         """Hold the catalog as the newest commit leaves it, to find buckets or to take names."""
+        if self._resolver == threading.get_ident():
+            # The log may need a lock that the interrupted call holds.
+            raise StorageError(
+                "a signal handler that writes has interrupted another write; let it set a flag, and "
+                "write when the interrupted call has returned"
+            )
         with self._catalog_lock:
-            change = self._change
-            # One that was interrupted before it got its place never ends.
-            if change is not None and self._log.holds(change):
-                change.finished.wait()
-            yield
+            try:
+                self._resolver = threading.get_ident()
+                change = self._change
+                # One that was interrupted before it got its place never ends.
+                if change is not None and self._log.holds(change):
+                    change.finished.wait()
+                yield
+            finally:
+                self._resolver = 0
 
     def _change_catalog(self, commit: Commit, *, outdates: bool = False) -> Ticket:
         """Enqueue a commit that everyone who resolves buckets has to wait for."""
@@ -570,6 +580,7 @@ class Writer(Engine):
         sealed = [s for s in (*manifest.sealed, *self._log.sealed) if s[0] >= manifest.first_wal]
         self._publisher.publish(sealed=tuple(sealed))
         self._publisher.sweep()
+        self._publisher.remove_unused(closing=True)
 
 
 def _bytes(parsed: Parsed) -> int:
