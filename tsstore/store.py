@@ -152,19 +152,19 @@ class Store:
 
     def commit(self, operations: Iterable[Operation]) -> int:
         """Carry out operations as one atomic unit; see `StoreApi.commit`."""
-        return self._writable().commit(check_operations(operations))
+        return self._writable().changes.commit(check_operations(operations))
 
     def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:
         """Write very many rows, past the log; see `StoreApi.bulk`."""
         if isinstance(operations, Mapping):
             operations = writes_of(operations)
-        return self._writable().bulk(check_operations(operations))
+        return self._writable().changes.bulk(check_operations(operations))
 
     def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """Delete the rows of a range; see `StoreApi.delete`."""
         key = str(BucketKey.parse(key))
         first, last = to_instant(start, MIN_NS), to_instant(end, MAX_NS)
-        return self._writable().delete(key, first, last)
+        return self._writable().changes.delete(key, first, last)
 
     def iterate(
         self,
@@ -190,25 +190,25 @@ class Store:
 
     def alter(self, key: str, schema: Schema) -> None:
         """Give a bucket more or wider columns; see `StoreApi.alter`."""
-        self._writable().alter(str(BucketKey.parse(key)), check_schema(schema))
+        self._writable().changes.alter(str(BucketKey.parse(key)), check_schema(schema))
 
     def copy(self, key: str, new_key: str) -> None:
         """Make a bucket with the rows of another; see `StoreApi.copy`."""
         check_rename(key, new_key)
-        self._writable().copy(str(BucketKey.parse(key)), str(BucketKey.parse(new_key)))
+        self._writable().changes.copy(str(BucketKey.parse(key)), str(BucketKey.parse(new_key)))
 
     def rename(self, key: str, new_key: str) -> None:
         """Give a bucket another name; see `StoreApi.rename`."""
         check_rename(key, new_key)
-        self._writable().rename(str(BucketKey.parse(key)), str(BucketKey.parse(new_key)))
+        self._writable().changes.rename(str(BucketKey.parse(key)), str(BucketKey.parse(new_key)))
 
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket; see `StoreApi.create`."""
-        self._writable().create(str(BucketKey.parse(key)), check_schema(schema))
+        self._writable().changes.create(str(BucketKey.parse(key)), check_schema(schema))
 
     def destroy(self, key: str) -> None:
         """Remove a bucket and its rows; see `StoreApi.destroy`."""
-        self._writable().destroy(str(BucketKey.parse(key)))
+        self._writable().changes.destroy(str(BucketKey.parse(key)))
 
     def list(self, pattern: str = "*/*/*") -> list[str]:
         """Keys of the buckets that match, sorted; see `StoreApi.list`."""

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from tsstore import Schema, Settings
-from tsstore.errors import StorageError
-from tsstore.storage import compactor, writer
+from tsstore.errors import AlreadyExistsError, StorageError
+from tsstore.storage import changes, compactor
+from tsstore.storage.batch import Batch
 from tsstore.storage.catalog import Catalog
 from tsstore.storage.compaction import Job, Merger
 from tsstore.storage.flush import SegmentWriter
@@ -47,7 +48,7 @@ def test_a_bucket_of_a_load_that_starts_again_is_nobody_elses(
     """The load has to be resolved again while another call writes to the bucket it creates."""
     store = Store("s", fs=FaultFileSystem(), settings=QUIET)
     store.write(A, bars(0))
-    write_bulk, abandon = writer.write_bulk, writer.Batch.abandon
+    write_bulk, abandon = changes.write_bulk, Batch.abandon
     written, writing = threading.Event(), threading.Event()
     altered: list[bool] = []
 
@@ -58,14 +59,14 @@ def test_a_bucket_of_a_load_that_starts_again_is_nobody_elses(
             store.alter(A, WIDER)
         return commit
 
-    def abandon_slowly(batch: writer.Batch) -> None:
+    def abandon_slowly(batch: Batch) -> None:
         if altered and threading.current_thread().name == "load" and not writing.is_set():
             writing.set()
             written.wait(0.5)
         abandon(batch)
 
-    monkeypatch.setattr(writer, "write_bulk", alter_meanwhile)
-    monkeypatch.setattr(writer.Batch, "abandon", abandon_slowly)
+    monkeypatch.setattr(changes, "write_bulk", alter_meanwhile)
+    monkeypatch.setattr(Batch, "abandon", abandon_slowly)
     loading = threading.Thread(target=lambda: store.bulk({C: bars(5)}), name="load")
     loading.start()
     assert writing.wait(5)
@@ -84,14 +85,14 @@ def test_a_load_into_a_bucket_that_a_commit_on_its_way_creates(
     resolved = threading.Event()
     # The load may pass here before the log is at the commit, and holds nothing then.
     monkeypatch.setattr(CommitLog, "begin", lambda log: None)
-    write_bulk = writer.write_bulk
+    write_bulk = changes.write_bulk
 
     def write_and_tell(*arguments: object, **options: object) -> object:
         commit = write_bulk(*arguments, **options)  # type: ignore[arg-type]
         resolved.set()
         return commit
 
-    monkeypatch.setattr(writer, "write_bulk", write_and_tell)
+    monkeypatch.setattr(changes, "write_bulk", write_and_tell)
     syncing = threading.Event()
 
     def hold(kind: str, name: str) -> None:
@@ -111,16 +112,38 @@ def test_a_load_into_a_bucket_that_a_commit_on_its_way_creates(
 def test_an_interrupted_load_gives_its_buckets_back(monkeypatch: pytest.MonkeyPatch) -> None:
     fs = FaultFileSystem()
     store = Store("s", fs=fs, settings=QUIET)
-    encode = writer.encode_commit
+    encode = changes.encode_commit
 
     def interrupt(commit: object) -> object:
-        monkeypatch.setattr(writer, "encode_commit", encode)
+        monkeypatch.setattr(changes, "encode_commit", encode)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer, "encode_commit", interrupt)
+    monkeypatch.setattr(changes, "encode_commit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.bulk({C: bars(5)})
     assert not [name for name in fs.files() if name.endswith(".seg")]
+    store.write(C, bars(7))
+    assert minutes(store, C) == [7]
+
+
+def test_an_interrupted_creation_has_one_bucket_of_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Interrupted when its commit has its place in the log already."""
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    enqueue = CommitLog.enqueue
+
+    def interrupt(log: CommitLog, *arguments: object, **options: object) -> None:
+        monkeypatch.setattr(CommitLog, "enqueue", enqueue)
+        with log.leader:
+            enqueue(log, *arguments, **options)  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(CommitLog, "enqueue", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.create(C, Schema.of({"Close": "f8"}))
+    with pytest.raises(AlreadyExistsError):
+        store.create(C, Schema.of({"Close": "f8"}))
     store.write(C, bars(7))
     assert minutes(store, C) == [7]
 

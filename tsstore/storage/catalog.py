@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tsstore.errors import NotFoundError
 from tsstore.key import BucketKey
 from tsstore.timeframe import Timeframe
 
@@ -96,6 +97,17 @@ class Catalog:
             bucket = self._bucket(bucket_id, key, int(self._schema_of[bucket_id]))
             self._buckets[key] = bucket
             return bucket
+
+    def known(self, key: str) -> Bucket:
+        """The bucket of that name that readers see.
+
+        Raises:
+            NotFoundError: no such bucket.
+        """
+        bucket = self.get(key)
+        if bucket is None:
+            raise NotFoundError(f"there is no bucket {key}; `tsstore ls` shows what there is")
+        return bucket
 
     def find(self, key: str) -> Bucket | None:
         """The bucket of that name that writers see: reserved ones too."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tsstore.api import BucketInfo
 from tsstore.columns import Columns
-from tsstore.errors import ClosedError, CorruptionError, NotFoundError
+from tsstore.errors import ClosedError, CorruptionError
 from tsstore.storage.slices import slices
 from tsstore.times import MAX_NS, MIN_NS
 
@@ -75,7 +75,7 @@ class Engine(ABC):
         Raises:
             NotFoundError: no such bucket.
         """
-        return self._bucket(self.current(), key).schema
+        return self.current().catalog.known(key).schema
 
     def scan(
         self,
@@ -104,7 +104,7 @@ class Engine(ABC):
         """
 
         def look(state: State) -> Columns:
-            view, bucket = state.view, self._bucket(state, key)
+            view, bucket = state.view, state.catalog.known(key)
             schemas = state.catalog.schemas
             return _read(view, bucket, schemas, start, end, limit, from_start, columns)
 
@@ -128,7 +128,7 @@ class Engine(ABC):
             CorruptionError: rows cannot be read as they were written.
         """
         state = self.current()
-        view, bucket = state.view, self._bucket(state, key)
+        view, bucket = state.view, state.catalog.known(key)
         names, _ = _chosen(bucket.schema, columns)
         while True:
             try:
@@ -144,7 +144,7 @@ class Engine(ABC):
                 state = self.refreshed()
                 if state.view.segments is view.segments:
                     raise
-                view, bucket = state.view, self._bucket(state, key)
+                view, bucket = state.view, state.catalog.known(key)
             else:
                 return
 
@@ -153,7 +153,7 @@ class Engine(ABC):
         return self._look(lambda state: self._info(state, key))
 
     def _info(self, state: State, key: str) -> BucketInfo:
-        bucket = self._bucket(state, key)
+        bucket = state.catalog.known(key)
         every = state.view.sources(bucket, state.catalog.schemas)
         sources = [s for s in every if s.first < s.end]
         rows = sum(source.end - source.first for source in sources)
@@ -188,16 +188,6 @@ class Engine(ABC):
                 if state.view.segments is segments:
                     raise
 
-    def _bucket(self, state: State, key: str) -> Bucket:
-        bucket = state.catalog.get(key)
-        if bucket is None:
-            raise self._unknown(key)
-        return bucket
-
-    @staticmethod
-    def _unknown(key: str) -> NotFoundError:
-        return NotFoundError(f"there is no bucket {key}; `tsstore ls` shows what there is")
-
     def stats(self) -> dict[str, Any]:
         """Numbers for operators: buckets, segments, bytes in files and in memory."""
         state = self.current()
@@ -220,7 +210,7 @@ class Engine(ABC):
         """
         from tsstore.storage.stats import bucket_stats
 
-        return self._look(lambda state: bucket_stats(state.view, self._bucket(state, key)))
+        return self._look(lambda state: bucket_stats(state.view, state.catalog.known(key)))
 
     def close(self) -> None:
         """Release everything."""

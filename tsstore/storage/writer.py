@@ -6,43 +6,32 @@ import contextlib
 import logging
 import os
 import sys
-import threading
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tsstore.clock import SystemClock
 from tsstore.errors import (
-    AlreadyExistsError,
-    LimitExceededError,
-    NotFoundError,
     StorageError,
 )
-from tsstore.format.commit import Commit, encode_commit
-from tsstore.format.constants import RECORD_BODY_MAX
-from tsstore.schema import check_widening
-from tsstore.storage.batch import Batch, Parsed, first_slot, parse
-from tsstore.storage.bulk import copy_bulk, write_bulk
+from tsstore.storage.changes import Changes
 from tsstore.storage.committed import Committed
 from tsstore.storage.compactor import Compactor
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import LOCK
 from tsstore.storage.flush import SegmentWriter, deletes_of_former
 from tsstore.storage.flusher import Flusher
-from tsstore.storage.gate import Gate
-from tsstore.storage.log import CommitLog, StaleError, Ticket
+from tsstore.storage.log import CommitLog
 from tsstore.storage.publisher import Publisher
 from tsstore.storage.recovery import Replay, load_or_create, settle_zone, sweep, sweep_segments
 from tsstore.storage.segment import SegmentCache
-from tsstore.storage.slices import slices
 from tsstore.storage.state import State, View
 from tsstore.storage.wal import WalWriter, wal_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from tsstore.api import BackupReport, CompactionReport, Operation
-    from tsstore.schema import Schema
+    from tsstore.api import BackupReport, CompactionReport
+    from tsstore.format.commit import Commit
     from tsstore.storage.segments import SegmentChange
     from tsstore.storage.settings import Settings
     from tsstore.vfs import FileSystem
@@ -108,10 +97,6 @@ class Writer(Engine):
         )
         self._publisher = Publisher(fs, manifest, self._state, self._last_wal, self._certain)
         self._listeners: list[Callable[[Committed], None]] = []
-        self._catalog_lock = threading.Lock()
-        self._resolver = 0  # the thread that holds it
-        self._change: Ticket | None = None  # the newest commit that changes names or schemas
-        self._loads = Gate()
         self._log = CommitLog(
             self._new_wal,
             self._begin_wal,
@@ -126,6 +111,15 @@ class Writer(Engine):
             is_due=self._is_due,
             sync=self._sync_log if settings.wal_sync == "interval" else None,
             interval_s=settings.wal_sync_interval_s,
+        )
+        self._changes = Changes(
+            self._state,
+            self._log,
+            self.timezone,
+            settings.bulk_bytes_min,
+            new_writer=self._announced_writer,
+            is_told=lambda: bool(self._listeners),
+            done=self._flusher.look,
         )
         self._compactor = Compactor(
             self._state,
@@ -167,231 +161,17 @@ class Writer(Engine):
         """Call it after each commit, in order, on the committing thread: it must only enqueue."""
         self._listeners.append(listener)
 
-    # Committing
-
-    def commit(self, operations: Iterable[Operation]) -> int:
-        """Carry out operations as one atomic unit; see `StoreApi.commit`."""
-        self._check_usable()
-        self._admit()
-        parsed = parse(operations)
-        while True:
-            with contextlib.suppress(StaleError):
-                return self._commit(parsed)
-
-    def _commit(self, parsed: list[Parsed]) -> int:
-        batch = Batch(self._state.catalog, self.timezone)
-        ticket: Ticket | None = None
-        with self._resolving():
-            epoch = self._log.epoch
-            try:
-                for one in parsed:
-                    batch.add(one)
-                # A commit that creates buckets takes its place in the log before anyone can
-                # write to them; the others need the lock no longer.
-                ticket = self._ticket(batch.commit()) if batch.creates else None
-                if ticket is not None:
-                    self._log.enqueue(ticket, epoch)
-            except BaseException:
-                if ticket is None or not self._log.holds(ticket):
-                    batch.abandon()
-                raise
-        if ticket is None:
-            commit = batch.commit()
-            if not commit.sections and not commit.deletes:
-                return batch.rows
-            ticket = self._enqueue(commit, epoch)
-        self._wait(ticket)
-        return batch.rows
-
-    def _enqueue(self, commit: Commit, epoch: int) -> Ticket:
-        return self._log.enqueue(self._ticket(commit), epoch)
-
-    def _ticket(self, commit: Commit) -> Ticket:
-        body = encode_commit(commit)
-        if body.length > RECORD_BODY_MAX:
-            raise LimitExceededError(
-                f"one write of {body.length} bytes; at most {RECORD_BODY_MAX} fit into one commit, "
-                "write in smaller batches"
-            )
-        return Ticket(commit, body)
-
-    @contextlib.contextmanager
-    def _resolving(self) -> Iterator[None]:
-        """Hold the catalog as the newest commit leaves it, to find buckets or to take names."""
-        if self._resolver == threading.get_ident():
-            # The log may need a lock that the interrupted call holds.
-            raise StorageError(
-                "a signal handler that writes has interrupted another write; let it set a flag, and "
-                "write when the interrupted call has returned"
-            )
-        with self._catalog_lock:
-            try:
-                self._resolver = threading.get_ident()
-                change = self._change
-                # One that was interrupted before it got its place never ends.
-                if change is not None and self._log.holds(change):
-                    change.finished.wait()
-                yield
-            finally:
-                self._resolver = 0
-
-    def _change_catalog(self, commit: Commit, *, outdates: bool = False) -> Ticket:
-        """Enqueue a commit that everyone who resolves buckets has to wait for."""
-        self._change = self._ticket(commit)
-        return self._log.enqueue(self._change, outdates=outdates)
-
-    def _wait(self, ticket: Ticket) -> None:
-        self._log.wait(ticket)
-        self._flusher.look()
-
-    def create(self, key: str, schema: Schema) -> None:
-        """Create an empty bucket."""
-        self._check_usable()
-        self._admit()
-        batch = Batch(self._state.catalog, self.timezone)
-        with self._resolving():
-            if self._state.catalog.find(key) is not None:
-                raise AlreadyExistsError(f"bucket {key} exists already; destroy it first")
-            try:
-                batch.create(key, schema)
-                ticket = self._log.enqueue(self._ticket(batch.commit()))
-            except BaseException:
-                batch.abandon()
-                raise
-        self._wait(ticket)
-
-    def destroy(self, key: str) -> None:
-        """Remove a bucket and its rows."""
-        self._check_usable()
-        self._admit()
-        with self._resolving():
-            bucket = self._state.catalog.get(key)
-            if bucket is None:
-                raise NotFoundError(f"there is no bucket {key} to destroy")
-            ticket = self._change_catalog(Commit(destroyed=[bucket.id]))
-        self._wait(ticket)
-
-    def rename(self, key: str, new_key: str) -> None:
-        """Give a bucket another name."""
-        self._check_usable()
-        self._admit()
-        with self._resolving():
-            bucket = self._bucket(self._state, key)
-            if self._state.catalog.find(new_key) is not None:
-                raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
-            ticket = self._change_catalog(Commit(renamed=[(bucket.id, new_key)]))
-        self._wait(ticket)
-
-    def alter(self, key: str, schema: Schema) -> None:
-        """Give a bucket more or wider columns."""
-        self._check_usable()
-        self._admit()
-        with self._resolving():
-            bucket = self._bucket(self._state, key)
-            if bucket.schema == schema:
-                return
-            check_widening(key, bucket.schema, schema)
-            number, unknown = self._state.catalog.schema_id(schema)
-            commit = Commit({number: schema} if unknown else {}, altered=[(bucket.id, number)])
-            # Rows that were fitted to the old schema must not come after this.
-            ticket = self._change_catalog(commit, outdates=True)
-        self._wait(ticket)
-
-    def copy(self, key: str, new_key: str) -> None:
-        """Make a bucket with the rows that another one has now."""
-        self._check_usable()
-        self._admit()
-        state = self._state
-        view, source = state.view, self._bucket(state, key)
-        while True:
-            batch = Batch(state.catalog, self.timezone)
-            with self._resolving():
-                epoch = self._log.epoch
-                if state.catalog.find(new_key) is not None:
-                    raise AlreadyExistsError(f"bucket {new_key} exists already; destroy it first")
-                batch.create(new_key, source.schema)
-                batch.abandon()
-            rows = slices(view, source, state.catalog.schemas, _COPIED_ROWS)
-            with contextlib.suppress(StaleError):
-                self._load(batch, epoch, partial(copy_bulk, batch, rows))
-                return
-
-    def delete(self, key: str, first: int, last: int) -> int:
-        """Delete rows between two instants, both included; returns how many there were."""
-        self._check_usable()
-        self._admit()
-        while True:
-            epoch = self._log.epoch
-            bucket = self._bucket(self._state, key)
-            if not bucket.schema.is_variable:
-                first = first_slot(bucket.timeframe, first, self.timezone)
-            if first > last:
-                return 0
-            rows = len(self.scan(key, first, last, columns=()))
-            with contextlib.suppress(StaleError):
-                self._wait(self._enqueue(Commit(deletes=[(bucket.id, first, last)]), epoch))
-                return rows
-
-    def bulk(self, operations: Iterable[Operation]) -> int:
-        """Carry out operations as one atomic unit, past the log; see `StoreApi.bulk`."""
-        self._check_usable()
-        self._admit()
-        parsed = parse(operations)
-        size = sum(map(_bytes, parsed))
-        write = self._bulk if size >= self._settings.bulk_bytes_min else self._commit
-        while True:
-            with contextlib.suppress(StaleError):
-                return write(parsed)
-
-    def _bulk(self, parsed: list[Parsed]) -> int:
-        batch = Batch(self._state.catalog, self.timezone)
-        with self._resolving():
-            epoch = self._log.epoch
-            try:
-                for one in parsed:
-                    batch.add(one)
-            except BaseException:
-                batch.abandon()
-                raise
-            # Nobody may write to buckets of a commit that has no place in the log yet.
-            batch.abandon()
-        if batch.cuts:
-            # What is left of a millisecond is written again with the commit, and must be older
-            # than its rows: in one commit that is certain only for rows in the log.
-            return self._commit(parsed)
-        told = bool(self._listeners)
-        bytes_min = self._settings.bulk_bytes_min
-        self._load(batch, epoch, partial(write_bulk, batch, bytes_min, told=told))
-        return batch.rows
-
-    def _load(self, batch: Batch, epoch: int, write: Callable[[SegmentWriter], Commit]) -> None:
-        """Write segments, then commit them.
+    @property
+    def changes(self) -> Changes:
+        """What callers change, once there is room for more rows.
 
         Raises:
-            StaleError: buckets have to be resolved again; nothing has happened.
+            ClosedError: the store was closed.
+            StorageError: flushing is refused, and no more rows fit in memory.
         """
-        with self._loads:
-            segments = self._announced_writer()
-            try:
-                commit = write(segments)
-                if not commit.changes_anything:
-                    return
-                ticket = self._ticket(commit)
-            except BaseException:
-                segments.abandon()
-                raise
-            with self._resolving():
-                try:
-                    if not batch.reserve_again():
-                        raise StaleError
-                    self._log.enqueue(ticket, epoch)
-                except BaseException:
-                    # Once the commit has its place it may come to be, and needs its files.
-                    if not self._log.holds(ticket):
-                        batch.abandon()
-                        segments.abandon()
-                    raise
-        self._wait(ticket)
+        self._check_usable()
+        self._admit()
+        return self._changes
 
     def _announced_writer(self) -> SegmentWriter:
         """For segments that are written apart from a flush.
@@ -548,7 +328,7 @@ class Writer(Engine):
             self._closed = True  # the parent process owns the files
             return
         self._compactor.stop()
-        self._loads.close()
+        self._changes.close()
         self._flusher.close(self._finish)
 
     def _finish(self) -> None:
@@ -581,8 +361,3 @@ class Writer(Engine):
         self._publisher.publish(sealed=tuple(sealed))
         self._publisher.sweep()
         self._publisher.remove_unused(closing=True)
-
-
-def _bytes(parsed: Parsed) -> int:
-    table = parsed.table
-    return table.ts.nbytes + sum(array.nbytes for array in table.arrays.values())
