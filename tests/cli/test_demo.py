@@ -11,7 +11,6 @@ import pytest
 import tsstore
 from tsstore.cli.demo_setup import Process, with_values
 from tsstore.cli.demo_view import Snapshot, SymbolView, TableView
-from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError, ConnectionFailedError
 
 SYMBOLS = ["AAPL", "MSFT"]
@@ -27,12 +26,9 @@ def test_live_and_historical_rows_arrive_and_it_ends_cleanly(here, spawn, run) -
             break
     else:
         pytest.fail("".join(lines) + process.stderr.read())
-    clock = SystemClock()
-    begun = clock.monotonic()
     process.send_signal(signal.SIGINT)
     rest, log = process.communicate(timeout=20)
     assert process.returncode == 0, log
-    assert clock.monotonic() - begun < 2.5
     assert "What to type next" in rest
     assert "tsstore query AAPL/1Min/OHLCV --dir demo/data" in rest
     with tsstore.open(here / "demo" / "data") as store:

@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 import pytest
 
+import tsstore
+from tests.cli.conftest import bars
 from tsstore.cli.main import Commands, main
 
 
@@ -53,10 +55,25 @@ def test_the_group_imports_nothing_heavy(here) -> None:
         (["query", "AAPL/1Min/OHLCV", "--columns", "Nope"], 2, "Nope"),
         (["start"], 2, "cannot read mkts.yml"),
         (["check", "nowhere"], 3, "there is no directory 'nowhere'"),
+        (["query", "AAPL/1Min/OHLCV", "--columns", " ,"], 2, "names no column"),
+        (["query", "AAPL/1Min/OHLCV", "--start", "2", "--end", "1"], 2, "is after --end"),
+        (["export", "AAPL/1Min/OHLCV", "x.csv", "--start", "2", "--end", "1"], 2, "is after"),
+        (["export", "AAPL/1Min/OHLCV", b"\xff.csv"], 2, "no Unicode text"),
+        (["export", "AAPL/1Min/OHLCV", "data/LOCK"], 7, "a part of the path is a file"),
+        (["backup", "loop"], 7, "leads back to itself"),
+        (["backup", "x" * 300], 7, "choose a shorter name"),
+        (["query", "AAPL/1Min/OHLCV", "--dir", "x" * 300], 7, "File name too long"),
+        (["migrate", "data", "--dir", "loop"], 3, "is not the root_directory"),
+        (["demo", "--seconds", "nan"], 2, "no length of time"),
+        (["demo", "--seconds", "-1"], 2, "no length of time"),
+        (["demo", "--symbols", ","], 2, "names no symbol"),
+        (["demo", "--dir", "data/LOCK/x"], 7, "Not a directory"),
+        (["init", "no/mkts.yml"], 7, "name another file"),
     ],
 )
 def test_an_error_is_one_line_and_an_exit_code(data, run, arguments, code, message) -> None:
-    result = run(*arguments)
+    (data.parent / "loop").symlink_to("loop")
+    result = run(*map(os.fsdecode, arguments))
     assert result.exit_code == code
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
@@ -69,11 +86,92 @@ def test_wrong_usage_is_exit_code_2(run, arguments) -> None:
     assert run(*arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["query", "AAPL/1Min/OHLCV", "--dir", ""],
+        ["query", "AAPL/1Min/OHLCV", "--token-file", ""],
+        ["check", ""],
+        ["repair", ""],
+        ["backup", ""],
+        ["restore", "data", ""],
+        ["export", "AAPL/1Min/OHLCV", ""],
+        ["init", ""],
+        ["start", "--config", ""],
+    ],
+)
+def test_an_empty_path_is_not_the_working_directory(data, run, arguments) -> None:
+    before = sorted(data.parent.iterdir())
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "it is empty; name a file or directory" in result.stderr
+    assert sorted(data.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["delete", "A/1Min/B", "--end", "2000-01-01", "--yes"],
+        ["rename", "A/1Min/B", "C/1Min/B"],
+        ["copy", "A/1Min/B", "C/1Min/B"],
+        ["retention", "*/*/*", "--keep", "1D"],
+        ["compact"],
+    ],
+)
+@pytest.mark.parametrize("directory", ["nowhere", "empty"])
+def test_a_mistyped_directory_does_not_become_a_store(here, run, arguments, directory) -> None:
+    (here / "empty").mkdir()
+    result = run(*arguments, "--dir", directory)
+    assert result.exit_code == 3
+    assert f"there is no store in '{directory}'" in result.stderr
+    assert list(here.rglob("*")) == [here / "empty"]
+
+
+def output_of(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What a shell gets that runs the command."""
+    return subprocess.run(
+        command.replace("tsstore", f"{sys.executable} -m tsstore", 1),
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_an_output_that_is_full_is_one_line(data) -> None:
+    for style in ("csv", "arrow"):
+        done = output_of(f"tsstore query AAPL/1Min/OHLCV --format {style} >/dev/full")
+        assert (done.returncode, len(done.stderr.splitlines())) == (7, 1)
+        assert "No space left on device" in done.stderr
+
+
+def test_an_output_that_is_closed_gets_nothing_and_no_file_its_number(data) -> None:
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    for style in ("csv", "arrow"):
+        done = output_of(f"tsstore query AAPL/1Min/OHLCV --format {style} >&- 2>&-")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+def test_what_an_output_cannot_show_is_one_line(data) -> None:
+    with tsstore.open(data) as store:
+        store.write("\u65e5\u672c/1Min/OHLCV", bars(1))
+    assert "\u65e5\u672c/1Min/OHLCV" in output_of("tsstore ls").stdout
+    done = output_of("tsstore ls", PYTHONIOENCODING="latin-1")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "is not in latin-1; set PYTHONIOENCODING=utf-8" in line
+
+
+def test_names_of_files_may_be_any_bytes(here) -> None:
+    command = [sys.executable, "-m", "tsstore", "init", b"\xff.yml"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stdout.startswith(b"wrote \xff.yml; ")
+    assert (here / os.fsdecode(b"\xff.yml")).exists()
+
+
 def test_a_reader_that_has_enough_is_no_error(data, spawn) -> None:
-    import tsstore
-
-    from .conftest import bars
-
     with tsstore.open(data) as store:
         store.write("MANY/1Min/OHLCV", bars(50_000))
     process = spawn("query", "MANY/1Min/OHLCV", "--format", "csv")

@@ -81,6 +81,19 @@ class TestDelete:
         assert result.exit_code == 2
         assert "--start" in result.stderr
 
+    @pytest.mark.parametrize(
+        "span",
+        [
+            ["--start", "2024-01-03", "--end", "2024-01-02"],
+            ["--start", "2", "--end", "1", "--tz", "America/New_York"],
+        ],
+    )
+    def test_an_end_before_the_start(self, data, run, span) -> None:
+        result = run("delete", BARS, *span, "--yes")
+        assert result.exit_code == 2
+        assert "is after --end" in result.stderr
+        assert closes(data) == [0.0, 1.0, 2.0]
+
     def test_of_nothing(self, data, run) -> None:
         assert run("delete", "X/1Min/OHLCV", "--end", "2025-01-01", "--yes").exit_code == 3
 
@@ -110,6 +123,13 @@ class TestRetention:
         result = run("retention", "*/*/*", f"--keep={keep}")
         assert result.exit_code == 2
         assert "no length of time" in result.stderr
+
+    @pytest.mark.parametrize("keep", ["999999999y", "999999999D", "500Y"])
+    def test_a_length_beyond_all_times(self, data, run, keep: str) -> None:
+        result = run("retention", "*/*/*", "--keep", keep)
+        assert result.exit_code == 2
+        assert "beyond 1678" in result.stderr
+        assert closes(data) == [0.0, 1.0, 2.0]
 
 
 def test_compact(segment, run, data) -> None:

@@ -8,10 +8,11 @@ import click
 
 from tsstore.cli.check import DAMAGED
 from tsstore.cli.locate import locate, location_options
+from tsstore.cli.paths import FilledPath
 
 
 @click.command("backup")
-@click.argument("dest")
+@click.argument("dest", type=FilledPath())
 @location_options
 def command(dest: str, **where: Any) -> None:
     """Copy the store, as it is now, to the directory DEST; a server may be running on it.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tsstore.cli.locate import locate
+from tsstore.cli.paths import FilledPath
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.storage.check import check_directory
 from tsstore.vfs import OsFileSystem
@@ -15,8 +16,8 @@ DAMAGED = 4
 
 
 @click.command("check")
-@click.argument("directory", required=False, type=click.Path())
-@click.option("--dir", "option", type=click.Path(), help="The same as DIRECTORY.")
+@click.argument("directory", required=False, type=FilledPath())
+@click.option("--dir", "option", type=FilledPath(), help="The same as DIRECTORY.")
 @click.option("--deep", is_flag=True, help="Decode every block, and look at the order of the rows.")
 def command(directory: str | None, option: str | None, deep: bool) -> None:
     """Read every byte of DIRECTORY and report damage; a server may be running on it.
@@ -26,7 +27,7 @@ def command(directory: str | None, option: str | None, deep: bool) -> None:
     """
     if directory is not None and option is not None:
         raise InvalidArgumentError("DIRECTORY and --dir name two stores; leave one out")
-    path = locate(None, directory or option, None).directory
+    path = locate(None, directory if directory is not None else option, None).directory
     if not Path(path).is_dir():
         raise NotFoundError(f"there is no directory {path!r}; name the data directory")
     report = check_directory(OsFileSystem(path), deep=deep)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from tsstore.cli.locate import locate, location_options
-from tsstore.cli.spans import instant
+from tsstore.cli.spans import check_span, instant
 from tsstore.errors import InvalidArgumentError
 from tsstore.zones import zone
 
@@ -28,6 +28,7 @@ def command(key: str, start: str | None, end: str | None, tz: str, yes: bool, **
         raise InvalidArgumentError("name --start, or --end, or both: the rows between them go")
     zone(tz)
     first, last = instant(start, tz), instant(end, tz)
+    check_span(first, last, tz)
     with locate(**where).open_to_write() as store:
         store.info(key)  # before anybody is asked
         if not yes:

@@ -28,6 +28,7 @@ from tsstore.cli.demo_setup import (
 from tsstore.cli.demo_view import Snapshot, SymbolView, view_for
 from tsstore.cli.init import example
 from tsstore.cli.output import times_text
+from tsstore.cli.paths import FilledPath
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, NotFoundError, TsStoreError
 from tsstore.times import format_ns
@@ -51,7 +52,7 @@ _HEADER = "# Written by `tsstore demo` each time it runs; the simulator listens 
 @click.command("demo")
 @click.option(
     "--data",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FilledPath(exists=True, file_okay=False, path_type=Path),
     help="Play files in the vendor's flat-file layout instead of a generated market.",
 )
 @click.option(
@@ -59,7 +60,7 @@ _HEADER = "# Written by `tsstore demo` each time it runs; the simulator listens 
     "directory",
     default="demo",
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilledPath(file_okay=False, path_type=Path),
     help="Where configuration, data and logs go.",
 )
 @click.option("--symbols", help="Comma-separated; by default the first few there are.")
@@ -77,6 +78,9 @@ def command(
     The worker fetches some days of history by REST, then streams bars, trades and quotes. Ctrl-C
     stops everything; the data stay, and a second run goes on where the first ended.
     """
+    if seconds is not None and not seconds >= 0:
+        raise InvalidArgumentError(f"--seconds {seconds:g} is no length of time; write 60")
+    wanted = None if symbols is None else _split(symbols)
     directory.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
     stop = _stop_on_signals()
@@ -86,7 +90,7 @@ def command(
         options += ["--data", str(data), "--date", f"{_first_day(data, 'trades_v1')}T09:30"]
     simulator, vendor_url = start_simulator(options, directory / "simulator.log")
     with simulator:
-        chosen = _symbols(vendor_url, symbols, files=data is not None)
+        chosen = _symbols(vendor_url, wanted, files=data is not None)
         url = f"http://127.0.0.1:{free_port()}"
         config = directory / "mkts.yml"
         text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
@@ -107,10 +111,17 @@ def _stop_on_signals() -> threading.Event:
     return stop
 
 
-def _symbols(vendor_url: str, wanted: str | None, *, files: bool) -> list[str]:
+def _split(symbols: str) -> list[str]:
+    names = [name.strip() for name in symbols.split(",") if name.strip()]
+    if not names:
+        raise InvalidArgumentError(f"--symbols {symbols!r} names no symbol; write AAPL,MSFT")
+    return names
+
+
+def _symbols(vendor_url: str, wanted: list[str] | None, *, files: bool) -> list[str]:
     """The symbols to stream: those asked for, or the busiest of the day that is played."""
-    if wanted:
-        return [name.strip() for name in wanted.split(",") if name.strip()]
+    if wanted is not None:
+        return wanted
     day = _market_time(vendor_url)[1][:10]
     names = _busiest(vendor_url, date.fromisoformat(day))
     names = names or [str(row["ticker"]) for row in _results(vendor_url, "/v3/reference/tickers")]

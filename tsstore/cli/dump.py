@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from tsstore.cli.check import DAMAGED
+from tsstore.cli.paths import FilledPath
 from tsstore.storage.dump import dump_file
 from tsstore.vfs import OsFileSystem
 
 
 @click.command("dump")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FilledPath(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--rows", type=click.IntRange(min=0), default=0, help="Decode so many rows of each bucket."
 )

@@ -9,8 +9,10 @@ import click
 
 from tsstore.cli.exported import SUFFIXES, path_of
 from tsstore.cli.locate import locate, location_options
+from tsstore.cli.paths import FilledPath
 from tsstore.cli.progress import Bar
-from tsstore.cli.query import as_time, split_names
+from tsstore.cli.query import split_names
+from tsstore.cli.spans import as_time, check_span
 from tsstore.cli.tablewriter import STYLES, TIMES, TableWriter
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, is_pattern
@@ -26,7 +28,7 @@ PIECE_ROWS = 250_000
 
 @click.command("export")
 @click.argument("key")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=FilledPath(path_type=Path))
 @click.option(
     "--format",
     "style",
@@ -64,13 +66,15 @@ def command(
     them there.
     """
     zone(tz)
+    first, last = as_time(start), as_time(end)
+    check_span(first, last, tz)
     by_name = next((s for s, suffix in SUFFIXES.items() if target.name.endswith(suffix)), None)
     export = _Export(
         style=style or by_name or "parquet",
         tz=tz,
         times=times,
-        start=as_time(start),
-        end=as_time(end),
+        start=first,
+        end=last,
         names=split_names(columns),
     )
     with locate(**where).open_to_read() as store:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from tsstore.cli.paths import FilledPath
 from tsstore.config import FILE_NAME
 from tsstore.errors import AlreadyExistsError, StorageError
 
@@ -14,7 +15,7 @@ EXAMPLE = "mkts.yml.example"
 
 
 @click.command("init")
-@click.argument("path", default=FILE_NAME, type=click.Path(path_type=Path))
+@click.argument("path", default=FILE_NAME, type=FilledPath(path_type=Path))
 def command(path: Path) -> None:
     """Write a mkts.yml with every key and what it does to PATH. An existing file is kept."""
     if path.is_dir():
@@ -25,7 +26,7 @@ def command(path: Path) -> None:
     except FileExistsError:
         raise AlreadyExistsError(f"{path} is there already; name another file") from None
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from None
+        raise StorageError(f"cannot write {path}: {error.strerror}; name another file") from None
     click.echo(f"wrote {path}; edit it, then run `tsstore start -c {path}`")
 
 

@@ -11,6 +11,7 @@ import click
 from tsstore.api import Write
 from tsstore.cli.exported import find_exported
 from tsstore.cli.locate import locate, location_options
+from tsstore.cli.paths import FilledPath
 from tsstore.cli.progress import Bar
 from tsstore.cli.split import by_symbol
 from tsstore.cli.tablefile import UNITS, Layout, column_type, open_table
@@ -67,7 +68,7 @@ def _layout_types(
     metavar="FILE...",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=FilledPath(exists=True, path_type=Path),
 )
 @click.argument("target")
 @click.option("--time", "time_name", help="Column of the time.  [default: Epoch, Date …]")
@@ -115,7 +116,7 @@ def command(
         zone(tz)
     layout = Layout(time=time_name, unit=unit, tz=tz, symbol=symbol, types=types)
     sources = [source for path in paths for source in _sources(path, target)]
-    with locate(**where).open_to_write() as store:
+    with locate(**where).open_to_write(create=True) as store:
         for source in sources:
             rows = load(store, source, layout, variable=variable)
             click.echo(f"wrote {rows} rows of {source.path} to {source.target}")

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import tsstore
+from tsstore.cli.paths import FilledPath
 from tsstore.config import FILE_NAME, StoreKeys, find_store, read_secret
 from tsstore.errors import InvalidArgumentError, LockedError, NotFoundError
+from tsstore.vfs import OsFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +52,19 @@ class Location:
             )
         return tsstore.open(self.directory, read_only=True, timezone=self.timezone)
 
-    def open_to_write(self) -> Store | RemoteStore:
-        """The store, for writing: the directory, or the server that runs on it."""
+    def open_to_write(self, *, create: bool = False) -> Store | RemoteStore:
+        """The store, for writing: the directory, or the server that runs on it.
+
+        Args:
+            create: make a store where there is none. Only for what brings rows: whoever deletes
+                from a mistyped directory should not get an empty store there.
+        """
         if self.url is not None:
             return tsstore.connect(self.url, token=self.token)
+        if not (create or _holds_store(self.directory)):
+            raise NotFoundError(
+                f"there is no store in {self.directory!r}; name the store with --dir or --url"
+            )
         try:
             return tsstore.open(self.directory, timezone=self.timezone)
         except LockedError as error:
@@ -67,10 +78,10 @@ def location_options(command: _F) -> _F:
     for option in (
         click.option(
             "--token-file",
-            type=click.Path(dir_okay=False),
+            type=FilledPath(dir_okay=False),
             help="File with the server's token; $TSSTORE_TOKEN works too.",
         ),
-        click.option("--dir", "directory", help="Data directory.", type=click.Path()),
+        click.option("--dir", "directory", help="Data directory.", type=FilledPath()),
         click.option("--url", envvar="TSSTORE_URL", help="Server, such as http://127.0.0.1:5993."),
     ):
         command = option(command)
@@ -93,7 +104,7 @@ def locate(url: str | None, directory: str | None, token_file: str | None) -> Lo
     if directory is None:
         return Location(url, keys.root_directory or DEFAULT_DIRECTORY, keys.timezone, token)
     # The file's time zone counts for the file's directory only.
-    same = keys.root_directory is not None and _same(keys.root_directory, directory)
+    same = keys.root_directory is not None and same_path(keys.root_directory, directory)
     return Location(url, directory, keys.timezone if same else None, token)
 
 
@@ -102,5 +113,14 @@ def _keys_of_working_directory() -> StoreKeys:
     return find_store(path) if path.is_file() else StoreKeys()
 
 
-def _same(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
+def same_path(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one place, which need not be there."""
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _holds_store(directory: str) -> bool:
+    from tsstore.storage.manifest import manifest_numbers
+    from tsstore.storage.wal import wal_numbers
+
+    fs = OsFileSystem(directory)
+    return Path(directory).is_dir() and bool(manifest_numbers(fs) or wal_numbers(fs))

@@ -6,15 +6,18 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 dam
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
-from tsstore.errors import TsStoreError
+from tsstore.errors import StorageError, TsStoreError
 
 #: Name of each command and the module that holds it, as an attribute `command`.
 _COMMANDS = {
@@ -64,20 +67,52 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what it raises becomes one line and an exit code."""
+        _prepare_output()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except TsStoreError as error:
-            for line in str(error).splitlines():
-                click.echo(f"tsstore: {line}", err=True)
-            ctx.exit(error.exit_code)
-        except BrokenPipeError:
-            # The reader, such as `head`, has enough. Python would complain when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _fail(ctx, str(error), error.exit_code)
+        except BrokenPipeError:  # the reader, such as `head`, has enough
+            _drop_output()
             ctx.exit(0)
+        except OSError as error:
+            where = "" if error.filename is None else f"{error.filename}: "
+            text = f"{where}{error.strerror or error}; see to it and try again"
+            _fail(ctx, text, StorageError.exit_code)
+        except UnicodeEncodeError as error:
+            character = error.object[error.start : error.end]
+            text = f"{character!a} is not in {error.encoding}; set PYTHONIOENCODING=utf-8"
+            _fail(ctx, text, TsStoreError.exit_code)
         except KeyboardInterrupt:
             ctx.exit(130)
         return result
+
+
+def _fail(ctx: click.Context, text: str, exit_code: int) -> NoReturn:
+    for line in text.splitlines():
+        click.echo(f"tsstore: {line}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    ctx.exit(exit_code)
+
+
+def _drop_output() -> None:
+    """Forget what could not be written: Python would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare_output() -> None:
+    """Let everything be printed that commands print."""
+    # Whoever started the command may have closed them: no file of a store must get their numbers.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    out = sys.stdout
+    # Names of files that are no Unicode text appear as the bytes that they are.
+    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name == "utf-8":
+        out.reconfigure(errors="surrogateescape")
 
 
 @click.group(

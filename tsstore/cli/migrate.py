@@ -10,7 +10,8 @@ import numpy as np
 
 from tsstore import marketstore
 from tsstore.api import Replace, Write
-from tsstore.cli.locate import locate, location_options
+from tsstore.cli.locate import locate, location_options, same_path
+from tsstore.cli.paths import FilledPath
 from tsstore.cli.progress import Bar
 from tsstore.errors import InvalidArgumentError, StorageError, TsStoreError
 from tsstore.key import BucketKey
@@ -30,7 +31,7 @@ BATCH_BYTES = 16 << 20
 
 
 @click.command("migrate")
-@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("source", type=FilledPath(exists=True, file_okay=False, path_type=Path))
 @click.argument("pattern", default="*/*/*")
 @click.option("--tz", help="`timezone` of MarketStore's mkts.yml.  [default: that of ./mkts.yml]")
 @click.option(
@@ -53,7 +54,7 @@ def command(
     rows take the place of the ones that were copied before.
     """
     location = locate(**where)
-    if location.url is None and Path(location.directory).resolve() == source.resolve():
+    if location.url is None and same_path(location.directory, source):
         raise InvalidArgumentError(
             f"{source} cannot become its own copy; name another directory for the store with --dir"
         )
@@ -66,7 +67,7 @@ def command(
             ignore_wal=ignore_wal,
         )
     )
-    with location.open_to_write() as store, Bar(str(source)) as bar:
+    with location.open_to_write(create=True) as store, Bar(str(source)) as bar:
         copy = _Copy(store)
         for number, bucket in enumerate(buckets, 1):
             copy.bucket(bucket)

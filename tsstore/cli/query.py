@@ -8,7 +8,9 @@ import click
 
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.output import FORMATS, print_rows
+from tsstore.cli.spans import as_time, check_span
 from tsstore.columns import Columns
+from tsstore.errors import InvalidArgumentError
 from tsstore.zones import zone
 
 
@@ -39,12 +41,14 @@ def command(
     """
     if tz is not None:
         zone(tz)
+    first, last = as_time(start), as_time(end)
+    check_span(first, last, tz)
     names = split_names(columns)
     with locate(**where).open_to_read() as store:
         found: Any = store.read(
             key,
-            start=as_time(start),
-            end=as_time(end),
+            start=first,
+            end=last,
             tz=tz,
             limit=limit,
             from_start=from_start,
@@ -57,13 +61,14 @@ def command(
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """Names of columns as typed, `Open,Close`; None for all."""
-    return [name.strip() for name in text.split(",") if name.strip()] if text else None
+    """Names of columns as typed, `Open,Close`; None for all.
 
-
-def as_time(text: str | None) -> str | int | None:
-    """A time as typed; bare digits are seconds since 1970."""
+    Raises:
+        InvalidArgumentError: there are none.
+    """
     if text is None:
         return None
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() else text
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InvalidArgumentError(f"--columns {text!r} names no column; write Open,Close")
+    return names

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tsstore.cli.check import DAMAGED
+from tsstore.cli.paths import FilledPath
 from tsstore.errors import NotFoundError
 from tsstore.storage.check import check_directory
 from tsstore.storage.repair import repair_directory
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("repair")
-@click.argument("directory", type=click.Path())
+@click.argument("directory", type=FilledPath())
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 def command(directory: str, dry_run: bool) -> None:
     """Save what can be read of DIRECTORY, which nobody may have open.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tsstore.cli.check import DAMAGED
+from tsstore.cli.paths import FilledPath
 from tsstore.errors import NotFoundError
 from tsstore.storage.backup import restore
 from tsstore.storage.check import check_directory
@@ -14,8 +15,8 @@ from tsstore.vfs import OsFileSystem
 
 
 @click.command("restore")
-@click.argument("backup", type=click.Path())
-@click.argument("directory", type=click.Path())
+@click.argument("backup", type=FilledPath())
+@click.argument("directory", type=FilledPath())
 def command(backup: str, directory: str) -> None:
     """Copy BACKUP to DIRECTORY, which is empty or not there yet, and check it.
 

@@ -10,8 +10,8 @@ import numpy as np
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.spans import length_ns
 from tsstore.clock import SystemClock
-from tsstore.errors import NotFoundError
-from tsstore.times import format_ns
+from tsstore.errors import InvalidArgumentError, NotFoundError
+from tsstore.times import MIN_NS, format_ns
 
 if TYPE_CHECKING:
     from tsstore.api import StoreApi
@@ -28,6 +28,10 @@ def command(pattern: str, keep: str, dry_run: bool, **where: Any) -> None:
     The space is given back as files are compacted; `tsstore compact` does it at once.
     """
     cutoff = SystemClock().now_ns() - length_ns(keep)
+    if cutoff <= MIN_NS:
+        raise InvalidArgumentError(
+            f"--keep {keep} reaches back beyond 1678, before which there are no rows; keep less"
+        )
     last = np.datetime64(cutoff - 1, "ns")
     location = locate(**where)
     with location.open_to_read() if dry_run else location.open_to_write() as store:

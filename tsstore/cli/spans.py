@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 
-from tsstore.cli.query import as_time
 from tsstore.errors import InvalidArgumentError
-from tsstore.times import to_ns
+from tsstore.times import format_ns, to_ns
 
 _SECOND_NS = 1_000_000_000
 _UNITS_NS = {
@@ -21,10 +21,33 @@ _UNITS_NS = {
 }
 
 
+def as_time(text: str | None) -> str | int | None:
+    """A time as typed; bare digits are seconds since 1970."""
+    if text is None:
+        return None
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() else text
+
+
 def instant(text: str | None, tz: str) -> np.datetime64 | None:
     """A time as typed, in a zone if it names none."""
     when = as_time(text)
     return None if when is None else np.datetime64(to_ns(when, tz), "ns")
+
+
+def check_span(start: Any, end: Any, tz: str | None) -> None:
+    """Whether a range goes forwards; ends that are None are open.
+
+    Raises:
+        InvalidArgumentError: its start is after its end, or one is no time.
+    """
+    if start is None or end is None:
+        return
+    first, last = to_ns(start, tz), to_ns(end, tz)
+    if first > last:
+        raise InvalidArgumentError(
+            f"--start {format_ns(first)} is after --end {format_ns(last)}; exchange them"
+        )
 
 
 def length_ns(text: str) -> int:

@@ -13,6 +13,7 @@ import click
 
 import tsstore
 from tsstore.cli.logs import set_up_logging
+from tsstore.cli.paths import FilledPath
 from tsstore.clock import SystemClock
 from tsstore.config import FILE_NAME, Config, load_config, read_secret
 from tsstore.host import PluginHost, load_plugins
@@ -57,7 +58,7 @@ logger = logging.getLogger("tsstore")
     "path",
     default=FILE_NAME,
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=FilledPath(path_type=Path),
     help="The configuration; `tsstore init` writes one.",
 )
 def command(path: Path) -> None:

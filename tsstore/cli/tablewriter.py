@@ -68,6 +68,10 @@ class TableWriter:
             self._writer = _open(self._part, self._style, self._schema)
         except OSError as error:
             raise storage_error("create", str(self._part), error) from None
+        except UnicodeEncodeError:  # Arrow opens files by names that are text
+            raise InvalidArgumentError(
+                f"the name {str(self._path)!a} is no Unicode text; choose another"
+            ) from None
         return self
 
     def __exit__(

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from tsstore.api import BackupReport
 from tsstore.clock import SystemClock
 from tsstore.errors import CorruptionError, InvalidArgumentError, NotFoundError, StorageError
+from tsstore.reports import BackupReport
 from tsstore.storage.catalog import Catalog
 from tsstore.storage.filenames import BACKUP, BUCKETS_DIR, LOCK, WAL_DIR
 from tsstore.storage.flush import SegmentWriter, deletes_of_former
@@ -29,7 +30,6 @@ from tsstore.times import format_ns
 from tsstore.vfs import OsFileSystem
 
 if TYPE_CHECKING:
-    import os
     from types import TracebackType
 
     import numpy as np
@@ -242,7 +242,8 @@ def backup_target(source: FileSystem, dest: str | os.PathLike[str]) -> FileSyste
     Raises:
         InvalidArgumentError: it is the store itself, or within it.
     """
-    store, path = Path(source.describe("")).resolve(), Path(dest).resolve()
+    # Not Path.resolve: a link that leads back to itself is for the file system to refuse.
+    store, path = Path(os.path.realpath(source.describe(""))), Path(os.path.realpath(dest))
     if path == store or store in path.parents:
         raise InvalidArgumentError(f"{dest} is within the store {store}; {_ANOTHER}")
     return OsFileSystem(path)

@@ -38,6 +38,9 @@ def storage_error(action: str, path: str, error: OSError) -> StorageError:
         errno.EMFILE: "raise the limit of open files (ulimit -n)",
         errno.ENFILE: "the machine has no file handles left; close other programs",
         errno.ENOENT: "the file is gone; do not change files of the data directory by hand",
+        errno.ENOTDIR: "a part of the path is a file; name another",
+        errno.ELOOP: "a link in the path leads back to itself, or none is followed; name another",
+        errno.ENAMETOOLONG: "choose a shorter name",
         errno.EIO: "the disk reported an error; check it before trusting this directory",
     }.get(error.errno or 0, "see the system's log")
     refusal = StorageError(f"cannot {action} {path}: {error.strerror or error}; {advice}")
