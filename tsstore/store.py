@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from tsstore.api import BackupReport, BucketStats, CompactionReport, TableLike
+    from tsstore.api import TableLike
     from tsstore.columns import Columns
+    from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
     from tsstore.storage.check import CheckReport
     from tsstore.storage.committed import Committed

@@ -12,7 +12,7 @@ from tsstore.errors import NotFoundError
 from tsstore.key import is_pattern
 
 if TYPE_CHECKING:
-    from tsstore.api import BucketStats
+    from tsstore.reports import BucketStats
 
 _NAMES = ("Key", "Rows", "Bytes", "BytesPerRow", "Segments", "Blocks", "MemoryRows")
 

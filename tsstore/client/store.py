@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from tsstore.api import BackupReport, BucketStats, CompactionReport, TableLike
+    from tsstore.api import TableLike
     from tsstore.columns import Columns
+    from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
     from tsstore.times import TimeLike
 

@@ -7,9 +7,8 @@ the heavy part and needs none.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
     from tsstore.storage.catalog import Bucket, Catalog
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """Rows for buckets of one schema, in the order given."""
 
     schema_id: int
@@ -46,8 +44,7 @@ class _Part:
     table: Table
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """An operation whose data were read, which needs no lock."""
 
     operation: Operation

@@ -8,9 +8,9 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tsstore.api import CompactionReport
 from tsstore.clock import SystemClock
 from tsstore.errors import ClosedError, CorruptionError
+from tsstore.reports import CompactionReport
 from tsstore.storage.compaction import Job, Merger, jobs, own_jobs, shared_jobs
 
 if TYPE_CHECKING:

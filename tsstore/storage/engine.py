@@ -19,7 +19,7 @@ from tsstore.times import MAX_NS, MIN_NS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tsstore.api import BackupReport, BucketStats
+    from tsstore.reports import BackupReport, BucketStats
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket
     from tsstore.storage.state import State, View

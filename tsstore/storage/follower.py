@@ -21,7 +21,7 @@ from tsstore.storage.state import State
 from tsstore.storage.wal import check_torn_tail, has_commits
 
 if TYPE_CHECKING:
-    from tsstore.api import BackupReport
+    from tsstore.reports import BackupReport
     from tsstore.storage.settings import Settings
     from tsstore.vfs import FileSystem
 

@@ -162,13 +162,16 @@ class Replay:
 
 def sweep(fs: FileSystem, manifest: Manifest) -> None:
     """Remove what a crash left behind and the manifest does not name. For the writer only."""
-    for name in fs.names(""):
-        number = manifest_number(name.removesuffix(".tmp"))
-        if number is not None and name != manifest_name(manifest.number):
-            fs.remove(name)
-    for number in wal_numbers(fs):
-        if number < manifest.first_wal:
-            fs.remove(wal_name(number))
+    numbers = {name: manifest_number(name.removesuffix(".tmp")) for name in fs.names("")}
+    valid = manifest_name(manifest.number)
+    leftovers = [name for name, number in numbers.items() if number is not None and name != valid]
+    leftovers += [wal_name(number) for number in wal_numbers(fs) if number < manifest.first_wal]
+    if not leftovers:
+        return
+    # What an older manifest needs may go only once it is certain that this one stays.
+    fs.sync_dir("")
+    for name in leftovers:
+        fs.remove(name)
 
 
 def sweep_segments(fs: FileSystem, live: frozenset[str]) -> None:

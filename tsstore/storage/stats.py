@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsstore.api import BucketStats
 from tsstore.format import constants
+from tsstore.reports import BucketStats
 from tsstore.storage.reading import chunk_runs
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from tsstore.storage.wal import WalWriter, wal_numbers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tsstore.api import BackupReport, CompactionReport
     from tsstore.format.commit import Commit
+    from tsstore.reports import BackupReport, CompactionReport
     from tsstore.storage.segments import SegmentChange
     from tsstore.storage.settings import Settings
     from tsstore.vfs import FileSystem
@@ -75,8 +75,6 @@ class Writer(Engine):
     def _recover(self, timezone: str | None) -> None:
         fs, settings = self._fs, self._settings
         manifest = load_or_create(fs)
-        # What an older manifest needs may go only once it is certain that this one stays.
-        fs.sync_dir("")
         sweep(fs, manifest)
         self._cache = SegmentCache(
             fs, manifest.store_id, bytes_max=settings.cache_bytes, files_max=settings.files_max

@@ -12,18 +12,10 @@ import msgspec
 import numpy as np
 
 from tsstore import errors
-from tsstore.api import (
-    BackupReport,
-    BucketInfo,
-    BucketStats,
-    CompactionReport,
-    Operation,
-    Replace,
-    Write,
-    WriteTable,
-)
+from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore.reports import BackupReport, BucketStats, CompactionReport  # noqa: TC001  of messages
 from tsstore.schema import Schema, type_name
 from tsstore.tables import Table
 from tsstore.wire.dataset import packed, unpack_column, unpack_columns
