@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from tsstore.api import BackupReport
 from tsstore.clock import SystemClock
 from tsstore.errors import CorruptionError, InvalidArgumentError, NotFoundError, StorageError
+from tsstore.reports import BackupReport
 from tsstore.storage.catalog import Catalog
 from tsstore.storage.filenames import BACKUP, BUCKETS_DIR, LOCK, WAL_DIR
 from tsstore.storage.flush import SegmentWriter, deletes_of_former
