@@ -11,6 +11,7 @@ import pytest
 import tsstore
 from tsstore.cli.demo_setup import Process, with_values
 from tsstore.cli.demo_view import Snapshot, SymbolView, TableView
+from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError, ConnectionFailedError
 
 SYMBOLS = ["AAPL", "MSFT"]
