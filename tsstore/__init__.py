@@ -16,6 +16,7 @@ from tsstore.api import BucketInfo, Replace, StoreApi, Write, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import (
     AlreadyExistsError,
+    BusyError,
     ClosedError,
     ConfigError,
     ConnectionFailedError,
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AlreadyExistsError",
     "BucketInfo",
+    "BusyError",
     "ClosedError",
     "Columns",
     "ConfigError",

@@ -102,6 +102,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         read_timeout_s: longest silence within a request.
         connections_max: connections at one time.
         threads: calls carried out at one time.
+        long_calls: copies, compactions and backups carried out at one time.
         stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
     """
 
@@ -111,6 +112,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     read_timeout_s: PositiveSeconds | None = None
     connections_max: Positive | None = None
     threads: Positive | None = None
+    long_calls: Positive | None = None
     stream_queue_bytes: Positive | None = None
 
 

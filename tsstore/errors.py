@@ -14,6 +14,7 @@
     ├── ReadOnlyError                       a write through a read-only opening
     ├── ClosedError                         the store was closed
     ├── StorageError                        the disk refused: full, I/O error, no permission
+    ├── BusyError                           the server has too much to do: try again later
     └── ConnectionFailedError               the server cannot be reached or broke off
 
 An error's text is one line that says what is wrong, where, and what to do. `exit_code` is what a
@@ -137,6 +138,10 @@ class StorageError(TsStoreError):
 
     exit_code = 7
     errno: int | None = None
+
+
+class BusyError(TsStoreError):
+    """The server carries out as many calls that take long as it may; nothing was done."""
 
 
 class ConnectionFailedError(TsStoreError):

@@ -9,6 +9,7 @@ import msgspec
 
 from tsstore.errors import InvalidArgumentError
 from tsstore.query import Query, check_columns, check_limit, parse_target, run
+from tsstore.server.lanes import Kind
 from tsstore.server.service import BudgetEngine
 from tsstore.times import MAX_NS, MIN_NS
 from tsstore.wire import exact
@@ -49,6 +50,15 @@ class ExactService:
             "TsStore.List": self.list,
             "TsStore.Info": self.info,
             "TsStore.Ping": self.ping,
+        }
+
+    def kinds(self) -> dict[str, Kind]:
+        """Of the methods that are not short."""
+        return {
+            "TsStore.Bulk": Kind.BULK,
+            "TsStore.Copy": Kind.LONG,
+            "TsStore.Compact": Kind.LONG,
+            "TsStore.Backup": Kind.LONG,
         }
 
     def read(self, params: Any) -> exact.ReadResult:

@@ -1,14 +1,14 @@
 """The HTTP application: /rpc, /ws, /heartbeat and /metrics.
 
-The event loop only moves bytes: decoding, the store and encoding run in a bounded pool of threads,
-so a large query delays neither small ones nor the stream.
+The event loop only moves bytes: decoding, the store and encoding run in bounded pools of threads,
+so a large query delays neither small ones nor the stream, and a backup no query.
 """
 
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -18,8 +18,10 @@ from starlette.routing import Route, WebSocketRoute
 
 from tsstore import __version__
 from tsstore.clock import SystemClock
+from tsstore.errors import BusyError
 from tsstore.server.exact import ExactService
 from tsstore.server.guard import Guard
+from tsstore.server.lanes import Kind, Lanes
 from tsstore.server.metrics import Metrics
 from tsstore.server.rpc import RpcDispatcher, codec_for
 from tsstore.server.service import DataService
@@ -64,12 +66,11 @@ def create_app(
     metrics.watch("tsstore_store", store.stats)
     metrics.watch("tsstore_stream", hub.stats)
     metrics.watch("tsstore_worker", lambda: heartbeat().get("workers", {}), label="worker")
-    methods = {
-        **DataService(store, settings, version=__version__).methods(),
-        **ExactService(store, settings, version=__version__).methods(),
-    }
-    pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="tsstore-rpc")
-    rpc = RpcEndpoint(RpcDispatcher(methods, metrics), settings, metrics, pool, version=__version__)
+    exact = ExactService(store, settings, version=__version__)
+    methods = {**DataService(store, settings, version=__version__).methods(), **exact.methods()}
+    dispatcher = RpcDispatcher(methods, metrics, exact.kinds())
+    lanes = Lanes(settings)
+    rpc = RpcEndpoint(dispatcher, settings, metrics, lanes, version=__version__)
 
     def show_heartbeat(_: Request) -> Response:
         body = {
@@ -90,7 +91,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        pool.shutdown(wait=False, cancel_futures=True)
+        lanes.close()
 
     app = Starlette(
         routes=[
@@ -128,14 +129,14 @@ class RpcEndpoint:
         dispatcher: RpcDispatcher,
         settings: ServerSettings,
         metrics: Metrics,
-        pool: ThreadPoolExecutor,
+        lanes: Lanes,
         *,
         version: str,
     ) -> None:
         self._dispatcher = dispatcher
         self._settings = settings
         self._metrics = metrics
-        self._pool = pool
+        self._lanes = lanes
         self._version = (VERSION_HEADER.lower().encode(), version.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,9 +150,15 @@ class RpcEndpoint:
             return
 
     async def _carried_out(self, body: bytes, codec: Codec) -> bytes:
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._pool, self._dispatcher.answer, body, codec)
+            answer = partial(self._dispatcher.answer, body, codec)
+            found = await self._lanes.run(Kind.SHORT, answer)
+            if isinstance(found, bytes):
+                return found
+            try:
+                return await self._lanes.run(found.kind, found.finish)
+            except BusyError as busy:
+                return found.refuse(busy)
         except asyncio.CancelledError:  # its thread goes on, and may yet store what was sent
             text = f"rpc: the server stops; {OUTCOME_UNKNOWN}"
             raise RequestRefusedError(503, text) from None

@@ -7,9 +7,12 @@ there. A call without an id gets an empty body, whatever happened.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import TsStoreError
+from tsstore.server.lanes import Kind
 from tsstore.wire import exact
 from tsstore.wire.codec import JSON, MSGPACK, Codec, MalformedBodyError
 from tsstore.wire.envelope import (
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tsstore.server.metrics import Metrics
+
+    _Method = Callable[[Any], Any]
 
 logger = logging.getLogger(__name__)
 
@@ -44,22 +49,64 @@ def codec_for(content_type: str) -> Codec | None:
     return _CODECS.get(content_type.partition(";")[0].strip().lower())
 
 
-class RpcDispatcher:
-    """Carries out the calls in bodies. Thread-safe as far as the methods are."""
+@dataclass(frozen=True)
+class Deferred:
+    """A call that was read, to be carried out by threads of its kind.
 
-    def __init__(self, methods: Mapping[str, Callable[[Any], Any]], metrics: Metrics) -> None:
+    Attributes:
+        kind: how long it takes.
+        finish: carries it out and returns the body of the answer.
+        refuse: the body of the answer that says why it is not carried out.
+    """
+
+    kind: Kind
+    finish: Callable[[], bytes]
+    refuse: Callable[[TsStoreError], bytes]
+
+
+class RpcDispatcher:
+    """Carries out the calls in bodies. Thread-safe as far as the methods are.
+
+    Args:
+        methods: functions by the name that clients call.
+        metrics: what counts the calls.
+        kinds: of the methods that are not short.
+    """
+
+    def __init__(
+        self,
+        methods: Mapping[str, _Method],
+        metrics: Metrics,
+        kinds: Mapping[str, Kind],
+    ) -> None:
         self._methods = dict(methods)
+        self._kinds = dict(kinds)
         self._services = {name.partition(".")[0] for name in methods}
         self._metrics = metrics
 
-    def answer(self, body: bytes, codec: Codec) -> bytes:
-        """The body of the answer; empty when no answer is wanted, or the body is no request."""
+    def answer(self, body: bytes, codec: Codec) -> bytes | Deferred:
+        """The body of the answer, or what makes one elsewhere.
+
+        It is empty when no answer is wanted, or the body is no request.
+        """
         try:
             call = read_call(codec.decode(body))
         except MalformedBodyError as error:
             logger.info("refused a request: %s", error)
             return b""
-        answer = self._carry_out(call, codec, echo=len(body) <= _ECHO_BYTES_MAX)
+        echo = len(body) <= _ECHO_BYTES_MAX
+        method = self._methods.get(call.method)
+        kind = self._kinds.get(call.method, Kind.SHORT)
+        if kind is Kind.SHORT:
+            return self._finish(call, codec, method, echo)
+        return Deferred(
+            kind,
+            finish=partial(self._finish, call, codec, method, echo),
+            refuse=lambda error: self._finish(call, codec, _refusing(error), echo),
+        )
+
+    def _finish(self, call: Call, codec: Codec, method: _Method | None, echo: bool) -> bytes:
+        answer = self._carry_out(call, codec, method, echo)
         if call.id is None:
             return b""
         try:
@@ -69,10 +116,11 @@ class RpcDispatcher:
             text = f"the request holds what no answer can repeat ({type(error).__name__})"
             return codec.encode(error_of(call, INVALID_REQUEST, text))
 
-    def _carry_out(self, call: Call, codec: Codec, *, echo: bool) -> dict[str, Any]:
+    def _carry_out(
+        self, call: Call, codec: Codec, method: _Method | None, echo: bool
+    ) -> dict[str, Any]:
         if call.version != "2.0":
             return error_of(call, INVALID_REQUEST, "jsonrpc must be 2.0", _request(call, echo))
-        method = self._methods.get(call.method)
         if method is None:
             return error_of(call, APPLICATION_ERROR, self._unknown(call.method))
         if call.method.startswith(_OWN) and codec is JSON:
@@ -105,6 +153,15 @@ class RpcDispatcher:
         if service not in self._services:
             return f'rpc: can\'t find service "{shown}"'
         return f'rpc: can\'t find method "{shown}"'
+
+
+def _refusing(error: TsStoreError) -> _Method:
+    """A method that carries out nothing."""
+
+    def refuse(_: Any) -> Any:
+        raise error
+
+    return refuse
 
 
 def _request(call: Call, echo: bool) -> Any:

@@ -29,6 +29,8 @@ class ServerSettings:
         read_timeout_s: longest silence within a request.
         connections_max: connections at one time; further ones get 503.
         threads: calls that are carried out at one time; further ones wait.
+        long_calls: copies, compactions and backups that are carried out at one time, besides the
+            others; further ones are refused.
         stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
         backup_directory: where backups that clients ask for are made; None refuses them.
     """
@@ -47,6 +49,7 @@ class ServerSettings:
     read_timeout_s: float = 30.0
     connections_max: int = 1024
     threads: int = 8
+    long_calls: int = 2
     stream_queue_bytes: int = 8 * MIB
     backup_directory: str | None = None
 
