@@ -4,6 +4,9 @@ Quantities are floats, because the vendor writes 12 as `12.0` or `"12.0"` when i
 numbers come in any of these spellings too. Unknown keys are ignored. Frames and pages are decoded
 at once by their types; only when something in one does not fit is it taken apart, so that a bad
 element costs itself and a bad optional field costs that field. Both are counted.
+
+Lists are tuples here: an event without conditions shares the empty one, where a list of its own
+would also have the garbage collector look through the heap of the server again and again.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
@@ -20,14 +25,12 @@ from msgspec import Meta, Struct
 
 from tsstore.columns import Columns
 from tsstore_massive.faults import Faults
-from tsstore_massive.rows import count_cut_conditions, rows_of
+from tsstore_massive.rows import Records, columns_of, count_cut_conditions, records_of
 from tsstore_massive.schemas import KINDS, SCHEMAS, bucket_symbol
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
     from tsstore_massive.schemas import Kind
 
@@ -79,7 +82,7 @@ class StreamedTrade(Struct, tag_field="ev", tag="T", gc=False):
     exact_size: _Number = msgspec.field(name="ds", default=_NAN)
     exchange: _Byte = msgspec.field(name="x", default=0)
     tape: _Byte = msgspec.field(name="z", default=0)
-    conditions: list[_Byte] = msgspec.field(name="c", default_factory=list)
+    conditions: tuple[_Byte, ...] = msgspec.field(name="c", default=())
     trf: _Byte = msgspec.field(name="trfi", default=0)
     trade_id: _Id = msgspec.field(name="i", default=0)
     sequence: _Count = msgspec.field(name="q", default=0)
@@ -99,7 +102,7 @@ class StreamedQuote(Struct, tag_field="ev", tag="Q", gc=False):
     bid_exchange: _Byte = msgspec.field(name="bx", default=0)
     ask_exchange: _Byte = msgspec.field(name="ax", default=0)
     condition: _Byte = msgspec.field(name="c", default=0)
-    indicators: list[_Code] = msgspec.field(name="i", default_factory=list)
+    indicators: tuple[_Code, ...] = msgspec.field(name="i", default=())
     tape: _Byte = msgspec.field(name="z", default=0)
     participant_time: _Count = msgspec.field(name="pt", default=0)
 
@@ -127,7 +130,7 @@ class FetchedTrade(Struct, gc=False):
     exact_size: _Number = msgspec.field(name="decimal_size", default=_NAN)
     exchange: _Byte = 0
     tape: _Byte = 0
-    conditions: list[_Byte] = msgspec.field(default_factory=list)
+    conditions: tuple[_Byte, ...] = ()
     correction: _Byte = 0
     trf: _Byte = msgspec.field(name="trf_id", default=0)
     trade_id: _Id = msgspec.field(name="id", default=0)
@@ -146,8 +149,8 @@ class FetchedQuote(Struct, gc=False):
     ask_size: _Number = 0.0
     bid_exchange: _Byte = 0
     ask_exchange: _Byte = 0
-    conditions: list[_Byte] = msgspec.field(default_factory=list)
-    indicators: list[_Code] = msgspec.field(default_factory=list)
+    conditions: tuple[_Byte, ...] = ()
+    indicators: tuple[_Code, ...] = ()
     tape: _Byte = 0
     participant_time: _Count = msgspec.field(name="participant_timestamp", default=0)
 
@@ -168,8 +171,9 @@ _Event: TypeAlias = StreamedBar | StreamedTrade | StreamedQuote | Status
 _FRAME = msgspec.json.Decoder(list[_Event], strict=False)
 _EVENT = msgspec.json.Decoder(_Event, strict=False)
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
-#: Structs kept until they become columns; some 400 bytes each, so they fit a processor's cache.
-_STRUCTS_MAX = 2_000
+#: Structs kept until they become records; some 400 bytes each, so they fit a processor's cache.
+_STRUCTS_MAX = 500
+_symbol = attrgetter("symbol")
 #: What looks like one object, holding at most one more level of objects.
 _OBJECT = re.compile(rb"\{(?:[^{}]|\{[^{}]*\})*+\}")
 _FLAT_OBJECT = re.compile(rb"\{[^{}]*\}")
@@ -178,11 +182,11 @@ _FLAT_OBJECT = re.compile(rb"\{[^{}]*\}")
 class Events:
     """Decoded events by kind, gathered from any number of frames.
 
-    Some thousand at a time become columns and their structs are let go: the next ones are made in
+    Some hundred at a time become records and their structs are let go: the next ones are made in
     memory that is still in the processor's cache, which is twice as fast for long batches.
 
     Attributes:
-        bars: minute bars in the order received, not yet columns.
+        bars: minute bars in the order received, not yet records.
         trades: trades likewise.
         quotes: quotes likewise.
         faults: what was wrong.
@@ -202,6 +206,8 @@ class Events:
         }
         self._parts: dict[Kind, list[_Part]] = {kind: [] for kind in KINDS}
         self._rows = 0
+        # One object per symbol: what is looked up by it later is found without comparing text.
+        self._names: dict[str, str | None] = {}
 
     def __len__(self) -> int:
         """How many bars, trades and quotes."""
@@ -221,7 +227,7 @@ class Events:
             for event in _take_apart(frame, self.faults):
                 append[type(event)](event)
         if len(self.trades) + len(self.quotes) + len(self.bars) >= _STRUCTS_MAX:
-            self._make_columns()
+            self._make_records()
         if not self._statuses:
             return []
         statuses = self._statuses.copy()
@@ -235,17 +241,15 @@ class Events:
             `Symbol` (list of str), `Epoch` (datetime64[ns]) and the columns of the kind's schema;
             None when there are none.
         """
-        self._make_columns()
+        self._make_records()
         parts = self._parts[kind]
         if not parts:
             return None
-        table: dict[str, Any] = {"Symbol": [symbol for part in parts for symbol in part.symbols]}
-        table["Epoch"] = np.concatenate([part.ts for part in parts]).view("M8[ns]")
-        for name in SCHEMAS[kind].names:
-            table[name] = np.concatenate([part.arrays[name] for part in parts])
-        return table
+        ts, arrays = columns_of(kind, [part.records for part in parts])
+        symbols = list(chain.from_iterable(part.symbols for part in parts))
+        return {"Symbol": symbols, "Epoch": ts.view("M8[ns]"), **arrays}
 
-    def _make_columns(self) -> None:
+    def _make_records(self) -> None:
         by_kind: tuple[tuple[Kind, list[Any]], ...] = (
             ("bars", self.bars),
             ("trades", self.trades),
@@ -253,35 +257,38 @@ class Events:
         )
         for kind, events in by_kind:
             if events:
-                part = _part(kind, events, self.faults)
+                part = self._part(kind, events)
                 events.clear()
                 if part.symbols:
                     self._parts[kind].append(part)
                     self._rows += len(part.symbols)
 
+    def _part(self, kind: Kind, events: list[Any]) -> _Part:
+        symbols = self._bucket_symbols(events)
+        if None in symbols:
+            for event in (event for event, name in zip(events, symbols, strict=True) if not name):
+                bad = event.symbol.encode(errors="replace")
+                self.faults.add("symbol that cannot be a bucket", bad)
+            events = [event for event, name in zip(events, symbols, strict=True) if name]
+        if kind == "trades" and (cut := count_cut_conditions(events)):
+            self.faults.add("trade with more than four conditions", times=cut)
+        return _Part([symbol for symbol in symbols if symbol], records_of(kind, events))
+
+    def _bucket_symbols(self, events: list[Any]) -> list[str | None]:
+        """The bucket's symbol of each event; None where no bucket can have that name."""
+        try:
+            return list(map(self._names.__getitem__, map(_symbol, events)))
+        except KeyError:
+            self._names.update((name, bucket_symbol(name)) for name in set(map(_symbol, events)))
+            return list(map(self._names.__getitem__, map(_symbol, events)))
+
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some events of one kind as columns."""
+    """Some events of one kind as records."""
 
     symbols: list[str]
-    ts: NDArray[np.int64]
-    arrays: dict[str, NDArray[Any]]
-
-
-def _part(kind: Kind, events: list[Any], faults: Faults) -> _Part:
-    symbols = [event.symbol for event in events]
-    renamed = {s: name for s in set(symbols) if (name := bucket_symbol(s)) != s}
-    if None in renamed.values():
-        for symbol in (s for s, name in renamed.items() if name is None):
-            faults.add("symbol that cannot be a bucket", symbol.encode(errors="replace"))
-        events = [event for event in events if renamed.get(event.symbol, "") is not None]
-        symbols = [event.symbol for event in events]
-    if renamed:
-        symbols = [renamed.get(symbol) or symbol for symbol in symbols]
-    if kind == "trades" and (cut := count_cut_conditions(events)):
-        faults.add("trade with more than four conditions", times=cut)
-    return _Part(symbols, *rows_of(kind, events))
+    records: Records
 
 
 @dataclass(frozen=True)
@@ -357,7 +364,7 @@ def _decode_page(kind: Kind, body: bytes) -> Page:
         row_type = _ROW_TYPES[kind]
         salvaged = (_salvage(raw, row_type, kind, faults) for raw in decoded.results or [])
         rows = [row for row in salvaged if row is not None]
-    ts, arrays = rows_of(kind, rows)
+    ts, arrays = columns_of(kind, [records_of(kind, rows)])
     columns = Columns(ts, arrays, variable=SCHEMAS[kind].is_variable)
     if len(ts) and (ts[1:] < ts[:-1]).any():
         columns = columns.take(np.argsort(ts, kind="stable"))

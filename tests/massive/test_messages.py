@@ -179,6 +179,29 @@ def test_rows_stay_in_the_order_received_over_many_frames() -> None:
     assert table["Sequence"].tolist() == numbers
 
 
+@pytest.mark.parametrize(("kind", "event"), [("trades", trade), ("quotes", quote), ("bars", bar)])
+def test_a_row_does_not_depend_on_those_that_came_with_it(kind: Kind, event: Any) -> None:
+    varied: dict[str, list[dict[str, Any]]] = {
+        "trades": [
+            {"c": list(range(1, n % 7))} | ({"ds": None} if n % 3 else {}) for n in range(9)
+        ],
+        "quotes": [{"i": [600 + n][: n % 2]} for n in range(9)],
+        "bars": [{} if n % 2 else {"dv": None} for n in range(9)],
+    }
+    times = [{"t": MORNING_MS}, {"t": MORNING_MS * MS + 5}] if kind != "bars" else [{}]
+    elements = [
+        event(f"S{n % 50}/X", **varied[kind][n % 9], **times[n // 700 % len(times)])
+        for n in range(1_400)
+    ]
+    together = decode(*(frame(*elements[at : at + 100]) for at in range(0, 1_400, 100)))
+    table = together.table(kind)
+    assert table is not None
+    alone = [decode(frame(element)).table(kind) for element in elements[650:750]]
+    for name, values in table.items():
+        expected = [one[name][0] for one in alone if one is not None]
+        np.testing.assert_array_equal(values[650:750], expected, err_msg=name)
+
+
 def test_kinds_may_be_mixed_with_statuses() -> None:
     events = Events(Faults())
     statuses = events.add(
