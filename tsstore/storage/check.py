@@ -117,7 +117,7 @@ def _check_segments(fs: FileSystem, follower: Follower, report: CheckReport, *, 
     problems = {name: list(found.of_segment(row)) for row, name in enumerate(segments.names)}
     files = [name for name in fs.walk(BUCKETS_DIR) if segment_number(name) is not None]
     # A writer may have removed and added files meanwhile: only what still counts is a problem.
-    live = set(follower.current().view.segments.names)
+    live = set(follower.refreshed().view.segments.names)
     for name, several in problems.items():
         report.problems += several if name in live else []
     if deep:

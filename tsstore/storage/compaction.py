@@ -262,6 +262,7 @@ class Merger:
         hull, generation = self._hull(job), self._generation(job)
         new = self._writer.new_shared(job.schema_id, generation, hull)
         crossed = self._crossed(hull)
+        altered = frozenset(self._catalog.former())
         with closing(self._file(new)) as file:
             for first_id, last_id in _id_slices(readers):
                 chunks = [
@@ -269,9 +270,11 @@ class Merger:
                     for row, reader in zip(job.rows, readers, strict=True)
                 ]
                 ids = {bucket_id for chunk in chunks for bucket_id in chunk.ids.tolist()}
-                for bucket_id in sorted(ids & crossed):
+                apart = ids & crossed
+                apart |= {i for i in ids & altered if self._interleaves(job.schema_id, i, hull)}
+                for bucket_id in sorted(apart):
                     self._write_apart(job.schema_id, bucket_id, chunks, generation)
-                rest = [_without_buckets(chunk, crossed) for chunk in chunks]
+                rest = [_without_buckets(chunk, apart) for chunk in chunks]
                 merged = merge(schema, rest)
                 self._write_merged(job.schema_id, merged, file, generation)
                 self._pace(merged.bytes)
@@ -283,6 +286,17 @@ class Merger:
         table = self._segments.table
         between = (table["first_sequence"] <= hull[1]) & (table["last_sequence"] >= hull[0])
         return set(table["bucket"][between & (table["bucket"] != SHARED)].tolist())
+
+    def _interleaves(self, schema_id: int, bucket_id: int, hull: tuple[int, int]) -> bool:
+        """Whether a bucket has rows of another schema between the commits of a merge."""
+        bucket = self._catalog.by_id(bucket_id)
+        if bucket is None:
+            return False
+        others = tuple(number for number in bucket.schema_ids if number != schema_id)
+        return any(
+            run.first < run.end and run.first_sequence <= hull[1] and hull[0] <= run.last_sequence
+            for run in self._segments.all_runs(bucket_id, others)
+        )
 
     def _write_apart(
         self, schema_id: int, bucket_id: int, chunks: list[Chunk], generation: int

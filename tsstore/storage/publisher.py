@@ -115,7 +115,7 @@ class Publisher:
             # Afterwards: whoever takes the checkpoint from here finds its segments in the view.
             self.manifest = manifest
             self._state.release(doomed)
-        self._remove_older(manifest.number)
+            self._remove_older(manifest.number)
 
     def _remove_older(self, number: int) -> None:
         """Remove the manifests before this one: nobody may take one of them for the newest."""
