@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,17 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files_of_children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What programs under test leave in the temporary directory, such as locks, goes with ours."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TMPDIR", folder)
+        environment.setenv("XDG_RUNTIME_DIR", folder)
+        environment.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ SYMBOLS = ["AAPL", "MSFT"]
 
 
 def test_live_and_historical_rows_arrive_and_it_ends_cleanly(here, spawn, run) -> None:
-    process = spawn("demo", "--symbols", ",".join(SYMBOLS), "--speed", "60", "--seconds", "40")
+    (here / "temporary").mkdir()
+    options = ("--symbols", ",".join(SYMBOLS), "--speed", "60", "--seconds", "40")
+    process = spawn("demo", *options, TMPDIR=str(here / "temporary"))
     lines = []
     for line in process.stdout:
         lines.append(line)
@@ -30,6 +32,7 @@ def test_live_and_historical_rows_arrive_and_it_ends_cleanly(here, spawn, run) -
     process.send_signal(signal.SIGINT)
     rest, log = process.communicate(timeout=20)
     assert process.returncode == 0, log
+    assert list((here / "temporary").iterdir()) == []
     assert "What to type next" in rest
     assert "tsstore query AAPL/1Min/OHLCV --dir demo/data" in rest
     with tsstore.open(here / "demo" / "data") as store:

@@ -10,6 +10,7 @@ import sys
 import threading
 from datetime import date, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -95,7 +96,11 @@ def command(
         config = directory / "mkts.yml"
         text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
         config.write_text(_HEADER + text, encoding="utf-8")
-        with start_server(config, directory / "server.log") as server:
+        with (
+            # Nobody else uses the key, so its lock need not stay on this machine.
+            TemporaryDirectory(prefix="tsstore-demo-") as runtime,
+            start_server(config, directory / "server.log", runtime) as server,
+        ):
             end_s = clock.monotonic() + seconds if seconds is not None else None
             watcher = _Watcher(url, vendor_url, speed, chosen, clock)
             watcher.wait_until_up(server, stop)

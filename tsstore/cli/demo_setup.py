@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import selectors
 import shutil
@@ -33,7 +34,9 @@ class Process:
     stops its programs in order.
     """
 
-    def __init__(self, name: str, command: Sequence[str | Path], log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str | Path], log: Path, **environment: str
+    ) -> None:
         self.name = name
         self._log = log
         try:
@@ -43,6 +46,7 @@ class Process:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
+                    env={**os.environ, **environment},
                     start_new_session=True,
                 )
         except OSError as error:
@@ -121,9 +125,10 @@ def start_simulator(options: Sequence[str | Path], log: Path) -> tuple[Process, 
     return process, found[1]
 
 
-def start_server(config: Path, log: Path) -> Process:
-    """The server, as `tsstore start -c` runs it."""
-    return Process("server", [sys.executable, "-m", "tsstore", "start", "-c", config], log)
+def start_server(config: Path, log: Path, runtime: str) -> Process:
+    """The server, as `tsstore start -c` runs it; the lock of its worker's key is in `runtime`."""
+    command: list[str | Path] = [sys.executable, "-m", "tsstore", "start", "-c", config]
+    return Process("server", command, log, XDG_RUNTIME_DIR=runtime)
 
 
 def free_port() -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-from tsstore.errors import InvalidArgumentError
+from tsstore.errors import InvalidArgumentError, StorageError
+from tsstore.vfs import OsFileSystem
 
 MIB = 1 << 20
 
@@ -61,8 +62,10 @@ def memory_bytes() -> int:
     """Memory this process may use: what the machine has, or its control group allows."""
     bytes_max = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        # Not by pathlib, which takes longer to import than a store takes to open.
-        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:  # noqa: PTH123
-            return min(bytes_max, int(file.read()))
-    except (OSError, ValueError):  # not there, or `max`
+        file = OsFileSystem("/sys/fs/cgroup").open("memory.max")
+        try:
+            return min(bytes_max, int(file.pread(0, 32)))
+        finally:
+            file.close()
+    except (StorageError, ValueError):  # not there, or `max`
         return bytes_max
