@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, overload
@@ -34,7 +35,7 @@ _NS_PER_MS = 1_000_000
 
 @dataclass
 class _Bucket:
-    """Rows in the order in which they were written, and instants that one call added."""
+    """Rows in the order in which they were written, bars by slot; instants that one call added."""
 
     key: BucketKey
     schema: Schema
@@ -60,8 +61,9 @@ class _Bucket:
 
     def _upsert(self, ts: int, values: tuple[Any, ...]) -> None:
         slot = self._slot(ts)
-        self.rows = [row for row in self.rows if row[0] != slot]
-        self.rows.append((slot, values))
+        place = bisect_left(self.rows, slot, key=lambda row: row[0])
+        is_taken = place < len(self.rows) and self.rows[place][0] == slot
+        self.rows[place : place + is_taken] = [(slot, values)]
 
     def _add_event(self, ts: int, values: tuple[Any, ...]) -> None:
         for row in self.rows:
