@@ -96,24 +96,26 @@ class FaultFileSystem:
             all_live: everything survives, as when only the process dies.
         """
         left = FaultFileSystem()
-        for name in sorted(self._live.keys() | self._durable.keys()):
-            live, durable = self._live.get(name), self._durable.get(name)
-            keeps_live = all_live or (rng is not None and rng.random() < 0.5)
-            node = live if keeps_live else durable
-            if node is not None:
-                content = bytes(node.live) if all_live else _survivor(node, rng)
-                copy = _Node(bytearray(content), content)
-                left._live[name] = left._durable[name] = copy
+        with self._guard:
+            for name in sorted(self._live.keys() | self._durable.keys()):
+                live, durable = self._live.get(name), self._durable.get(name)
+                keeps_live = all_live or (rng is not None and rng.random() < 0.5)
+                node = live if keeps_live else durable
+                if node is not None:
+                    content = bytes(node.live) if all_live else _survivor(node, rng)
+                    copy = _Node(bytearray(content), content)
+                    left._live[name] = left._durable[name] = copy
         return left
 
     def killed(self) -> FaultFileSystem:
         """The same machine after the process was killed: nothing is lost, nothing more synced."""
         left = FaultFileSystem()
         copies: dict[int, _Node] = {}
-        for here, there in ((self._live, left._live), (self._durable, left._durable)):
-            for name, node in here.items():
-                copy = _Node(bytearray(node.live), node.durable, node.sync_failed)
-                there[name] = copies.setdefault(id(node), copy)
+        with self._guard:
+            for here, there in ((self._live, left._live), (self._durable, left._durable)):
+                for name, node in here.items():
+                    copy = _Node(bytearray(node.live), node.durable, node.sync_failed)
+                    there[name] = copies.setdefault(id(node), copy)
         return left
 
     def damage(self, name: str, data: bytes) -> None:
@@ -122,7 +124,8 @@ class FaultFileSystem:
 
     def files(self) -> dict[str, bytes]:
         """Live contents by name."""
-        return {name: bytes(node.live) for name, node in sorted(self._live.items())}
+        with self._guard:
+            return {name: bytes(node.live) for name, node in sorted(self._live.items())}
 
     def _change(self, kind: str, name: str) -> None:
         """Count a change and let it fail if it is its turn."""
@@ -158,7 +161,8 @@ class FaultFileSystem:
         """Create an empty file; the entry is durable once the directory is synced."""
         self._change("create", name)
         node = _Node()
-        self._live[name] = node
+        with self._guard:
+            self._live[name] = node
         return FaultFile(self, name, node)
 
     def open(self, name: str, *, append: bool = False) -> FaultFile:  # noqa: ARG002
@@ -183,17 +187,20 @@ class FaultFileSystem:
             file.append([data])
             file.sync()
         except StorageError:
-            self._live.pop(temporary, None)
+            with self._guard:
+                self._live.pop(temporary, None)
             raise
         self._change("rename", name)
-        self._live[name] = self._live.pop(temporary)
+        with self._guard:
+            self._live[name] = self._live.pop(temporary)
         self._sync_entries([name, temporary])
 
     def remove(self, name: str) -> None:
         """Delete a file; durable once the directory is synced."""
         if name in self._live:
             self._change("remove", name)
-            del self._live[name]
+            with self._guard:
+                del self._live[name]
 
     def link(self, path: str, name: str) -> bool:  # noqa: ARG002
         """No file of one machine is one of another."""
@@ -233,13 +240,14 @@ class FaultFileSystem:
     def sync_dir(self, name: str) -> None:
         """Make the entries of a directory durable."""
         self._change("sync directory", name)
-        for entry in self._live.keys() | self._durable.keys():
-            if entry.rpartition("/")[0] == name:
-                node = self._live.get(entry)
-                if node is None:
-                    self._durable.pop(entry, None)
-                else:
-                    self._durable[entry] = node
+        with self._guard:
+            for entry in self._live.keys() | self._durable.keys():
+                if entry.rpartition("/")[0] == name:
+                    node = self._live.get(entry)
+                    if node is None:
+                        self._durable.pop(entry, None)
+                    else:
+                        self._durable[entry] = node
 
     def lock(self, name: str, holder: dict[str, Any]) -> FaultLock:  # noqa: ARG002
         """Take the lock, or raise LockedError."""
@@ -270,7 +278,8 @@ class FaultFile:
         except StorageError:
             self._node.live += data[: len(data) // 2]
             raise
-        self._node.live += data
+        with self._fs._guard:  # noqa: SLF001
+            self._node.live += data
 
     def pread(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
@@ -298,12 +307,14 @@ class FaultFile:
         except StorageError:
             self._node.sync_failed = True
             raise
-        self._node.durable = bytes(self._node.live)
+        with self._fs._guard:  # noqa: SLF001
+            self._node.durable = bytes(self._node.live)
 
     def truncate(self, length: int) -> None:
         """Cut the file."""
         self._fs._change("truncate", self._name)  # noqa: SLF001
-        del self._node.live[length:]
+        with self._fs._guard:  # noqa: SLF001
+            del self._node.live[length:]
 
     def close(self) -> None:
         """Nothing to release."""
