@@ -1,4 +1,4 @@
-"""The thread that compacts: now and then by itself, slowly, and at once when it is asked to."""
+"""The thread that compacts: by itself, slowly and in no rush, and at once when it is asked to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tsstore.clock import SystemClock
 from tsstore.errors import ClosedError, CorruptionError
@@ -27,6 +27,15 @@ logger = logging.getLogger("tsstore.storage")
 # A manifest is published after so many bytes were merged, or so many jobs carried out.
 _ROUND_BYTES = 256 << 20
 _ROUND_JOBS = 512
+# Shorter pauses are put together.
+_PAUSE_S = 0.25
+# Rows that arrive at a larger part of the pace have the machine to themselves: to pack them takes a
+# processor about as long as to take them in. One looks now and then whether it goes on.
+_RUSH_SHARE = 1 / 16
+_LOOK_S = 1.0
+# So much may wait meanwhile: it takes ten times the space and readers look at every file.
+_WAITING_BYTES_MAX = 1 << 30
+_WAITING_SEGMENTS_MAX = 128
 # After a refusal the disk gets so much time to recover.
 _RETRY_S = 60.0
 
@@ -74,6 +83,9 @@ class Compactor:
         self._requests: list[_Request] = []
         self._looks = False
         self._retry_at = 0.0
+        self._owed_s = 0.0  # pauses that were too short to take
+        self._seen = self._look_round()
+        self._begins_in_rush = False
         self._stopping = False
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -83,8 +95,10 @@ class Compactor:
         """There are new segments: see whether something is worth merging, after some time."""
         if not self._bytes_per_s or self._stopping:
             return
+        before, self._seen = self._seen, self._look_round()
         with self._wake:
             self._looks = True
+            self._begins_in_rush = self._is_rush(before, self._seen)
             if after_s:
                 self._retry_at = self._clock.monotonic() + after_s
             self._start()
@@ -131,7 +145,7 @@ class Compactor:
         while True:
             with self._wake:
                 while not (self._stopping or self._requests or self._is_due()):
-                    self._wake.wait(self._pause())
+                    self._wake.wait(self._due_in())
                 if self._stopping:
                     return
                 request = self._requests.pop(0) if self._requests else None
@@ -145,13 +159,15 @@ class Compactor:
     def _is_due(self) -> bool:
         return self._looks and self._clock.monotonic() >= self._retry_at
 
-    def _pause(self) -> float | None:
+    def _due_in(self) -> float | None:
         """How long to wait if nothing happens."""
         return max(0.0, self._retry_at - self._clock.monotonic()) if self._looks else None
 
     def _work(self) -> None:
         """What nobody asked for."""
         try:
+            if self._begins_in_rush:
+                self._pause(_LOOK_S)
             while self._round(self._worth_it, self._throttle):
                 pass
         except _Stopped:
@@ -275,16 +291,63 @@ class Compactor:
         if self._stopping:
             raise _Stopped
 
+    # Its pace when nobody waits
+
     def _throttle(self, size: int) -> None:
-        """Leave the machine to others most of the time; a caller who waits ends the leisure."""
-        until = self._clock.monotonic() + size / self._bytes_per_s
+        """Leave the machine to others most of the time, and all the time while rows rush in."""
+        self._owed_s += size / self._bytes_per_s
+        if self._owed_s < _PAUSE_S:
+            self._go_on(size)
+            return
+        pause_s, self._owed_s = self._owed_s, 0.0
+        self._pause(pause_s)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait so long, and on until no rush is seen; a caller who waits ends the leisure."""
+        before = self._look_round()
+        while self._rest(before.at + seconds):
+            now = self._look_round()
+            if not self._is_rush(before, now):
+                break
+            before, seconds = now, _LOOK_S
+        self._go_on(0)
+
+    def _rest(self, until: float) -> bool:
+        """Wait until some time; returns whether nobody ended it."""
         with self._wake:
             while not (self._stopping or self._requests):
                 left = until - self._clock.monotonic()
                 if left <= 0:
-                    break
+                    return True
                 self._wake.wait(left)
-        self._go_on(size)
+            return False
+
+    def _look_round(self) -> _Waiting:
+        view = self._state.view
+        table = view.segments.table
+        flat = table["bytes"][table["generation"] == 0]
+        return _Waiting(self._clock.monotonic(), view.chunk_bytes + int(flat.sum()), len(flat))
+
+    def _is_rush(self, before: _Waiting, now: _Waiting) -> bool:
+        """Whether packing had better wait; False once too much waits for it."""
+        if now.bytes > _WAITING_BYTES_MAX or now.segments > _WAITING_SEGMENTS_MAX:
+            return False
+        calm = self._bytes_per_s * _RUSH_SHARE * (now.at - before.at)
+        return now.bytes - before.bytes > calm
+
+
+class _Waiting(NamedTuple):
+    """What was never packed.
+
+    Attributes:
+        at: when, in seconds of the monotonic clock.
+        bytes: in memory and in segments.
+        segments: how many there are.
+    """
+
+    at: float
+    bytes: int
+    segments: int
 
 
 def _shared_of(schema_ids: set[int], segments: SegmentSet, checkpoint: int) -> Iterator[Job]:

@@ -1,0 +1,76 @@
+"""When compaction works by itself, and when it waits."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tsstore
+from tsstore import Settings
+from tsstore.storage import compactor
+
+KEY = "A/1Min/OHLCV"
+ROWS = 50_000
+# A slice of these rows is worth a pause of a third of a second.
+SETTINGS = Settings(compaction_bytes_per_s=3 << 20)
+
+
+@pytest.fixture
+def rush(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Rows always arrive too fast, even if there are none."""
+    monkeypatch.setattr(compactor, "_RUSH_SHARE", -1.0)
+    monkeypatch.setattr(compactor, "_LOOK_S", 0.01)
+    return monkeypatch
+
+
+def write(store: tsstore.Store) -> None:
+    epochs = 1_704_205_800 + 60 * np.arange(ROWS)
+    store.bulk({KEY: {"Epoch": epochs, "Close": np.arange(ROWS) / 100}})
+    store.flush()
+
+
+def has_packed(store: tsstore.Store, seconds: float) -> bool:
+    """Whether the rows take less than half of their space within so much time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if store.stats()["segment_bytes"] < ROWS * 16 / 2:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_it_waits_while_rows_rush_in(tmp_path: Path, rush: pytest.MonkeyPatch) -> None:
+    with tsstore.open(tmp_path, settings=SETTINGS) as store:
+        write(store)
+        assert not has_packed(store, 1.0)
+        rush.setattr(compactor, "_RUSH_SHARE", 1e6)
+        assert has_packed(store, 60.0)
+        assert len(store.read(KEY)) == ROWS
+
+
+@pytest.mark.parametrize("bound", ["_WAITING_BYTES_MAX", "_WAITING_SEGMENTS_MAX"])
+def test_it_does_not_wait_for_ever(tmp_path: Path, rush: pytest.MonkeyPatch, bound: str) -> None:
+    rush.setattr(compactor, bound, 0)
+    with tsstore.open(tmp_path, settings=SETTINGS) as store:
+        write(store)
+        assert has_packed(store, 60.0)
+
+
+@pytest.mark.usefixtures("rush")
+def test_who_asks_for_it_does_not_wait_for_the_rush(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path, settings=SETTINGS) as store:
+        write(store)
+        report = store.compact()
+        assert report.bytes_after < report.bytes_before / 2
+
+
+@pytest.mark.usefixtures("rush")
+def test_a_store_can_be_closed_in_a_rush(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path, settings=SETTINGS) as store:
+        write(store)
+        assert not has_packed(store, 0.5)
+    with tsstore.open(tmp_path, read_only=True) as store:
+        assert len(store.read(KEY)) == ROWS
