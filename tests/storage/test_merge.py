@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsstore.schema import Schema
-from tsstore.storage.chunk import Chunk, Deletes, merge, split_ids
+from tsstore.storage.chunk import Chunk, Deletes, Merging, merge, split_ids
 from tsstore.storage.rows import arrange, identity_columns
 
 MS = 1_000_000
@@ -105,6 +105,9 @@ def test_a_merged_chunk_stands_for_its_parts(kind: str, commits: list[Any]) -> N
         halves = [merge(schema, chunks[:half]), merge(schema, chunks[half:])]
         assert rows_of(merge(schema, halves)) == rows_of(merged)
     assert (merged.first_sequence, merged.last_sequence) == (0, len(chunks) - 1)
+    # Column by column it is the same as well.
+    columns = [array.tolist() for array in Merging(schema, chunks).arrays]
+    assert columns == [array.tolist() for array in merged.arrays]
 
 
 @given(rows=st.lists(_rows, max_size=40), rising=st.booleans())
@@ -113,3 +116,14 @@ def test_events_are_told_apart_however_they_arrive(rows: list[Any], *, rising: b
     rows = [(b, ts, n if rising else seq, n, tape) for n, (b, ts, seq, tape) in enumerate(rows)]
     chunk = chunk_of(SCHEMAS["events"], rows, {}, 1)
     assert rows_of(chunk) == expected("events", [({}, rows)])
+
+
+@pytest.mark.parametrize("rows_each", [2, 40])
+def test_short_and_long_runs_are_brought_together(rows_each: int) -> None:
+    """Rows are sorted one by one, or a run at a time where runs are long."""
+    commits: list[tuple[Deletes, list[Row]]] = [
+        ({}, [(b, 3 * n + c, n, c, "A") for b in (1, 3, 70_000 + c) for n in range(rows_each)])
+        for c in range(3)
+    ]
+    chunks = [chunk_of(SCHEMAS["fixed"], rows, {}, n) for n, (_, rows) in enumerate(commits)]
+    assert rows_of(merge(SCHEMAS["fixed"], chunks)) == expected("fixed", commits)

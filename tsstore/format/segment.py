@@ -8,7 +8,7 @@
 The rows of one bucket are a *run*, a stretch of consecutive rows. A segment holds the runs of one
 bucket or of many, so a flush of thousands of small buckets makes one file, not thousands.
 
-There are two layouts. A *flat* segment (`encode_flat`, footer SEGMENT_FOOTER) is written in one go
+There are two layouts. A *flat* segment (`FlatSegment`, footer SEGMENT_FOOTER) is written in one go
 by a flush: column after column, blocks of BLOCK_ROWS rows wherever runs begin. A *packed* one
 (`PackedSegment`, footer PACKED_FOOTER) is written block after block by compaction and bulk loads:
 all columns of a block lie together, and long runs begin blocks of their own.
@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from tsstore.format.record import Body, Record, RecordError
 from tsstore.schema import RecordKind, Schema, parse_dtype, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -67,7 +68,7 @@ class SegmentTable:
     ids: NDArray[np.uint32]
     starts: NDArray[np.int64]
     ts: NDArray[np.int64]
-    arrays: list[NDArray[Any]]
+    arrays: Iterable[NDArray[Any]]
     first_sequence: int
     last_sequence: int
 
@@ -124,49 +125,80 @@ class Footer:
         return int(self.starts[-1])
 
 
-def encode_flat(
-    table: SegmentTable, number: int, owner: int
-) -> tuple[list[bytes | memoryview], int]:
-    """A flat segment as parts to be written one after the other, and its footer's checksum."""
-    head = segment_header(table.schema, number, owner)
-    parts: list[bytes | memoryview] = [head]
-    position = len(head)
-    encodings: list[int] = []
-    lengths: list[int] = []
-    checksums: list[int] = []
-    column_offsets: list[int] = []
-    for column in (table.ts, *table.arrays):
-        column_offsets.append(position)
+class FlatSegment:
+    """A flat segment in the making; it only makes bytes, the caller writes them in order.
+
+    Args:
+        table: what goes into it; its columns are asked for once, one after the other.
+        number: of the segment file.
+        owner: store id XOR `number`.
+
+    Attributes:
+        length: bytes so far.
+        checksum: of the footer's body, once all parts are made.
+    """
+
+    def __init__(self, table: SegmentTable, number: int, owner: int) -> None:
+        self.length = 0
+        self.checksum = 0
+        self._table = table
+        self._number = number
+        self._owner = owner
+        self._column_offsets: list[int] = []
+        self._lengths: list[int] = []
+        self._encodings: list[int] = []
+        self._checksums: list[int] = []
+
+    def parts(self) -> Iterator[list[bytes | memoryview]]:
+        """All bytes in order: the header, the blocks of a column at a time, the end."""
+        table = self._table
+        head = segment_header(table.schema, self._number, self._owner)
+        self.length = len(head)
+        yield [head]
+        for column in chain([table.ts], table.arrays):
+            yield self._blocks(column)
+        yield self._end()
+
+    def _blocks(self, column: NDArray[Any]) -> list[bytes | memoryview]:
+        self._column_offsets.append(self.length)
+        parts: list[bytes | memoryview] = []
         for first in range(0, len(column), BLOCK_ROWS):
             encoding, data = encode_block(column[first : first + BLOCK_ROWS])
-            encodings.append(encoding)
-            lengths.append(len(data))
-            checksums.append(xxhash.xxh3_64_intdigest(data))
+            self._encodings.append(encoding)
+            self._lengths.append(len(data))
+            self._checksums.append(xxhash.xxh3_64_intdigest(data))
             parts.append(data)
             padding = -len(data) % 8
             if padding:
                 parts.append(_PADDING[:padding])
-            position += len(data) + padding
-    has_rows = len(table.ts) > 0
-    body = _footer_body(
-        table.schema,
-        (table.first_sequence, table.last_sequence),
-        {"block_rows": BLOCK_ROWS, "deletes": []},
-        [
-            np.frombuffer("\n".join(table.keys).encode(), np.uint8),
-            table.ids,
-            table.starts,
-            table.ts[table.starts[:-1]] if has_rows else np.empty(0, np.int64),
-            table.ts[table.starts[1:] - 1] if has_rows else np.empty(0, np.int64),
-            table.ts[::BLOCK_ROWS],
-            np.array(column_offsets, np.int64),
-            np.array(lengths, np.uint32),
-            np.array(encodings, np.uint8),
-            np.array(checksums, np.uint64),
-        ],
-    )
-    footer = body.record(KIND_SEGMENT_FOOTER, number, owner)
-    return [*parts, footer, _trailer(position, len(footer))], body.checksum
+            self.length += len(data) + padding
+        return parts
+
+    def _end(self) -> list[bytes | memoryview]:
+        table = self._table
+        has_rows = len(table.ts) > 0
+        body = _footer_body(
+            table.schema,
+            (table.first_sequence, table.last_sequence),
+            {"block_rows": BLOCK_ROWS, "deletes": []},
+            [
+                np.frombuffer("\n".join(table.keys).encode(), np.uint8),
+                table.ids,
+                table.starts,
+                table.ts[table.starts[:-1]] if has_rows else np.empty(0, np.int64),
+                table.ts[table.starts[1:] - 1] if has_rows else np.empty(0, np.int64),
+                table.ts[::BLOCK_ROWS],
+                np.array(self._column_offsets, np.int64),
+                np.array(self._lengths, np.uint32),
+                np.array(self._encodings, np.uint8),
+                np.array(self._checksums, np.uint64),
+            ],
+        )
+        self.checksum = body.checksum
+        footer = body.record(KIND_SEGMENT_FOOTER, self._number, self._owner)
+        end: list[bytes | memoryview] = [footer, _trailer(self.length, len(footer))]
+        self.length += sum(map(len, end))
+        return end
 
 
 def segment_header(schema: Schema, number: int, owner: int) -> bytes:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsstore.storage.memory import Place, together
 from tsstore.storage.rows import arrange, identity_columns, stable_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ Deletes = dict[int, tuple[tuple[int, int], ...]]
 # grows with the logarithm of the rows. Above the last tier a merge costs more than it saves.
 FAN_IN = 8
 TIERS = 6
+# Runs of so many rows are sorted as a whole rather than row by row.
+_LONG_RUN_ROWS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,44 +106,93 @@ def split_ids(row_ids: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[
 
 def merge(schema: Schema, chunks: Sequence[Chunk]) -> Chunk:
     """One chunk that stands for several neighbouring ones, oldest first."""
-    if len(chunks) == 1:
-        return chunks[0]
-    deletes: Deletes = {}
-    kept = []
-    for chunk in reversed(chunks):
-        kept.append(without(chunk, deletes))
-        deletes = add_deletes(deletes, chunk.deletes)
-    kept.reverse()
-    # Column by column, so that no more than one of them is there twice.
-    ids, starts, order = _by_bucket(kept)
-    row_ids = np.repeat(ids, np.diff(starts))
-    ts = _column([chunk.ts for chunk in kept], order)
-    columns = zip(*(chunk.arrays for chunk in kept), strict=True)
-    arrays = [_column(column, order) for column in columns]
-    stays = arrange(schema, row_ids, ts, identity_columns(schema, arrays))
-    if stays is not None:
-        ids, starts = split_ids(row_ids[stays])
-        ts = ts[stays]
-        for place, array in enumerate(arrays):
-            arrays[place] = array[stays]
-    first, last = chunks[0].first_sequence, chunks[-1].last_sequence
-    return Chunk(ids, starts, ts, arrays, deletes, first, last)
+    return chunks[0] if len(chunks) == 1 else Merging(schema, chunks).chunk()
+
+
+class Merging:
+    """Several neighbouring chunks as one, whose columns are made when they are asked for.
+
+    Whoever writes them one after the other needs memory for one of them, and not for all.
+
+    Args:
+        schema: of the buckets.
+        chunks: one or more, oldest first.
+
+    Attributes:
+        ids: see `Chunk`.
+        starts: see `Chunk`.
+        ts: see `Chunk`.
+        deletes: see `Chunk`.
+        first_sequence: see `Chunk`.
+        last_sequence: see `Chunk`.
+    """
+
+    def __init__(self, schema: Schema, chunks: Sequence[Chunk]) -> None:
+        self.deletes: Deletes = {}
+        kept = []
+        for chunk in reversed(chunks):
+            kept.append(without(chunk, self.deletes))
+            self.deletes = add_deletes(self.deletes, chunk.deletes)
+        kept.reverse()
+        self.first_sequence, self.last_sequence = chunks[0].first_sequence, chunks[-1].last_sequence
+        self._parts = [*zip(*(chunk.arrays for chunk in kept), strict=True)]
+        self._unsorted = Place()
+        self.ids, self.starts, self._order = _by_bucket(kept)
+        self.ts = self._sorted([chunk.ts for chunk in kept])
+        self._arrange(schema)
+
+    def _arrange(self, schema: Schema) -> None:
+        """Bring rows of each bucket into order, and leave out those that others replace."""
+        row_ids = np.repeat(self.ids, np.diff(self.starts))
+        identity = [self._sorted(parts) for parts in identity_columns(schema, self._parts)]
+        stays = arrange(schema, row_ids, self.ts, identity)
+        if stays is not None:
+            self.ids, self.starts = split_ids(row_ids[stays])
+            self.ts = self.ts[stays]
+            self._order = stays if self._order is None else self._order[stays]
+
+    @property
+    def arrays(self) -> Iterator[NDArray[Any]]:
+        """The columns in the order of the schema; each is good until the next one is asked for."""
+        place = Place()
+        for parts in self._parts:
+            yield self._sorted(parts, place.array(parts[0].dtype, len(self.ts)))
+
+    def chunk(self) -> Chunk:
+        """The chunk that stands for all of them."""
+        places = together([parts[0].dtype for parts in self._parts], len(self.ts))
+        arrays = [self._sorted(*column) for column in zip(self._parts, places, strict=True)]
+        rows = (self.ids, self.starts, self.ts, arrays)
+        return Chunk(*rows, self.deletes, self.first_sequence, self.last_sequence)
+
+    def _sorted(
+        self, parts: Sequence[NDArray[Any]], out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        if self._order is None:
+            return parts[0] if len(parts) == 1 else np.concatenate(parts, out=out)
+        unsorted = self._unsorted.array(parts[0].dtype, sum(map(len, parts)))
+        np.concatenate(parts, out=unsorted)
+        return unsorted.take(self._order, out=out, mode="clip")  # others would copy it once more
 
 
 def _by_bucket(
     chunks: Sequence[Chunk],
-) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64] | None]:
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.intp] | None]:
     """Bucket ids and starts of all rows, and the order that brings them there, oldest first.
 
-    What is sorted are the runs, of which there are fewer than rows. The order is None when the
-    rows are in it as they stand.
+    The order is None when the rows are in it as they stand.
     """
     run_ids = np.concatenate([chunk.ids for chunk in chunks])
     lengths = np.concatenate([chunk.starts[1:] - chunk.starts[:-1] for chunk in chunks])
     if (run_ids[1:] >= run_ids[:-1]).all():
         return *_joined(run_ids, lengths), None
+    if sum(len(chunk.ts) for chunk in chunks) < _LONG_RUN_ROWS * len(run_ids):
+        row_ids = np.repeat(run_ids, lengths)
+        order = stable_order(row_ids)
+        return *split_ids(row_ids[order]), order
+    # There are fewer runs than rows to sort. A run that moves takes each of its rows as far as its
+    # first one.
     runs = stable_order(run_ids)
-    # A run that moves takes each of its rows as far as its first one.
     sorted_lengths = lengths[runs]
     moved = (np.cumsum(lengths) - lengths)[runs] - (np.cumsum(sorted_lengths) - sorted_lengths)
     order = np.repeat(moved, sorted_lengths)
@@ -154,11 +206,6 @@ def _joined(
     """Bucket ids, each once, and starts of runs that are sorted by bucket."""
     ids, runs = split_ids(run_ids)
     return ids, np.concatenate(([0], np.cumsum(lengths)))[runs]
-
-
-def _column(parts: Sequence[NDArray[Any]], order: NDArray[np.int64] | None) -> NDArray[Any]:
-    whole = np.concatenate(parts)
-    return whole if order is None else whole[order]
 
 
 def without(chunk: Chunk, deletes: Deletes) -> Chunk:

@@ -14,8 +14,8 @@ import numpy as np
 from tsstore.errors import StorageError
 from tsstore.format.constants import BLOCK_ROWS
 from tsstore.format.manifest import DELETE_DTYPE, SEGMENT_DTYPE, SHARED
-from tsstore.format.segment import SegmentTable, encode_flat
-from tsstore.storage.chunk import Chunk, Deletes, add_deletes, merge, some_rows, without
+from tsstore.format.segment import FlatSegment, SegmentTable
+from tsstore.storage.chunk import Chunk, Deletes, Merging, add_deletes, some_rows, without
 from tsstore.storage.filenames import segment_name, shared_segment_name, split_periods
 from tsstore.storage.segments import SegmentChange
 
@@ -101,11 +101,24 @@ class SegmentWriter:
         """
         deletes = newer
         for stretch in reversed(_stretches(chunks, schema_id, older, catalog.alterations())):
-            chunk = merge(schema, stretch)
-            self._delete(chunk, catalog, older)
-            newer, deletes = deletes, add_deletes(deletes, chunk.deletes)
-            rows_min = _FLUSHED_FILE_ROWS
-            self.write(schema_id, schema, without(chunk, newer), catalog.by_id, rows_min)
+            merging = Merging(schema, stretch)
+            self._delete(merging, catalog, older)
+            newer, deletes = deletes, add_deletes(deletes, merging.deletes)
+            if newer or not self._write_merged(schema_id, schema, merging, catalog):
+                chunk = without(merging.chunk(), newer)
+                self.write(schema_id, schema, chunk, catalog.by_id, _FLUSHED_FILE_ROWS)
+
+    def _write_merged(
+        self, schema_id: int, schema: Schema, merging: Merging, catalog: Catalog
+    ) -> bool:
+        """Write rows column by column, if all of them go to one file; whether they do."""
+        lengths = merging.starts[1:] - merging.starts[:-1]
+        buckets = [catalog.by_id(bucket_id) for bucket_id in merging.ids.tolist()]
+        if None in buckets or lengths.max(initial=0) >= _FLUSHED_FILE_ROWS:
+            return False
+        keys = [bucket.key for bucket in buckets if bucket is not None]
+        self._write_shared(schema_id, schema, merging, keys)
+        return True
 
     def write(
         self,
@@ -138,19 +151,18 @@ class SegmentWriter:
                     rows = slice(first + low, first + high)
                     shared[rows] = False
                     self._write_own(schema_id, schema, bucket, period, chunk, rows)
-        if shared.all():
-            self._write_shared(schema_id, schema, chunk, keys)
-        elif shared.any():
-            rest = some_rows(chunk, shared)
-            self._write_shared(schema_id, schema, rest, keys)
+        if not shared.any():
+            return
+        rest = chunk if shared.all() else some_rows(chunk, shared)
+        self._write_shared(schema_id, schema, rest, [keys[n] for n in rest.ids.tolist()])
 
-    def _delete(self, chunk: Chunk, catalog: Catalog, older: SegmentSet) -> None:
-        """Note what a chunk deletes from segments; those that it deletes as a whole go."""
-        for bucket_id, ranges in chunk.deletes.items():
+    def _delete(self, merging: Merging, catalog: Catalog, older: SegmentSet) -> None:
+        """Note what chunks delete from segments; those that they delete as a whole go."""
+        for bucket_id, ranges in merging.deletes.items():
             bucket = catalog.by_id(bucket_id)
             if bucket is None:
                 continue
-            for run in runs_before(older, bucket, chunk.first_sequence):
+            for run in runs_before(older, bucket, merging.first_sequence):
                 for first, last in ranges:
                     if run.first_ts > last or run.last_ts < first:
                         continue
@@ -185,14 +197,14 @@ class SegmentWriter:
         self,
         schema_id: int,
         schema: Schema,
-        chunk: Chunk,
-        keys: dict[int, str],
+        chunk: Chunk | Merging,
+        keys: list[str],
     ) -> None:
         if len(chunk.ts) == 0:
             return
         table = SegmentTable(
             schema=schema,
-            keys=[keys[bucket_id] for bucket_id in chunk.ids.tolist()],
+            keys=keys,
             ids=chunk.ids,
             starts=chunk.starts,
             ts=chunk.ts,
@@ -222,14 +234,15 @@ class SegmentWriter:
         return NewSegment(name, number, SHARED, schema_id, generation, sequences)
 
     def _write(self, new: NewSegment, table: SegmentTable) -> None:
-        parts, checksum = encode_flat(table, new.number, self.store_id ^ new.number)
+        flat = FlatSegment(table, new.number, self.store_id ^ new.number)
         file = self.create(new.name)
         try:
-            file.append(parts)
+            for parts in flat.parts():
+                file.append(parts)
         finally:
             file.close()
         span = (int(table.ts.min()), int(table.ts.max()))
-        self.note(new, sum(len(part) for part in parts), checksum, len(table.ts), span)
+        self.note(new, flat.length, flat.checksum, len(table.ts), span)
 
     def create(self, name: str) -> File:
         """Create a segment file and the directories it lies in."""
@@ -282,7 +295,7 @@ class SegmentWriter:
                 self._fs.prune_dirs(name.rpartition("/")[0])
 
 
-def _sequences(chunk: Chunk) -> tuple[int, int]:
+def _sequences(chunk: Chunk | Merging) -> tuple[int, int]:
     return chunk.first_sequence, chunk.last_sequence
 
 

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from tsstore.storage.state import State
     from tsstore.vfs import FileSystem
 
-# Merging the chunks of so many commits at once saves copying their rows tier by tier; with more the
-# buffers that they were read into would pile up.
-_UNTIDY_MAX = 64
+# Merging the chunks of so many commits, or bytes, at once saves copying their rows tier by tier;
+# with more the buffers that they were read into would pile up.
+_UNTIDY_MAX = 1024
+_UNTIDY_BYTES_MAX = 8 << 20
 
 
 def load_or_create(fs: FileSystem) -> Manifest:
@@ -75,6 +76,7 @@ class Replay:
         self.sequence = manifest.checkpoint
         self.clean = True
         self._untidy = 0
+        self._untidy_bytes = 0
 
     def run(self) -> None:
         """Apply everything there is.
@@ -129,16 +131,18 @@ class Replay:
                 offset = self.reader.position.offset
                 what = f"commit {self.sequence + 1} is missing before commit {record.sequence}"
                 raise self._damage(self.reader.position.number, offset, what)
-            self._state.apply(decode_commit(record), record.sequence)
+            commit = decode_commit(record)
+            self._state.apply(commit, record.sequence)
             self.sequence = record.sequence
             self._untidy += 1
-            if self._untidy >= _UNTIDY_MAX:
+            self._untidy_bytes += sum(section.bytes for section in commit.sections)
+            if self._untidy >= _UNTIDY_MAX or self._untidy_bytes >= _UNTIDY_BYTES_MAX:
                 self.tidy()
 
     def tidy(self) -> None:
         """Merge what was applied since the last time, so that readers look at few chunks."""
         if self._untidy:
-            self._untidy = 0
+            self._untidy = self._untidy_bytes = 0
             while self._state.tidy():
                 pass
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from tsstore.errors import CorruptionError, FormatVersionError, StorageError
 from tsstore.format.constants import (
     FORMAT_VERSION,
@@ -36,9 +38,8 @@ if TYPE_CHECKING:
     from tsstore.vfs import File, FileSystem
 
 
-# Small records are read so many bytes at a time. Of large ones a part would be read twice.
-_WINDOW_BYTES = 1 << 18
-_SMALL_BYTES = _WINDOW_BYTES // 8
+# The log is read so many bytes at a time, or a whole record where that is more.
+_WINDOW_BYTES = 8 << 20
 
 
 class WalWriter:
@@ -177,8 +178,7 @@ class WalReader:
             return None
         try:
             header = decode_header(head, owner=self._store_id ^ number)
-            ahead = _WINDOW_BYTES if header.body_length <= _SMALL_BYTES else 0
-            record = decode_body(header, self._read(start, header.body_length, ahead))
+            record = decode_body(header, self._read(start, header.body_length))
         except VersionError as error:
             path = self._fs.describe(wal_name(number))
             raise FormatVersionError(path, error.found, FORMAT_VERSION) from None
@@ -188,11 +188,13 @@ class WalReader:
         self.position = Position(number, start + header.body_length)
         return record
 
-    def _read(self, offset: int, length: int, ahead: int = 0) -> memoryview:
-        """Bytes of the file, fewer at its end; `ahead` of them if it has to be asked at all."""
+    def _read(self, offset: int, length: int) -> memoryview:
+        """Bytes of the file, fewer at its end."""
         first = offset - self._window_offset
         if self._file is not None and not 0 <= first <= len(self._window) - length:
-            self._window = memoryview(self._file.pread(offset, max(length, ahead)))
+            there = self._file.size() - offset
+            buffer = np.empty(max(0, min(there, max(length, _WINDOW_BYTES))), np.uint8).data
+            self._window = buffer[: self._file.pread_into(buffer, offset)].toreadonly()
             self._window_offset, first = offset, 0
         return self._window[first : first + length]
 
