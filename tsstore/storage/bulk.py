@@ -6,7 +6,6 @@ log, so the commit is as durable and as atomic as any other, whatever the number
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tsstore.format.commit import single_run
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from tsstore.storage.flush import SegmentWriter
     from tsstore.storage.reading import Rows
 
-# More threads than this compete for the memory and not for the processors.
+# More than there are processors: some wait for the medium while others make what is written next.
 _THREADS_MAX = 8
 
 
@@ -50,7 +49,8 @@ def write_bulk(batch: Batch, bytes_min: int, segments: SegmentWriter, *, told: b
         segments.write(section.schema_id, schema, chunk, batch.bucket)
         return section
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS_MAX)) as pool:
+    segments.syncs_at_once = True
+    with ThreadPoolExecutor(_THREADS_MAX) as pool:
         tasks = [pool.submit(write, make) for make in batch.bulk_sections(OWN_FILE_ROWS)]
         try:
             sections = [task.result() for task in tasks]

@@ -91,7 +91,19 @@ def split_periods(
     if len(ts) == 0:
         return []
     unit = "D" if variable else "M" if timeframe.duration_ns < 60_000_000_000 else "Y"
-    periods = ts.astype("M8[ns]").astype(f"M8[{unit}]")
-    cuts = np.flatnonzero(periods[1:] != periods[:-1]) + 1
-    bounds = [0, *cuts.tolist(), len(ts)]
-    return [(str(periods[first]), first, end) for first, end in itertools.pairwise(bounds)]
+    first, last = ts[[0, -1]].astype("M8[ns]").astype(f"M8[{unit}]")
+    # Fewer periods to look for than rows to look at. The first period that has nanoseconds begins
+    # before the first nanosecond, and numpy then takes it for a late one.
+    if 0 <= (last - first).astype(np.int64) < len(ts):
+        periods = np.arange(first, last + 1)
+        starts = ts.searchsorted(periods[1:].astype("M8[ns]").astype(np.int64))
+    else:
+        periods = ts.astype("M8[ns]").astype(f"M8[{unit}]")
+        starts = np.flatnonzero(periods[1:] != periods[:-1]) + 1
+        periods = periods[np.append(0, starts)]
+    bounds = itertools.pairwise([0, *starts.tolist(), len(ts)])
+    return [
+        (str(period), low, high)
+        for period, (low, high) in zip(periods, bounds, strict=True)
+        if low < high
+    ]

@@ -34,6 +34,8 @@ OWN_FILE_ROWS = BLOCK_ROWS
 # In a flush, which many buckets take part in again and again, a file pays with more of them; what
 # has fewer is brought together by compaction.
 _FLUSHED_FILE_ROWS = 16 * BLOCK_ROWS
+# Smaller files are quicker to sync all together.
+_SYNCED_BYTES = 1 << 20
 
 
 class NewSegment(NamedTuple):
@@ -68,6 +70,8 @@ class SegmentWriter:
         store_id: of the store.
         names: of the files written so far; not synced until `finish`.
         bytes: of those that are complete.
+        syncs_at_once: whether large files are synced by the thread that wrote them, while others
+            write theirs; `finish` has less to wait for then.
     """
 
     def __init__(self, fs: FileSystem, store_id: int, take_number: Callable[[], int]) -> None:
@@ -76,6 +80,7 @@ class SegmentWriter:
         self._take_number = take_number
         self.names: list[str] = []
         self.bytes = 0
+        self.syncs_at_once = False
         self._rows: dict[str, tuple[int, ...]] = {}
         self._deletes: list[tuple[int, int, int, int]] = []
         self._removed: set[int] = set()
@@ -239,6 +244,8 @@ class SegmentWriter:
         try:
             for parts in flat.parts():
                 file.append(parts)
+            if self.syncs_at_once and flat.length >= _SYNCED_BYTES:
+                file.sync()
         finally:
             file.close()
         span = (int(table.ts.min()), int(table.ts.max()))
