@@ -1,4 +1,6 @@
-"""Threads that use one store at once: what each was told is true, also if the machine stops.
+"""Threads that use one store at once: what each was told is true, come what may.
+
+The machine stops while they are at it, and the disk is full now and then.
 
 Every thread writes to buckets that all share, at instants of its own, and to buckets of its own,
 which it also renames and destroys. So each knows what must be there, whatever the others do; and
@@ -7,6 +9,9 @@ what the others do at the same time creates, widens, loads, flushes and merges t
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
 import random
 import sys
 import threading
@@ -16,7 +21,14 @@ import numpy as np
 import pytest
 
 from tests.crash.scale import SCALE
-from tsstore import AlreadyExistsError, Schema, SchemaMismatchError, Settings, Write
+from tsstore import (
+    AlreadyExistsError,
+    Schema,
+    SchemaMismatchError,
+    Settings,
+    StorageError,
+    Write,
+)
 from tsstore.store import Store
 from tsstore.testing.faultfs import FaultFileSystem
 
@@ -78,7 +90,8 @@ class Worker(threading.Thread):
         try:
             for _ in range(STEPS):
                 self.history.append(self._told())
-                self._step()
+                with contextlib.suppress(StorageError):  # refused: then nothing has happened
+                    self._step()
             self.history.append(self._told())
         except BaseException as error:
             self.failure = error
@@ -323,14 +336,28 @@ def shoot(fs: FaultFileSystem, workers: list[Worker], rng: random.Random) -> Sho
     return Shot(files, steps)
 
 
-@pytest.mark.timeout(120 + 20 * SCALE)
-@pytest.mark.parametrize("seed", range(3 * SCALE))
-def test_threads_at_once_find_what_they_were_told(seed: int) -> None:
-    rng = random.Random(seed)
+def often_full(fs: FaultFileSystem, rng: random.Random, share: float) -> None:
+    """Refuse a share of what needs room."""
+
+    def refuse(kind: str, _name: str) -> int | None:
+        needs_room = kind in {"create", "write", "rename"}
+        return errno.ENOSPC if needs_room and rng.random() < share else None
+
+    fs.refuse_when(refuse)
+
+
+@pytest.mark.parametrize("refused", [0.0, 0.02, 0.5])
+@pytest.mark.parametrize("seed", range(2 * SCALE))
+def test_threads_at_once_find_what_they_were_told(
+    seed: int, refused: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)  # each refusal of the background is a warning
+    rng = random.Random(f"{seed} {refused}")
     fs = FaultFileSystem()
     store = Store("s", fs=fs, settings=SETTINGS)
     for key in TICKS:
         store.create(key, EVENTS)
+    often_full(fs, rng, refused)
     workers = [Worker(store, number, seed) for number in range(THREADS)]
     for worker in workers:
         worker.start()
@@ -341,6 +368,7 @@ def test_threads_at_once_find_what_they_were_told(seed: int) -> None:
     for worker in workers:
         if worker.failure is not None:
             raise worker.failure
+    often_full(fs, rng, 0.0)
     check_told(store, workers)
     store.close()
     for shot in rng.sample(shots, min(len(shots), 4)):

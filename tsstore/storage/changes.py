@@ -272,6 +272,7 @@ class Changes:
             try:
                 commit = write(segments)
                 if not commit.changes_anything:
+                    self._log.check(epoch)  # or rows were left out whose bucket did not come to be
                     return
                 ticket = self._ticket(commit)
             except BaseException:

@@ -124,8 +124,8 @@ class CommitLog:
         with self._arrived:
             if self._closing:
                 raise ClosedError("the store was closed; open it again")
-            if epoch is not None and epoch != self.epoch:
-                raise StaleError
+            if epoch is not None:
+                self.check(epoch)
             self.epoch += outdates
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tsstore-log", daemon=True)
@@ -133,6 +133,16 @@ class CommitLog:
             self._queue.append(ticket)
             self._arrived.notify()
         return ticket
+
+    def check(self, epoch: int) -> None:
+        """Whether buckets that were resolved in this epoch are what they were.
+
+        Raises:
+            StaleError: see `enqueue`.
+        """
+        with self._arrived:
+            if epoch != self.epoch:
+                raise StaleError
 
     def holds(self, ticket: Ticket) -> bool:
         """Whether a commit has its place in the order, for who was interrupted meanwhile."""
