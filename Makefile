@@ -23,7 +23,7 @@ run: $(BIN)/tsstore  ## the whole thing, live: simulator, server, worker (DATA=f
 	@$(BIN)/tsstore demo --dir $(DEMO) $(if $(DATA),--data $(DATA))
 
 test: $(VENV)/.dev  ## all tests
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 crash: $(VENV)/.dev  ## the tests of crashes and damage alone
 	$(BIN)/python -m pytest -q tests/crash tests/stateful

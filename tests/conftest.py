@@ -27,6 +27,11 @@ settings.register_profile(
 settings.load_profile("ci")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: at the end, one worker would wait for the other."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_files_of_children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What programs under test leave in the temporary directory, such as locks, goes with ours."""

@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -339,7 +340,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
 
 
-TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine = pytest.mark.long(StoreMachine.TestCase)
 TestStoreMachine.settings = settings(
     max_examples=100 * SCALE, stateful_step_count=50, deadline=None
 )

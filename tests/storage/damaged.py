@@ -128,6 +128,8 @@ def difference(found: Contents, truth: Contents) -> tuple[int, int]:
     """How many rows are missing, and how many are there that should not be."""
     missing = wrong = 0
     for key in found.keys() | truth.keys():
+        if found.get(key) == truth.get(key):
+            continue  # counting takes longer than all else that a test of damage does
         have, want = Counter(found.get(key, [])), Counter(truth.get(key, []))
         missing += (want - have).total()
         wrong += (have - want).total()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from tsstore.clock import SystemClock
 from tsstore.times import format_ns
+from tsstore.vfs import copy_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tsstore.vfs import FileSystem
 
-_COPY_BYTES = 8 << 20
 _IN_NAMES = str.maketrans({" ": "T", ":": None, "-": None})
 
 
@@ -40,14 +40,5 @@ def _free_name(fs: FileSystem) -> str:
 
 def _keep(fs: FileSystem, name: str, new_name: str) -> None:
     fs.make_dir(new_name.rpartition("/")[0])
-    if fs.link(fs.describe(name), new_name):
-        return
-    source, copy = fs.open(name), fs.create(new_name)
-    try:
-        offset = 0
-        while data := source.pread(offset, _COPY_BYTES):
-            copy.append([data])
-            offset += len(data)
-    finally:
-        source.close()
-        copy.close()
+    if not fs.link(fs.describe(name), new_name):
+        copy_file(fs, name, fs, new_name)

@@ -27,7 +27,7 @@ from tsstore.storage.recovery import Replay, sweep, sweep_segments
 from tsstore.storage.segment import SegmentCache
 from tsstore.storage.state import State
 from tsstore.times import format_ns
-from tsstore.vfs import OsFileSystem
+from tsstore.vfs import OsFileSystem, copy_file
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from tsstore.storage.state import View
     from tsstore.vfs import FileSystem, Lock
 
-_COPY_BYTES = 8 << 20
 # Where the numbers of segments of the backup's own begin, counted from those of the store.
 _OWN_NUMBERS = 1 << 32
 # A writer in another process may remove files while we look; each time there is a newer manifest.
@@ -194,7 +193,7 @@ class Backup:
             if self._link(name):
                 linked += 1
             else:
-                self._copy(name)
+                copy_file(self._source, name, self._dest, name)
                 copied += 1
                 copied_bytes += identity[1]
         if added:
@@ -217,20 +216,6 @@ class Backup:
         # What a backup that was cut off left may be a link: never write into it.
         self._dest.remove(name)
         return self._linked and self._dest.link(self._source.describe(name), name)
-
-    def _copy(self, name: str) -> None:
-        source = self._source.open(name)
-        try:
-            copy = self._dest.create(name)
-            try:
-                offset = 0
-                while data := source.pread(offset, _COPY_BYTES):
-                    copy.append([data])
-                    offset += len(data)
-            finally:
-                copy.close()
-        finally:
-            source.close()
 
 
 _ANOTHER = "choose another directory"

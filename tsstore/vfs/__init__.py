@@ -13,11 +13,13 @@ Rules that hold for every implementation:
 
 - `interface`     what the store asks of a file system
 - `osfilesystem`  a directory of the operating system, with `osfile`, `oslock` and `ossync`
+- `copying`       a file of one to another, whatever they are
 - `refusal`       what the system refuses, as an error
 """
 
+from tsstore.vfs.copying import copy_file
 from tsstore.vfs.interface import Buffer, File, FileSystem, Lock
 from tsstore.vfs.osfilesystem import OsFileSystem
 from tsstore.vfs.refusal import storage_error
 
-__all__ = ["Buffer", "File", "FileSystem", "Lock", "OsFileSystem", "storage_error"]
+__all__ = ["Buffer", "File", "FileSystem", "Lock", "OsFileSystem", "copy_file", "storage_error"]
