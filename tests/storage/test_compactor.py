@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import tsstore
-from tsstore import Settings
+from tsstore import CorruptionError, Settings
 from tsstore.storage import compactor
+from tsstore.store import Store
+from tsstore.testing.faultfs import FaultFileSystem
 
 KEY = "A/1Min/OHLCV"
 ROWS = 50_000
@@ -74,3 +76,29 @@ def test_a_store_can_be_closed_in_a_rush(tmp_path: Path) -> None:
         assert not has_packed(store, 0.5)
     with tsstore.open(tmp_path, read_only=True) as store:
         assert len(store.read(KEY)) == ROWS
+
+
+@pytest.mark.parametrize("place", ["block", "footer"])
+def test_what_cannot_be_read_keeps_nothing_else_from_being_compacted(place: str) -> None:
+    fs = FaultFileSystem()
+    settings = Settings(compaction_bytes_per_s=0, bulk_bytes_min=0)
+    rows = {"Epoch": 60 * np.arange(5000), "Close": np.random.default_rng(0).random(5000)}
+    keys = [f"{symbol}/1Min/OHLCV" for symbol in "ABC"]
+    with Store("s", fs=fs, settings=settings) as store:
+        for _ in range(3):
+            for key in keys:
+                store.bulk({key: rows})
+        name = next(name for name in sorted(fs.files()) if "/B/" in name)
+        data = bytearray(fs.files()[name])
+        data[100 if place == "block" else -100] ^= 1
+        fs.damage(name, bytes(data))
+    with Store("s", fs=fs, settings=settings) as store:
+        for _ in range(2):
+            with pytest.raises(CorruptionError, match=name):
+                store.compact()
+        generations = {key: [0, 0, 0] for key in keys}
+        table = store.engine.current().view.segments
+        for file, generation in zip(table.names, table.table["generation"].tolist(), strict=True):
+            generations[f"{file.split('/')[1]}/1Min/OHLCV"][generation] += 1
+    assert generations[keys[0]] == generations[keys[2]] == [0, 1, 0]
+    assert generations[keys[1]][0] == 3

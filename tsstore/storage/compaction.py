@@ -120,7 +120,8 @@ def own_jobs(
     for row in segments.own_rows(bucket.id):
         if table["last_sequence"][row] <= checkpoint:
             periods[segment_period(segments.names[row])].append(row)
-    runs = segments.runs(bucket.id, bucket.schema_ids) if periods else []
+    # What cannot say which rows it has may lie between: nothing is merged across it.
+    runs = list(segments.all_runs(bucket.id, bucket.schema_ids)) if periods else []
     found = []
     for period, rows in periods.items():
         for stretch in _stretches(segments, rows, runs, bucket):

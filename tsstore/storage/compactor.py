@@ -179,7 +179,10 @@ class Compactor:
                 self._retry_at = self._clock.monotonic() + _RETRY_S
 
     def _worth_it(self, segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
-        for job in jobs(segments, self._state.catalog, checkpoint):
+        return self._readable(jobs(segments, self._state.catalog, checkpoint), segments)
+
+    def _readable(self, found: Iterable[Job], segments: SegmentSet) -> Iterator[Job]:
+        for job in found:
             if not self._damaged.intersection(job.numbers(segments)):
                 yield job
 
@@ -190,14 +193,13 @@ class Compactor:
         checkpoint = self._publisher.manifest.checkpoint
         ids: deque[int] = deque()
         schema_ids: set[int] = set()
+        self._damaged.clear()  # some may be mended
         try:
             for bucket in self._buckets(request.wanted):
                 ids.append(bucket.id)
                 schema_ids.update(bucket.schema_ids)
-            while self._round(partial(_shared_of, schema_ids), self._go_on, checkpoint):
-                pass
-            while self._round(partial(self._own_of, ids), self._go_on, checkpoint):
-                pass
+            self._compact_all(request, partial(self._shared_of, schema_ids), checkpoint)
+            self._compact_all(request, partial(self._own_of, ids), checkpoint)
         except _Stopped:
             request.error = ClosedError("the store was closed during the compaction")
         except BaseException as error:  # noqa: BLE001  handed to the caller
@@ -208,12 +210,36 @@ class Compactor:
         )
         request.done.set()
 
+    def _compact_all(
+        self,
+        request: _Request,
+        choose: Callable[[SegmentSet, int], Iterable[Job]],
+        checkpoint: int,
+    ) -> None:
+        """Round after round; what cannot be read stays, and the caller is told in the end."""
+        more = True
+        while more:
+            known = len(self._damaged)
+            try:
+                more = self._round(choose, self._go_on, checkpoint)
+            except CorruptionError as error:
+                request.error = request.error or error
+                more = len(self._damaged) > known
+
     def _buckets(self, wanted: Callable[[str], bool]) -> Iterator[Bucket]:
         catalog = self._state.catalog
         for key in filter(wanted, catalog.keys()):
             bucket = catalog.get(key)
             if bucket is not None:
                 yield bucket
+
+    def _shared_of(
+        self, schema_ids: set[int], segments: SegmentSet, checkpoint: int
+    ) -> Iterator[Job]:
+        """Everything that can be merged of the shared segments of schemas."""
+        for schema_id in sorted(schema_ids):
+            found = shared_jobs(segments, schema_id, checkpoint, everything=True)
+            yield from self._readable(found, segments)
 
     def _own_of(self, ids: deque[int], segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
         """Everything that can be merged of buckets.
@@ -223,8 +249,12 @@ class Compactor:
         """
         for _ in range(len(ids)):
             bucket = self._state.catalog.by_id(ids.popleft())
-            found = own_jobs(segments, bucket, checkpoint, everything=True) if bucket else []
-            if bucket and found:
+            if bucket is None:
+                continue
+            found = [
+                *self._readable(own_jobs(segments, bucket, checkpoint, everything=True), segments)
+            ]
+            if found:
                 ids.append(bucket.id)
                 yield from found
 
@@ -348,12 +378,6 @@ class _Waiting(NamedTuple):
     at: float
     bytes: int
     segments: int
-
-
-def _shared_of(schema_ids: set[int], segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
-    """Everything that can be merged of the shared segments of schemas."""
-    for schema_id in sorted(schema_ids):
-        yield from shared_jobs(segments, schema_id, checkpoint, everything=True)
 
 
 def _some(found: Iterable[Job], segments: SegmentSet) -> list[Job]:
