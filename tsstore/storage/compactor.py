@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tsstore.clock import SystemClock
 from tsstore.errors import ClosedError, CorruptionError
-from tsstore.reports import CompactionReport
 from tsstore.storage.compaction import Job, Merger, jobs, own_jobs, shared_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from tsstore.reports import CompactionReport
     from tsstore.storage.catalog import Bucket
     from tsstore.storage.flush import SegmentWriter
     from tsstore.storage.publisher import Publisher
@@ -48,6 +49,8 @@ class _Request:
     """A caller waiting for a compaction of all it names."""
 
     def __init__(self, wanted: Callable[[str], bool]) -> None:
+        from tsstore.reports import CompactionReport  # most openings never need it
+
         self.wanted = wanted
         self.report = CompactionReport()
         self.done = threading.Event()
@@ -205,8 +208,12 @@ class Compactor:
         except BaseException as error:  # noqa: BLE001  handed to the caller
             request.error = error
         after = self._state.view.segments.table
-        request.report = CompactionReport(
-            len(before), len(after), int(before["bytes"].sum()), int(after["bytes"].sum())
+        request.report = replace(
+            request.report,
+            segments_before=len(before),
+            segments_after=len(after),
+            bytes_before=int(before["bytes"].sum()),
+            bytes_after=int(after["bytes"].sum()),
         )
         request.done.set()
 
