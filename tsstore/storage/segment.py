@@ -28,6 +28,7 @@ from tsstore.format.record import (
 )
 from tsstore.format.segment import TRAILER_BYTES, Footer, decode_footer, decode_trailer
 from tsstore.storage.blocks import BlockReader, SegmentFile
+from tsstore.storage.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -292,6 +293,7 @@ class SegmentCache:
     """
 
     def __init__(self, fs: FileSystem, store_id: int, *, bytes_max: int, files_max: int) -> None:
+        keep_freed_memory()
         self._fs = fs
         self._store_id = store_id
         self._bytes_max = bytes_max
