@@ -23,6 +23,7 @@ import pytest
 from tests.crash.scale import SCALE
 from tsstore import (
     AlreadyExistsError,
+    NotFoundError,
     Schema,
     SchemaMismatchError,
     Settings,
@@ -312,6 +313,44 @@ def found(store: Store, number: int) -> Told:
     return Told(rows, {key: my_events(store, key, number) for key in TICKS})
 
 
+class Onlooker(threading.Thread):
+    """A read-only opening that looks at one bucket after the other while the threads work.
+
+    Attributes:
+        failure: what should not have happened.
+    """
+
+    def __init__(self, fs: FaultFileSystem, workers: list[Worker], seed: int) -> None:
+        super().__init__(name="onlooker")
+        self.failure: BaseException | None = None
+        self._fs = fs
+        self._workers = workers
+        self._random = random.Random(seed)
+
+    def run(self) -> None:
+        try:
+            with Store("s", fs=self._fs, read_only=True, settings=SETTINGS) as store:
+                while any(worker.is_alive() for worker in self._workers):
+                    self._look(store, self._random.choice(self._workers))
+        except BaseException as error:
+            self.failure = error
+
+    def _look(self, store: Store, worker: Worker) -> None:
+        key = self._random.choice([*SHARED, *TICKS, f"T{worker.number}X1/1Min/OHLCV"])
+        look = my_events if key in TICKS else mine
+        before = len(worker.history)
+        try:
+            rows = look(store, key, worker.number) or None
+        except NotFoundError:
+            rows = None
+        step = len(worker.history)
+        # What the step under way has done may be seen before the thread notes it.
+        while worker.is_alive() and len(worker.history) <= step:
+            worker.join(0.001)
+        told = worker.history[max(0, before - 1) : step + 1]
+        assert rows in [(one.rows | one.events).get(key) or None for one in told], key
+
+
 class Shot(NamedTuple):
     """What is left when the machine stops at some moment.
 
@@ -359,15 +398,17 @@ def test_threads_at_once_find_what_they_were_told(
         store.create(key, EVENTS)
     often_full(fs, rng, refused)
     workers = [Worker(store, number, seed) for number in range(THREADS)]
-    for worker in workers:
-        worker.start()
+    onlooker = Onlooker(fs, workers, seed)
+    for thread in (*workers, onlooker):
+        thread.start()
     shots = []
     while any(worker.is_alive() for worker in workers):
         shots.append(shoot(fs, workers, rng))
         workers[0].join(0.02 * rng.random())
-    for worker in workers:
-        if worker.failure is not None:
-            raise worker.failure
+    onlooker.join()
+    for thread in (*workers, onlooker):
+        if thread.failure is not None:
+            raise thread.failure
     often_full(fs, rng, 0.0)
     check_told(store, workers)
     store.close()

@@ -142,7 +142,7 @@ class Follower(Engine):
             return True
         if not self._fs.exists(wal_name(number)):
             return False
-        if not has_commits(self._fs, self._now.store_id, number + 1):
+        if not self._is_continued(number):
             return False
         # A writer went on without ending this file. What it wrote last was there before that, so
         # reading once more sees all of it.
@@ -150,6 +150,15 @@ class Follower(Engine):
         if number == reader.position.number:
             reader.skip_file()
         return True
+
+    def _is_continued(self, number: int) -> bool:
+        """Whether there are commits in a later file; some files may have stayed without any."""
+        number += 1
+        while self._fs.exists(wal_name(number)):
+            if has_commits(self._fs, self._now.store_id, number):
+                return True
+            number += 1
+        return False
 
     def _read_records(self) -> None:
         replay = self._now.replay
