@@ -92,12 +92,23 @@ def _columns(batch: Any, types: Types, layout: Layout) -> dict[str, Any]:
         if kind == "U" and name == layout.time:
             columns[name] = _instants(array, layout.tz)
         elif kind == "U":
-            columns[name] = Symbols(array.dictionary.to_pylist(), array.indices.to_numpy())
+            columns[name] = Symbols(array.dictionary.to_pylist(), _numbers(array.indices))
         elif array.null_count and kind != "f":
             raise NotReadQuicklyError(name)
         else:
-            columns[name] = narrowed(array.to_numpy(zero_copy_only=False), types[name])
+            columns[name] = narrowed(_numbers(array), types[name])
     return columns
+
+
+def _numbers(array: Any) -> NDArray[Any]:
+    """An Arrow array as a numpy array; nulls are NaN.
+
+    Where it can be done without, not by Arrow's own way, which imports pandas: that takes as long
+    as to read a million rows.
+    """
+    if array.null_count or array.type == "bool":
+        return np.asarray(array.to_numpy(zero_copy_only=False))
+    return np.from_dlpack(array)
 
 
 def _instants(array: Any, tz: str | None) -> NDArray[Any]:
