@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -52,6 +52,20 @@ _ABNORMAL = 1006
 _HEARD_MAX = 100
 
 
+class _Begun(NamedTuple):
+    """What a client is played.
+
+    Attributes:
+        replays: how often it had asked for a day.
+        playback: of that day, or of the market.
+        after: events after this instant are to come.
+    """
+
+    replays: int
+    playback: Playback
+    after: int
+
+
 class Connection:
     """A client of the WebSocket.
 
@@ -85,6 +99,7 @@ class Connection:
         self._disturber = Disturber(world.faults)
         self._changed = asyncio.Event()
         self._late_acks: list[Status] = []
+        self._begun: _Begun | None = None
         self._fragments: list[bytes] = []
         self.conversation = Conversation(world.keys, world.faults)
         self.events_sent = 0
@@ -184,6 +199,8 @@ class Connection:
         message = b"".join(self._fragments)
         self._fragments.clear()
         answer = self.conversation.received(message)
+        if answer.subscribed:
+            self._begin()  # what happens after the answer is streamed, however late that starts
         is_auth = answer.authenticated or answer.drop
         self.heard.append("auth" if is_auth else message.decode(errors="replace"))
         if answer.subscribed and self._faults.on("late_acks"):
@@ -215,11 +232,19 @@ class Connection:
                 await self._changed.wait()
                 continue
             if after is None or replays != self.conversation.replays:
-                replays = self.conversation.replays
-                playback = self._world.playback_for(self.conversation.replay_day)
+                replays, playback, after = self._begin()
                 wanted = await self._settled(playback)
-                after = playback.begin()
+                if playback.as_fast_as_read:
+                    after = playback.begin()  # others may have read on meanwhile
             after = await self._send_due(playback, wanted, after)
+
+    def _begin(self) -> _Begun:
+        """What is played, from when this client asked for the first events of it."""
+        conversation = self.conversation
+        if self._begun is None or self._begun.replays != conversation.replays:
+            playback = self._world.playback_for(conversation.replay_day)
+            self._begun = _Begun(conversation.replays, playback, playback.begin())
+        return self._begun
 
     async def _settled(self, playback: Playback) -> Wanted:
         """What the client wants, once it has had the time to say everything."""
