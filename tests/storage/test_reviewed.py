@@ -453,3 +453,13 @@ def test_a_close_waits_for_the_loads_that_are_under_way(tmp_path: Path) -> None:
         again.write("NEW/1Min/OHLCV", bars(0, 1))
         again.flush()
         assert again.check().ok
+
+
+def test_a_load_keeps_every_bucket_that_is_too_small_for_a_file() -> None:
+    fs = FaultFileSystem()
+    loaded = {"A": 5000, "B": 5000, "C": 7000, "D": 40_000}
+    with Store("s", fs=fs) as store:
+        store.bulk({f"{name}/1Min/OHLCV": bars(0, rows) for name, rows in loaded.items()})
+        assert {name: len(store.read(f"{name}/1Min/OHLCV")) for name in loaded} == loaded
+    with Store("s", fs=fs) as again:
+        assert {name: len(again.read(f"{name}/1Min/OHLCV")) for name in loaded} == loaded

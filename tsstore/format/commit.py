@@ -2,8 +2,8 @@
 
 The steps of a commit are carried out in this order: buckets are created, renamed and altered,
 ranges deleted, rows written, buckets destroyed. Rows come as one section per schema, whatever the
-number of buckets; those of a bulk load are in segment files, which are on the medium before the
-commit.
+number of buckets, or as a few. Those of a bulk load are in segment files, which are on the medium
+before the commit.
 """
 
 from __future__ import annotations

@@ -214,9 +214,10 @@ class State:
                 continue
             of_schema = deletes.setdefault(schema_id, {})
             of_schema[bucket_id] = (*of_schema.get(bucket_id, ()), (first, last))
-        chunks = {}
-        for section in commit.sections:
-            chunks[section.schema_id] = Chunk.of(section, {}, sequence)
+        written: dict[int, list[Chunk]] = {}
+        for section in commit.sections:  # a bulk load has several of one schema
+            written.setdefault(section.schema_id, []).append(Chunk.of(section, {}, sequence))
+        chunks = {number: merge(self.catalog.schemas[number], of) for number, of in written.items()}
         for schema_id, of_schema in deletes.items():
             schema = self.catalog.schemas[schema_id]
             deleting = self._deleting(schema, of_schema, sequence)
