@@ -419,3 +419,79 @@ def test_a_signal_handler_that_writes_cannot_lock_everything_up(
     assert minutes(store, C) == [7]
     store.write(B, bars(1))
     assert minutes(store, B) == [1]
+
+
+def test_an_interrupt_between_two_names_leaves_none_of_them_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or rows would be written to a bucket that no commit ever creates."""
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    reserve = Catalog.reserve
+
+    def interrupt(catalog: Catalog, *arguments: object) -> object:
+        monkeypatch.setattr(Catalog, "reserve", reserve)
+        reserve(catalog, *arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Catalog, "reserve", interrupt)
+    table = {"Symbol": ["A", "B"], "Epoch": [0, 0], "Close": [1.0, 1.0]}
+    with pytest.raises(KeyboardInterrupt):
+        store.write_table("1Min/OHLCV", table)
+    store.write_table("1Min/OHLCV", table)
+    assert minutes(store, A) == minutes(store, B) == [0]
+
+
+@pytest.mark.parametrize("begin", ["bulk", "copy"])
+def test_an_interrupt_while_names_are_given_back_leaves_none_taken(
+    begin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store("s", fs=FaultFileSystem(), settings=QUIET)
+    store.write(A, bars(0))
+    begins: dict[str, Callable[[], object]] = {
+        "bulk": lambda: store.bulk({C: bars(5)}),
+        "copy": lambda: store.copy(A, C),
+    }
+    abandon = Batch.abandon
+
+    def interrupt(batch: Batch) -> None:
+        monkeypatch.setattr(Batch, "abandon", abandon)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Batch, "abandon", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        begins[begin]()
+    store.write(C, bars(7))
+    assert minutes(store, C) == [7]
+
+
+def test_a_load_that_is_interrupted_while_it_waits_leaves_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=QUIET)
+    store.write(A, bars(0))
+    write_bulk = changes.write_bulk
+    altering = threading.Thread(target=lambda: store.alter(A, WIDER))
+    syncing, interrupted = threading.Event(), threading.Event()
+
+    def interrupt(kind: str, _name: str) -> None:
+        if kind == "sync" and threading.current_thread().name == "tsstore-log":
+            fs.refuse_when(lambda kind, name: None)
+            syncing.set()
+            time.sleep(0.2)  # until the load waits for it
+            os.kill(os.getpid(), signal.SIGINT)
+            interrupted.wait(5)
+
+    def alter_meanwhile(*arguments: object, **options: object) -> object:
+        commit = write_bulk(*arguments, **options)  # type: ignore[arg-type]
+        fs.refuse_when(interrupt)
+        altering.start()
+        assert syncing.wait(5)
+        return commit
+
+    monkeypatch.setattr(changes, "write_bulk", alter_meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        store.bulk({C: bars(0, 5000)})
+    interrupted.set()
+    altering.join()
+    assert not [name for name in fs.files() if name.endswith(".seg")]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket, Catalog
+    from tsstore.storage.log import Ticket
 
 
 class _Part(NamedTuple):
@@ -75,11 +76,13 @@ class Batch:
         rows: how many rows were given.
         creates: whether buckets were reserved.
         cuts: whether a delete holds a part of a millisecond of events.
+        ticket: the commit on its way, once it is made.
     """
 
     def __init__(self, catalog: Catalog, timezone: str) -> None:
         self.rows = 0
         self.cuts = False
+        self.ticket: Ticket | None = None
         self._catalog = catalog
         self._timezone = timezone
         self._parts: list[_Part] = []
@@ -181,8 +184,9 @@ class Batch:
         self._reserve(key, self._schema_number(schema))
 
     def _reserve(self, key: str, schema_id: int) -> Bucket:
-        bucket = self._catalog.reserve(key, schema_id)
-        self._created.append((bucket.id, key, schema_id))
+        bucket_id = self._catalog.take_id()
+        self._created.append((bucket_id, key, schema_id))  # first: an interrupt may be next
+        bucket = self._catalog.reserve(key, schema_id, bucket_id)
         self._created_buckets[bucket.id] = bucket
         return bucket
 

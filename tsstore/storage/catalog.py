@@ -184,13 +184,16 @@ class Catalog:
             self._unlogged.add(number)
             return number, True
 
-    def reserve(self, key: str, schema_id: int, bucket_id: int | None = None) -> Bucket:
-        """A new bucket for writers; `settle` or `forget` ends the reservation.
-
-        The id is the next one, but for a bucket of a replayed commit, which has its own already.
-        """
+    def take_id(self) -> int:
+        """The id of a new bucket."""
         with self.lock:
-            bucket_id = self.next_bucket if bucket_id is None else bucket_id
+            bucket_id = self.next_bucket
+            self.next_bucket += 1
+            return bucket_id
+
+    def reserve(self, key: str, schema_id: int, bucket_id: int) -> Bucket:
+        """A new bucket for writers; `settle` or `forget` ends the reservation."""
+        with self.lock:
             self.next_bucket = max(self.next_bucket, bucket_id + 1)
             if bucket_id >= len(self._schema_of):
                 grown = np.zeros(2 * bucket_id, np.uint32)
@@ -198,8 +201,8 @@ class Catalog:
                 self._schema_of = grown
             self._schema_of[bucket_id] = schema_id
             bucket = self._bucket(bucket_id, key, schema_id)
-            self._reserved[key] = bucket
             self._reserved_ids[bucket_id] = bucket
+            self._reserved[key] = bucket
             symbol, _, group = key.partition("/")
             if group in self._groups:
                 self._groups[group][symbol] = bucket_id
@@ -281,16 +284,20 @@ class Catalog:
             return sorted({altered for of in self._former.values() for _, altered in of})
 
     def forget(self, created: Iterable[tuple[int, str, int]]) -> None:
-        """Drop the reservations of a commit that was refused."""
+        """Drop the reservations of a commit that was refused.
+
+        An interrupt may have ended the reserving, or this, in the middle: what is left is dropped.
+        """
         with self.lock:
             for bucket_id, key, _ in created:
+                self._reserved_ids.pop(bucket_id, None)
                 bucket = self._reserved.get(key)
                 if bucket is None or bucket.id != bucket_id:
                     continue
-                del self._reserved[key], self._reserved_ids[bucket_id]
                 symbol, _, group = key.partition("/")
                 self._groups.get(group, {}).pop(symbol, None)
                 self._recent.pop(group, None)
+                del self._reserved[key]  # last: it tells what is left to do
 
     def remove(self, bucket_ids: Iterable[int]) -> None:
         """Forget destroyed buckets."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tsstore.errors import AlreadyExistsError, LimitExceededError, StorageError
 from tsstore.format.commit import Commit, encode_commit
@@ -22,13 +22,15 @@ from tsstore.storage.log import StaleError, Ticket
 from tsstore.storage.slices import slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from tsstore.api import Operation
     from tsstore.schema import Schema
     from tsstore.storage.flush import SegmentWriter
     from tsstore.storage.log import CommitLog
     from tsstore.storage.state import State
+
+_T = TypeVar("_T")
 
 # Rows that are in memory at a time while a bucket is copied.
 _COPIED_ROWS = 1 << 20
@@ -66,9 +68,10 @@ class Changes:
         self._new_writer = new_writer
         self._is_told = is_told
         self._done = done
-        self._lock = threading.Lock()
-        self._resolver = 0  # the thread that holds it
+        self._lock = threading.RLock()
+        self._resolves = False
         self._change: Ticket | None = None  # the newest commit that changes names or schemas
+        self._reserving: Batch | None = None  # has buckets and no place in the log
         self._loads = Gate()
 
     def commit(self, operations: Iterable[Operation]) -> int:
@@ -80,20 +83,7 @@ class Changes:
 
     def _commit(self, parsed: list[Parsed]) -> int:
         batch = Batch(self._catalog, self._timezone)
-        ticket: Ticket | None = None
-        with self._resolving():
-            epoch = self._log.epoch
-            try:
-                for one in parsed:
-                    batch.add(one)
-                # A commit that creates buckets takes its place in the log before anyone can
-                # write to them; the others need the lock no longer.
-                ticket = self._ticket(batch.commit()) if batch.creates else None
-                if ticket is not None:
-                    self._log.enqueue(ticket, epoch)
-            except BaseException:
-                self._abandon(batch, ticket)
-                raise
+        ticket, epoch = self._resolving(partial(self._place, batch, parsed))
         if ticket is None:
             commit = batch.commit()
             if not commit.sections and not commit.deletes:
@@ -101,6 +91,20 @@ class Changes:
             ticket = self._enqueue(commit, epoch)
         self._wait(ticket)
         return batch.rows
+
+    def _place(self, batch: Batch, parsed: list[Parsed]) -> tuple[Ticket | None, int]:
+        """Resolve operations; the ticket of what creates buckets, and the epoch."""
+        epoch = self._log.epoch
+        self._reserving = batch
+        for one in parsed:
+            batch.add(one)
+        # A commit that creates buckets takes its place in the log before anyone can write to
+        # them; the others need the lock no longer.
+        return self._place_created(batch, epoch) if batch.creates else None, epoch
+
+    def _place_created(self, batch: Batch, epoch: int | None = None) -> Ticket:
+        batch.ticket = self._ticket(batch.commit())
+        return self._log.enqueue(batch.ticket, epoch)
 
     def _enqueue(self, commit: Commit, epoch: int) -> Ticket:
         return self._log.enqueue(self._ticket(commit), epoch)
@@ -114,39 +118,45 @@ class Changes:
             )
         return Ticket(commit, body)
 
-    @contextlib.contextmanager
-    def _resolving(self) -> Iterator[None]:
-        """Hold the catalog as the newest commit leaves it, to find buckets or to take names."""
-        if self._resolver == threading.get_ident():
-            # The log may need a lock that the interrupted call holds.
-            raise StorageError(
-                "a signal handler that writes interrupted another write; let it set a flag, and "
-                "write when the interrupted call has returned"
-            )
+    def _resolving(self, place: Callable[[], _T]) -> _T:
+        """Find buckets or take names as the newest commit leaves them; returns what `place` does.
+
+        No context manager: an interrupt that comes when one of ours has the lock and its block has
+        not begun would leave it locked.
+        """
         with self._lock:
+            if self._resolves:
+                # The log may need a lock that the interrupted call holds.
+                raise StorageError(
+                    "a signal handler that writes interrupted another write; let it set a flag, "
+                    "and write when the interrupted call has returned"
+                )
             try:
-                self._resolver = threading.get_ident()
+                self._resolves = True
+                self._give_back()  # if an interrupt came before the last one was done with that
                 change = self._change
                 # One that was interrupted before it got its place never ends.
                 if change is not None and self._log.holds(change):
                     change.finished.wait()
-                yield
+                return place()
             finally:
-                self._resolver = 0
+                try:
+                    self._give_back()
+                finally:
+                    self._resolves = False
 
     def _check_free(self, key: str) -> None:
         if self._catalog.find(key) is not None:
             raise AlreadyExistsError(f"bucket {key} exists already; destroy it first")
 
-    def _abandon(
-        self, batch: Batch, ticket: Ticket | None, segments: SegmentWriter | None = None
-    ) -> None:
-        """Give back what was reserved and written, unless the commit may still come to be."""
-        if ticket is not None and self._log.holds(ticket):
+    def _give_back(self) -> None:
+        """Give back what was reserved, unless its commit has a place in the log."""
+        batch = self._reserving
+        if batch is None:
             return
-        batch.abandon()
-        if segments is not None:
-            segments.abandon()
+        if batch.ticket is None or not self._log.holds(batch.ticket):
+            batch.abandon()
+        self._reserving = None
 
     def _change_catalog(self, commit: Commit, *, outdates: bool = False) -> Ticket:
         """Enqueue a commit that everyone who resolves buckets has to wait for."""
@@ -159,57 +169,64 @@ class Changes:
 
     def create(self, key: str, schema: Schema) -> None:
         """Create an empty bucket."""
-        batch = Batch(self._catalog, self._timezone)
-        ticket: Ticket | None = None
-        with self._resolving():
+
+        def place() -> Ticket:
             self._check_free(key)
-            try:
-                batch.create(key, schema)
-                ticket = self._ticket(batch.commit())
-                self._log.enqueue(ticket)
-            except BaseException:
-                self._abandon(batch, ticket)
-                raise
-        self._wait(ticket)
+            self._reserving = batch = Batch(self._catalog, self._timezone)
+            batch.create(key, schema)
+            return self._place_created(batch)
+
+        self._wait(self._resolving(place))
 
     def destroy(self, key: str) -> None:
         """Remove a bucket and its rows."""
-        with self._resolving():
+
+        def place() -> Ticket:
             bucket = self._catalog.known(key)
-            ticket = self._change_catalog(Commit(destroyed=[bucket.id]))
-        self._wait(ticket)
+            return self._change_catalog(Commit(destroyed=[bucket.id]))
+
+        self._wait(self._resolving(place))
 
     def rename(self, key: str, new_key: str) -> None:
         """Give a bucket another name."""
-        with self._resolving():
+
+        def place() -> Ticket:
             bucket = self._catalog.known(key)
             self._check_free(new_key)
-            ticket = self._change_catalog(Commit(renamed=[(bucket.id, new_key)]))
-        self._wait(ticket)
+            return self._change_catalog(Commit(renamed=[(bucket.id, new_key)]))
+
+        self._wait(self._resolving(place))
 
     def alter(self, key: str, schema: Schema) -> None:
         """Give a bucket more or wider columns."""
-        with self._resolving():
+
+        def place() -> Ticket | None:
             bucket = self._catalog.known(key)
             if bucket.schema == schema:
-                return
+                return None
             check_widening(key, bucket.schema, schema)
             number, unknown = self._catalog.schema_id(schema)
             commit = Commit({number: schema} if unknown else {}, altered=[(bucket.id, number)])
             # Rows that were fitted to the old schema must not come after this.
-            ticket = self._change_catalog(commit, outdates=True)
-        self._wait(ticket)
+            return self._change_catalog(commit, outdates=True)
+
+        ticket = self._resolving(place)
+        if ticket is not None:
+            self._wait(ticket)
 
     def copy(self, key: str, new_key: str) -> None:
         """Make a bucket with the rows that another one has now."""
         view, source = self._state.view, self._catalog.known(key)
+
+        def name(batch: Batch) -> int:
+            self._check_free(new_key)
+            self._reserving = batch  # until its commit is made: see `_resolve`
+            batch.create(new_key, source.schema)
+            return self._log.epoch
+
         while True:
             batch = Batch(self._catalog, self._timezone)
-            with self._resolving():
-                epoch = self._log.epoch
-                self._check_free(new_key)
-                batch.create(new_key, source.schema)
-                batch.abandon()
+            epoch = self._resolving(partial(name, batch))
             rows = slices(view, source, self._catalog.schemas, _COPIED_ROWS)
             with contextlib.suppress(StaleError):
                 self._load(batch, epoch, partial(copy_bulk, batch, rows))
@@ -243,16 +260,7 @@ class Changes:
 
     def _bulk(self, parsed: list[Parsed]) -> int:
         batch = Batch(self._catalog, self._timezone)
-        with self._resolving():
-            epoch = self._log.epoch
-            try:
-                for one in parsed:
-                    batch.add(one)
-            except BaseException:
-                batch.abandon()
-                raise
-            # Nobody may write to buckets of a commit that has no place in the log yet.
-            batch.abandon()
+        epoch = self._resolving(partial(self._resolve, batch, parsed))
         if batch.cuts:
             # What is left of a millisecond is written again with the commit, and must be older
             # than its rows: in one commit that is certain only for rows in the log.
@@ -260,6 +268,18 @@ class Changes:
         write = partial(write_bulk, batch, self._bulk_bytes_min, told=self._is_told())
         self._load(batch, epoch, write)
         return batch.rows
+
+    def _resolve(self, batch: Batch, parsed: list[Parsed]) -> int:
+        """Resolve operations whose commit is made later; returns the epoch.
+
+        Nobody may write to buckets of a commit that has no place in the log yet: they are given
+        back until then.
+        """
+        epoch = self._log.epoch
+        self._reserving = batch
+        for one in parsed:
+            batch.add(one)
+        return epoch
 
     def _load(self, batch: Batch, epoch: int, write: Callable[[SegmentWriter], Commit]) -> None:
         """Write segments, then commit them.
@@ -274,19 +294,19 @@ class Changes:
                 if not commit.changes_anything:
                     self._log.check(epoch)  # or rows were left out whose bucket did not come to be
                     return
-                ticket = self._ticket(commit)
+                batch.ticket = self._ticket(commit)
+                self._resolving(partial(self._place_again, batch, epoch))
             except BaseException:
-                segments.abandon()
+                if batch.ticket is None or not self._log.holds(batch.ticket):
+                    segments.abandon()
                 raise
-            with self._resolving():
-                try:
-                    if not batch.reserve_again():
-                        raise StaleError
-                    self._log.enqueue(ticket, epoch)
-                except BaseException:
-                    self._abandon(batch, ticket, segments)
-                    raise
-        self._wait(ticket)
+        self._wait(batch.ticket)
+
+    def _place_again(self, batch: Batch, epoch: int) -> None:
+        self._reserving = batch
+        if batch.ticket is None or not batch.reserve_again():
+            raise StaleError
+        self._log.enqueue(batch.ticket, epoch)
 
     def close(self) -> None:
         """Wait for loads that are under way; no more begin."""
