@@ -242,8 +242,12 @@ class SegmentWriter:
         flat = FlatSegment(table, new.number, self.store_id ^ new.number)
         file = self.create(new.name)
         try:
+            begun = 0
             for parts in flat.parts():
                 file.append(parts)
+                if flat.length >= begun + _SYNCED_BYTES:
+                    begun = flat.length
+                    file.begin_sync()  # the medium works while the next column is made
             if self.syncs_at_once and flat.length >= _SYNCED_BYTES:
                 file.sync()
         finally:

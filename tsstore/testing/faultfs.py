@@ -297,6 +297,9 @@ class FaultFile:
         """Length in bytes."""
         return len(self._node.live)
 
+    def begin_sync(self) -> None:
+        """Nothing is certain before the sync."""
+
     def sync(self) -> None:
         """Make the contents durable; after a refused sync what was not durable is lost."""
         if self._node.sync_failed:

@@ -29,6 +29,10 @@ class File(Protocol):
         """Length in bytes."""
         ...
 
+    def begin_sync(self) -> None:
+        """Have what was written brought to the medium, so that `sync` has less to wait for."""
+        ...
+
     def sync(self) -> None:
         """Return once the contents and the length are on the medium."""
         ...

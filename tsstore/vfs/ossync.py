@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+from typing import TYPE_CHECKING
 
 from tsstore.vfs.refusal import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SYNC_FILE_RANGE_WRITE = 2
 
 
 def sync_dir(path: str) -> None:
@@ -33,3 +40,23 @@ def sync_file_system(root: str) -> bool:
         finally:
             os.close(fd)
     return True
+
+
+def begin_write_back(fd: int) -> None:
+    """Have the system write back what a file has; nothing where that cannot be asked for.
+
+    What goes wrong is told by the sync, which has to come all the same.
+    """
+    sync_file_range = _sync_file_range()
+    if sync_file_range is not None:
+        sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
+
+
+@cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    import ctypes  # see above
+
+    function = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if function is not None:
+        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
