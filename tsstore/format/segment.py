@@ -20,7 +20,7 @@ import struct
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xxhash
@@ -48,8 +48,7 @@ TRAILER_BYTES = _TRAILER.size
 _PADDING = bytes(8)
 
 
-@dataclass(frozen=True)
-class SegmentTable:
+class SegmentTable(NamedTuple):
     """What goes into a segment: rows sorted by bucket, then time.
 
     Attributes:
