@@ -46,8 +46,11 @@ SCHEMAS = [
     Schema.of({"Close": "f8", "Volume": "i8"}),
     Schema.of({"Volume": "i8", "Close": "f8", "Count": "i4"}),
 ]
-#: Everything goes to segments at once, and is merged as soon as it is there.
-SETTINGS = Settings(bulk_bytes_min=0, compaction_bytes_per_s=1 << 40, memtable_bytes=1 << 20)
+#: Loads go to segments at once, the smaller ones in part; all is merged as soon as it is there.
+SETTINGS = [
+    Settings(bulk_bytes_min=least, compaction_bytes_per_s=1 << 40, memtable_bytes=1 << 20)
+    for least in (0, 100_000)
+]
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +134,7 @@ class Worker(threading.Thread):
 
     def _rows(self) -> dict[int, float]:
         """Some rows at minutes that only this thread writes to."""
-        count = self._random.choice([1, 1, 3, 40, 40, 1200])
+        count = self._random.choice([1, 1, 3, 3, 40, 40, 40, 1200, 4500])
         first = self._random.randrange(3000)
         minutes = range(first, first + count)
         return {THREADS * minute + self.number: self._random.random() for minute in minutes}
@@ -329,7 +332,7 @@ class Onlooker(threading.Thread):
 
     def run(self) -> None:
         try:
-            with Store("s", fs=self._fs, read_only=True, settings=SETTINGS) as store:
+            with Store("s", fs=self._fs, read_only=True) as store:
                 while any(worker.is_alive() for worker in self._workers):
                     self._look(store, self._random.choice(self._workers))
         except BaseException as error:
@@ -393,7 +396,8 @@ def test_threads_at_once_find_what_they_were_told(
     caplog.set_level(logging.CRITICAL)  # each refusal of the background is a warning
     rng = random.Random(f"{seed} {refused}")
     fs = FaultFileSystem()
-    store = Store("s", fs=fs, settings=SETTINGS)
+    settings = rng.choice(SETTINGS)
+    store = Store("s", fs=fs, settings=settings)
     for key in TICKS:
         store.create(key, EVENTS)
     often_full(fs, rng, refused)
@@ -413,12 +417,12 @@ def test_threads_at_once_find_what_they_were_told(
     check_told(store, workers)
     store.close()
     for shot in rng.sample(shots, min(len(shots), 4)):
-        with Store("s", fs=shot.files, settings=SETTINGS) as left:
+        with Store("s", fs=shot.files, settings=settings) as left:
             for worker, steps in zip(workers, shot.steps, strict=True):
                 assert found(left, worker.number) in worker.history[steps]
             report = left.check(deep=True)
             assert report.ok, report.problems
-    with Store("s", fs=fs, settings=SETTINGS) as again:
+    with Store("s", fs=fs, settings=settings) as again:
         check_told(again, workers)
 
 
