@@ -287,7 +287,9 @@ class Changes:
         Raises:
             StaleError: buckets have to be resolved again; nothing has happened.
         """
-        with self._loads:
+        under_way = threading.Lock()
+        with under_way:
+            self._loads.enter(under_way)
             segments = self._new_writer()
             try:
                 commit = write(segments)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tsstore.clock import SystemClock
 from tsstore.errors import ClosedError, CorruptionError
 from tsstore.storage.compaction import Job, Merger, jobs, own_jobs, shared_jobs
+from tsstore.storage.latch import Latch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,7 +54,7 @@ class _Request:
 
         self.wanted = wanted
         self.report = CompactionReport()
-        self.done = threading.Event()
+        self.done = Latch()
         self.error: BaseException | None = None
 
 
@@ -90,7 +91,8 @@ class Compactor:
         self._seen = self._look_round()
         self._begins_in_rush = False
         self._stopping = False
-        self._wake = threading.Condition()
+        self._mutex = threading.RLock()  # see CommitLog
+        self._wake = threading.Condition(self._mutex)
         self._thread: threading.Thread | None = None
         self._damaged: set[int] = set()  # segments that could not be read are left alone
 
@@ -99,7 +101,7 @@ class Compactor:
         if not self._bytes_per_s or self._stopping:
             return
         before, self._seen = self._seen, self._look_round()
-        with self._wake:
+        with self._mutex:
             self._looks = True
             self._begins_in_rush = self._is_rush(before, self._seen)
             if after_s:
@@ -115,7 +117,7 @@ class Compactor:
             StorageError: the disk refused; nothing is lost.
         """
         request = _Request(wanted)
-        with self._wake:
+        with self._mutex:
             if self._stopping:
                 raise ClosedError("the store was closed; open it again")
             self._requests.append(request)
@@ -127,14 +129,15 @@ class Compactor:
 
     def stop(self) -> None:
         """Give up what is under way, and end."""
-        with self._wake:
+        with self._mutex:
             self._stopping = True
-            self._wake.notify()
+            self._wake.notify_all()
         if self._thread is not None:
             self._thread.join()
-        for request in self._requests:
+        left, self._requests = self._requests, []
+        for request in left:
             request.error = ClosedError("the store was closed; open it again")
-            request.done.set()
+            request.done.open()
 
     # The thread
 
@@ -142,11 +145,11 @@ class Compactor:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="tsstore-compact", daemon=True)
             self._thread.start()
-        self._wake.notify()
+        self._wake.notify_all()
 
     def _run(self) -> None:
         while True:
-            with self._wake:
+            with self._mutex:
                 while not (self._stopping or self._requests or self._is_due()):
                     self._wake.wait(self._due_in())
                 if self._stopping:
@@ -177,7 +180,7 @@ class Compactor:
             return
         except Exception as error:  # noqa: BLE001  nobody waits for it, and nothing is lost
             logger.warning("compaction failed and will be tried again: %s", error)
-            with self._wake:
+            with self._mutex:
                 self._looks = True
                 self._retry_at = self._clock.monotonic() + _RETRY_S
 
@@ -215,7 +218,7 @@ class Compactor:
             bytes_before=int(before["bytes"].sum()),
             bytes_after=int(after["bytes"].sum()),
         )
-        request.done.set()
+        request.done.open()
 
     def _compact_all(
         self,
@@ -351,7 +354,7 @@ class Compactor:
 
     def _rest(self, until: float) -> bool:
         """Wait until some time; returns whether nobody ended it."""
-        with self._wake:
+        with self._mutex:
             while not (self._stopping or self._requests):
                 left = until - self._clock.monotonic()
                 if left <= 0:

@@ -81,6 +81,7 @@ class SegmentWriter:
         self.names: list[str] = []
         self.bytes = 0
         self.syncs_at_once = False
+        self._abandoned = False
         self._rows: dict[str, tuple[int, ...]] = {}
         self._deletes: list[tuple[int, int, int, int]] = []
         self._removed: set[int] = set()
@@ -258,7 +259,12 @@ class SegmentWriter:
     def create(self, name: str) -> File:
         """Create a segment file and the directories it lies in."""
         self.names.append(name)
-        return self._fs.create(name)
+        file = self._fs.create(name)
+        if self._abandoned:  # by who was interrupted and could not wait for this thread
+            file.close()
+            self.abandon()
+            raise StorageError(f"{self._fs.describe(name)} was given up by an interrupt")
+        return file
 
     def note(
         self, new: NewSegment, size: int, checksum: int, rows: int, span: tuple[int, int]
@@ -299,7 +305,8 @@ class SegmentWriter:
         return SegmentChange(table, list(self.names), frozenset(self._removed), masks)
 
     def abandon(self) -> None:
-        """Remove what was written."""
+        """Remove what was written; nothing more is."""
+        self._abandoned = True
         for name in self.names:
             with contextlib.suppress(StorageError):
                 self._fs.remove(name)

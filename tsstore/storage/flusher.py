@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.clock import SystemClock
 from tsstore.errors import ClosedError
+from tsstore.storage.latch import Latch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ class _Request:
 
     def __init__(self, action: Callable[[], None]) -> None:
         self.action = action
-        self.done = threading.Event()
+        self.done = Latch()
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -35,7 +36,7 @@ class _Request:
             self.action()
         except BaseException as error:  # noqa: BLE001  handed to the caller
             self.error = error
-        self.done.set()
+        self.done.open()
 
     def result(self) -> None:
         self.done.wait()
@@ -71,19 +72,21 @@ class Flusher:
         self._requests: list[_Request] = []
         self._looks = False
         self._closing = False
+        self._ended = False
         self._clock = SystemClock()
         self._retry_at = 0.0
-        self._wake = threading.Condition()
+        self._mutex = threading.RLock()  # see CommitLog
+        self._wake = threading.Condition(self._mutex)
         self._thread: threading.Thread | None = None
 
     def look(self) -> None:
         """Something was committed: see whether there is work."""
         if self._looks:
             return
-        with self._wake:
+        with self._mutex:
             self._looks = True
             self._start()
-            self._wake.notify()
+            self._wake.notify_all()
 
     def flush(self) -> None:
         """Flush, and return when it is done; raises what it raised."""
@@ -98,15 +101,15 @@ class Flusher:
 
     def _ask(self, action: Callable[[], None], *, closing: bool = False) -> None:
         request = _Request(action)
-        with self._wake:
+        with self._mutex:
             if self._closing and not closing:
                 raise ClosedError("the store was closed; open it again")
-            if self._closing and (self._thread is None or not self._thread.is_alive()):
+            if self._ended:
                 return
-            self._closing |= closing
             self._requests.append(request)
+            self._closing |= closing  # afterwards: with nothing asked for, it is the end
             self._start()
-            self._wake.notify()
+            self._wake.notify_all()
         request.result()
 
     def _start(self) -> None:
@@ -116,7 +119,10 @@ class Flusher:
 
     def _run(self) -> None:
         while True:
-            with self._wake:
+            with self._mutex:
+                if self._closing and not self._requests:
+                    self._ended = True  # nothing more is taken in
+                    return
                 if not self._requests and not self._looks:
                     self._wake.wait(self._pause())
                 requests, self._requests = self._requests, []
@@ -125,8 +131,6 @@ class Flusher:
                 request.run()
             if not self._closing:
                 self._work()
-            elif not self._requests:
-                return
 
     def _pause(self) -> float | None:
         """How long to wait if nothing happens."""

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 from tsstore.errors import ClosedError
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 
 class Gate:
-    """Lets work in until it is closed; closing waits for what is inside."""
+    """Lets work in until it is closed; closing waits for what is inside.
+
+    Work is a lock that is held as long as it is under way: that an interrupt comes when the work
+    has ended and nobody was told yet cannot be.
+    """
 
     def __init__(self) -> None:
-        self._inside = 0
+        self._inside: list[threading.Lock] = []
         self._closed = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
-        with self._changed:
+    def enter(self, work: threading.Lock) -> None:
+        """Let work in, which its caller has begun by taking this lock.
+
+        Raises:
+            ClosedError: it was closed.
+        """
+        with self._lock:
             if self._closed:
                 raise ClosedError("the store was closed; open it again")
-            self._inside += 1
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._changed:
-            self._inside -= 1
-            self._changed.notify_all()
+            self._inside = [*(other for other in self._inside if other.locked()), work]
 
     def close(self) -> None:
-        """Let nothing in any more, and return when everything has left."""
-        with self._changed:
+        """Let nothing in any more, and return when everything has ended."""
+        with self._lock:
             self._closed = True
-            while self._inside:
-                self._changed.wait()
+            inside = self._inside
+        for work in inside:
+            with work:
+                pass

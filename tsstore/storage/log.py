@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tsstore.errors import ClosedError, StorageError
+from tsstore.storage.latch import Latch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ class Ticket:
         commit: what changes.
         body: the same as a record.
         taken: whether the log is at it.
-        finished: set when it is acknowledged or refused.
+        finished: open when it is acknowledged or refused.
         error: why it was refused; None when it was not.
     """
 
@@ -48,13 +49,13 @@ class Ticket:
         self.commit = commit
         self.body = body
         self.taken = False
-        self.finished = threading.Event()
+        self.finished = Latch()
         self.error: Exception | None = None
 
     def finish(self, error: Exception | None = None) -> None:
         """Let its writer go."""
         self.error = error
-        self.finished.set()
+        self.finished.open()
 
 
 class CommitLog:
@@ -98,7 +99,10 @@ class CommitLog:
         self._wal: WalWriter | None = None
         self._fresh: WalWriter | None = None  # begun, and nothing committed to it yet
         self._queue: list[Ticket] = []
-        self._arrived = threading.Condition()
+        # `with` takes a lock itself, and no interrupt can tear that; what a condition does for it,
+        # and its `notify`, can be torn: then the next one tells all.
+        self._mutex = threading.RLock()
+        self._arrived = threading.Condition(self._mutex)
         self._thread: threading.Thread | None = None
         self._failure: str | None = None
         self._closing = False
@@ -121,7 +125,7 @@ class CommitLog:
                 or buckets were altered since.
             ClosedError: the store was closed.
         """
-        with self._arrived:
+        with self._mutex:
             if self._closing:
                 raise ClosedError("the store was closed; open it again")
             if epoch is not None:
@@ -131,7 +135,7 @@ class CommitLog:
                 self._thread = threading.Thread(target=self._run, name="tsstore-log", daemon=True)
                 self._thread.start()
             self._queue.append(ticket)
-            self._arrived.notify()
+            self._arrived.notify_all()
         return ticket
 
     def check(self, epoch: int) -> None:
@@ -140,13 +144,14 @@ class CommitLog:
         Raises:
             StaleError: see `enqueue`.
         """
-        with self._arrived:
+        with self._mutex:
             if epoch != self.epoch:
                 raise StaleError
 
     def holds(self, ticket: Ticket) -> bool:
         """Whether a commit has its place in the order, for who was interrupted meanwhile."""
-        with self._arrived:
+        with self._mutex:
+            self._arrived.notify_all()  # which the interrupt may have been before
             return ticket.taken or ticket in self._queue
 
     def wait(self, ticket: Ticket) -> None:
@@ -162,7 +167,7 @@ class CommitLog:
 
     def _run(self) -> None:
         while True:
-            with self._arrived:
+            with self._mutex:
                 while not self._queue:
                     if self._closing:
                         return
@@ -188,7 +193,7 @@ class CommitLog:
             # The log is ahead of what readers see; only a replay brings the two together.
             logger.exception("a commit could not be applied")
             self._failure = f"a commit could not be applied ({error}); {_REOPEN}"
-            self._fail([t for t in group if not t.finished.is_set()], StorageError(self._failure))
+            self._fail(group, StorageError(self._failure))
             return
         for ticket in group:
             ticket.finish()
@@ -228,7 +233,7 @@ class CommitLog:
 
     def _fail(self, group: list[Ticket], error: Exception) -> None:
         # Commits that queued up since may write to buckets that the failed ones were to create.
-        with self._arrived:
+        with self._mutex:
             group = [*group, *self._queue]
             self._queue = []
             for ticket in group:
@@ -314,9 +319,9 @@ class CommitLog:
 
     def stop(self) -> None:
         """Take no more commits; those that are queued still go through."""
-        with self._arrived:
+        with self._mutex:
             self._closing = True
-            self._arrived.notify()
+            self._arrived.notify_all()
         if self._thread is not None:
             self._thread.join()
 
