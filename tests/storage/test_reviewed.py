@@ -463,3 +463,21 @@ def test_a_load_keeps_every_bucket_that_is_too_small_for_a_file() -> None:
         assert {name: len(store.read(f"{name}/1Min/OHLCV")) for name in loaded} == loaded
     with Store("s", fs=fs) as again:
         assert {name: len(again.read(f"{name}/1Min/OHLCV")) for name in loaded} == loaded
+
+
+def test_a_full_disk_neither_keeps_the_owner_out_nor_the_lock_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tsstore.open(tmp_path) as store:
+        store.write(KEY, bars(0, 3))
+    pwrite = os.pwrite
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with tsstore.open(tmp_path) as store:
+        assert len(store.read(KEY)) == 3
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with tsstore.open(tmp_path) as store:
+        store.write(KEY, bars(3, 1))

@@ -8,7 +8,7 @@ import fcntl
 import os
 from typing import Any
 
-from tsstore.errors import LockedError
+from tsstore.errors import LockedError, StorageError
 from tsstore.vfs.refusal import Refused, storage_error
 
 
@@ -64,7 +64,8 @@ def take_lock(root: str, path: str, holder: dict[str, Any]) -> OsLock:
                 os.close(fd)
         if _is_same_file(fd, path):
             lock = OsLock(fd, path)
-            lock.note(holder)
+            with contextlib.suppress(StorageError):  # a full disk keeps nobody from reading
+                lock.note(holder)
             return lock
         os.close(fd)  # the name was deleted or replaced between open and lock
 
