@@ -481,3 +481,16 @@ def test_a_full_disk_neither_keeps_the_owner_out_nor_the_lock_taken(
     monkeypatch.setattr(os, "pwrite", pwrite)
     with tsstore.open(tmp_path) as store:
         store.write(KEY, bars(3, 1))
+
+
+def test_a_replaced_file_that_could_not_be_removed_goes_later() -> None:
+    fs = FaultFileSystem()
+    store = Store("s", fs=fs, settings=Settings(compaction_bytes_per_s=0, bulk_bytes_min=0))
+    for _ in range(3):
+        store.bulk({KEY: bars(0, 9000)})
+    fs.refuse_when(lambda kind, name: errno.EIO if kind == "remove" else None)
+    with pytest.raises(StorageError):
+        store.compact()
+    fs.refuse_when(lambda kind, name: None)
+    store.close()
+    assert len([name for name in fs.files() if name.endswith(".seg")]) == 1

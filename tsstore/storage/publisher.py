@@ -160,6 +160,11 @@ class Publisher:
 
     def remove_unused(self, *, closing: bool = False) -> None:
         """Remove replaced files that no reader looks at any more; at the end, all of them."""
-        for name in self._state.take_unused(closing=closing):
-            self._fs.remove(name)
-            self._fs.prune_dirs(name.rpartition("/")[0])
+        files = self._state.take_unused(closing=closing)
+        try:
+            for name in list(files):
+                self._fs.remove(name)
+                self._fs.prune_dirs(name.rpartition("/")[0])
+                del files[name]
+        finally:
+            self._state.release(files)  # what could not be removed is tried again

@@ -360,21 +360,22 @@ class State:
         with self._lock:
             self._released |= files
 
-    def take_unused(self, *, closing: bool = False) -> list[str]:
-        """Released files that no reader looks at, for the caller to remove.
+    def take_unused(self, *, closing: bool = False) -> dict[str, int]:
+        """Names and numbers of released files that no reader looks at, for the caller to remove.
 
         Args:
             closing: whether readers no longer count.
         """
         if not self._released:
-            return []
+            return {}
         with self._lock:
             others = () if closing else self._held
             held = [segments for segments in others if segments is not self.view.segments]
             free = [n for n in self._released if not any(n in s.files for s in held)]
-            for name in free:
-                self.cache.forget(self._released.pop(name))
-            return free
+            files = {name: self._released.pop(name) for name in free}
+            for number in files.values():
+                self.cache.forget(number)
+            return files
 
     def describe(self, manifest: Manifest) -> tuple[Manifest, View]:
         """A manifest with the buckets of this moment, and what readers see at this moment."""
