@@ -495,3 +495,20 @@ def test_a_load_that_is_interrupted_while_it_waits_leaves_no_file(
     interrupted.set()
     altering.join()
     assert not [name for name in fs.files() if name.endswith(".seg")]
+
+
+def test_a_refused_load_leaves_no_file_once_the_store_was_opened_again() -> None:
+    fs = FaultFileSystem()
+    with Store("s", fs=fs, settings=QUIET) as store:
+        store.write(A, bars(0))
+        fs.refuse_when(
+            lambda kind, name: errno.ENOSPC if kind == "write" and name.startswith("wal/") else None
+        )
+        with pytest.raises(StorageError):
+            store.bulk({C: bars(0, 5000)})
+        fs.refuse_when(lambda kind, name: None)
+    with Store("s", fs=fs, settings=QUIET) as store:
+        assert store.list() == [A]
+        assert not [name for name in fs.files() if name.startswith("buckets/C/")]
+        live = store.engine.current().view.segments.names
+        assert {name for name in fs.files() if name.endswith(".seg")} == set(live)

@@ -243,14 +243,15 @@ class SegmentWriter:
         flat = FlatSegment(table, new.number, self.store_id ^ new.number)
         file = self.create(new.name)
         try:
+            syncs = self.syncs_at_once or new.bucket == SHARED
             begun = 0
             for parts in flat.parts():
                 file.append(parts)
-                if flat.length >= begun + _SYNCED_BYTES:
+                if syncs and flat.length >= begun + _SYNCED_BYTES:
                     begun = flat.length
                     file.begin_sync()  # the medium works while the next column is made
-            if self.syncs_at_once and flat.length >= _SYNCED_BYTES:
-                file.sync()
+            if begun:
+                file.sync()  # before it is closed: what went wrong meanwhile is told here alone
         finally:
             file.close()
         span = (int(table.ts.min()), int(table.ts.max()))

@@ -73,6 +73,7 @@ class CommitLog:
     Attributes:
         sequence: of the newest commit that was appended.
         epoch: how often a group of commits was refused or a bucket altered; see `enqueue`.
+        refused: whether a commit ever was.
         leader: held by whoever appends to the log: the thread, or a rotation.
         sealed: (number, bytes) of the files that were ended.
     """
@@ -89,6 +90,7 @@ class CommitLog:
     ) -> None:
         self.sequence = sequence
         self.epoch = 0
+        self.refused = False
         self.leader = threading.Lock()
         self.sealed: list[tuple[int, int]] = []
         self._new_wal = new_wal
@@ -238,6 +240,7 @@ class CommitLog:
             self._queue = []
             for ticket in group:
                 self._refuse(ticket.commit)
+            self.refused = True
             self.epoch += 1  # last: whoever reads it unlocked finds the buckets gone
         for ticket in group:
             ticket.finish(error)

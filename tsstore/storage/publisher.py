@@ -45,6 +45,7 @@ class Publisher:
 
     Attributes:
         manifest: the valid one.
+        refused: whether a manifest ever was.
         changing: held by whoever replaces or deletes from segments, from the moment it looks at
             them to the moment the result is shown.
     """
@@ -58,6 +59,7 @@ class Publisher:
         certain: Callable[[int], AbstractContextManager[None]],
     ) -> None:
         self.manifest = manifest
+        self.refused = False
         self.changing = threading.Lock()
         self._fs = fs
         self._state = state
@@ -88,8 +90,12 @@ class Publisher:
             StorageError: refused; nothing is shown. Files of `change` must stay all the same,
                 because a manifest that could not be synced may be valid.
         """
-        with self._certain(checkpoint):
-            self._publish(change, checkpoint, fields)
+        try:
+            with self._certain(checkpoint):
+                self._publish(change, checkpoint, fields)
+        except StorageError:
+            self.refused = True
+            raise
 
     def publish_beginning(self) -> None:
         """Publish a manifest of this moment before the first commit is appended to the log.

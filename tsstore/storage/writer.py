@@ -44,8 +44,6 @@ _SMALL_BYTES = 1 << 20
 _SEALED_MAX = 32
 # Writers wait when flushing falls behind by so many memtables.
 _BACKLOG_MAX = 3
-# Rows that are in memory at a time while a bucket is copied.
-_COPIED_ROWS = 1 << 20
 # What an earlier process left to compact waits until this one is past its first work.
 _AT_LEISURE_S = 5.0
 # Bulk loads keep chunks apart: a flush is due after so many.
@@ -351,6 +349,10 @@ class Writer(Engine):
         files = sum(number >= first_wal for number in wal_numbers(self._fs))
         if self._state.view.chunk_bytes >= _SMALL_BYTES or files > _SEALED_MAX:
             self._flush()
+        if self._log.refused or self._publisher.refused:
+            # There may be files that nobody knows of, and that must stay until it is certain that
+            # no record on the medium names them: the next opening finds out, as after a crash.
+            return
         with self._log.leader:
             self._log.seal()
         # The lengths let the next open notice a log that was cut since.
