@@ -267,3 +267,16 @@ def test_days_begin_at_midnight_of_the_stores_zone(tmp_path: Path) -> None:
         store.write("A/1D/OHLCV", {"Epoch": ["2024-07-02T14:30:00Z"], "Close": [1.0]})
         stamps = store.read("A/1D/OHLCV").ts.astype("M8[ns]").astype("M8[h]").astype(str).tolist()
     assert stamps == ["2024-01-02T05", "2024-07-02T04"]
+
+
+def test_what_is_read_cannot_be_changed_wherever_it_comes_from(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path) as store:
+        rows = {"Epoch": 60 * np.arange(5), "Close": np.arange(5.0)}
+        for step in (lambda: None, store.flush, store.compact):
+            store.write("A/1Min/OHLCV", rows)  # the second time over rows that are there
+            step()
+            read = store.read("A/1Min/OHLCV")
+            with pytest.raises(ValueError, match="read-only"):
+                read["Close"][0] = 7.0
+            with pytest.raises(ValueError, match="read-only"):
+                read.ts[0] = 0

@@ -231,6 +231,8 @@ def _read(
     ts, arrays = view.read(
         bucket, schemas, start, end, limit=limit, from_start=from_start, columns=places
     )
+    for array in (ts, *arrays):
+        array.flags.writeable = False  # also where it is a copy: nobody should have to know
     shown = dict(zip(names, arrays, strict=True))
     return Columns(ts, shown, variable=bucket.schema.is_variable)
 

@@ -79,8 +79,10 @@ class Writer(Engine):
         )
         self._state = State(manifest, self._cache)
         replay = Replay(fs, manifest, self._state)
-        replay.run()
-        replay.reader.close()
+        try:
+            replay.run()
+        finally:
+            replay.reader.close()
         numbers = wal_numbers(fs)
         self._next_wal = max([numbers[-1] + 1 if numbers else 1, manifest.first_wal])
         self.timezone = settle_zone(fs, manifest, self._state.catalog, timezone)
