@@ -109,6 +109,68 @@ def test_an_empty_cell_is_nan(load, stored) -> None:
     assert np.isnan(stored()["Close"][0])
 
 
+SHARED = "Epoch,A\n60,1\n61,2\n120,3\n62,4\n"
+
+
+def test_rows_that_would_replace_each_other_in_a_new_bucket_are_refused(load, here) -> None:
+    result = load(SHARED)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"tsstore: in.csv: 3 rows fall into the slot 1970-01-01 00:01:00Z of {BARS}, which would "
+        "keep the last one alone; nothing of the file was written: --variable keeps every row, "
+        "--fixed the last one of each slot\n"
+    )
+    with tsstore.open(here / "data") as store:
+        assert store.list() == []
+
+
+def test_the_last_row_of_each_slot_stays_where_it_is_asked_for(load, stored) -> None:
+    assert load(SHARED, "--fixed").output == (
+        f"wrote 4 rows of in.csv to {BARS}\n"
+        "2 of them were replaced by a later one of the same slot\n"
+    )
+    assert stored()["A"].tolist() == [4, 3]
+
+
+def test_rows_replaced_in_an_existing_bucket_are_counted(load, stored) -> None:
+    load("Epoch,A\n60,0\n")
+    assert load(SHARED).output.splitlines()[1] == (
+        "2 of them were replaced by a later one of the same slot"
+    )
+    assert stored()["A"].tolist() == [4, 3]
+
+
+@pytest.mark.parametrize(("zone", "code"), [("UTC", 0), ("America/New_York", 2)])
+def test_slots_of_days_are_those_of_the_store(load, here, zone, code) -> None:
+    with tsstore.open(here / "data", timezone=zone) as store:
+        store.create("B/1D/X", tsstore.Schema.of({"A": "f8"}))
+    text = "Epoch,A\n2024-01-02 20:00,1\n2024-01-03 01:00,2\n"
+    assert load(text, key="A/1D/X").exit_code == code
+
+
+@pytest.mark.parametrize("reader", ["slow"], indirect=True)
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ([60, 120, 121, 180], "1 of them were replaced by a later one of the same slot"),
+        ([180, 121, 120, 60], "1 of them were replaced by a later one of the same slot"),
+        (
+            [9, 240, 241, 120, 121],
+            "at least 1 of them were replaced by a later one of the same slot",
+        ),
+        (
+            [9, 240, 120, 121],
+            "they are in no order of time; some may have replaced others of the same slot",
+        ),
+    ],
+)
+def test_rows_replaced_by_a_later_piece_are_counted(load, monkeypatch, seconds, said) -> None:
+    monkeypatch.setattr(csvslow, "PIECE_ROWS", 1)
+    monkeypatch.setattr(loading, "BATCH_BYTES", 1)
+    result = load("Epoch,A\n" + "".join(f"{s},1\n" for s in seconds))
+    assert result.output.splitlines()[1:] == [said]
+
+
 def test_ticks_keep_every_row_of_an_instant(load, stored) -> None:
     load("Epoch,Price\n60,1\n60,2\n", "--variable")
     assert stored()["Price"].tolist() == [1, 2]
@@ -200,11 +262,18 @@ def test_other_kinds_of_files_are_refused(here, run) -> None:
     assert "neither .csv, .csv.gz, .parquet, .arrow nor .feather" in result.stderr
 
 
-def test_variable_contradicts_a_fixed_bucket(load) -> None:
-    load(CSV)
-    result = load(CSV, "--variable")
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("--fixed", "--variable", "keeps one row per slot; leave out --variable"),
+        ("--variable", "--fixed", "keeps every row per slot; leave out --fixed"),
+    ],
+)
+def test_an_option_contradicts_the_bucket(load, first, second, message) -> None:
+    load(CSV, first)
+    result = load(CSV, second)
     assert result.exit_code == 2
-    assert "keeps one row per slot" in result.stderr
+    assert message in result.stderr
 
 
 def test_a_parquet_file_is_written(here, run, stored) -> None:
@@ -315,6 +384,16 @@ def test_a_file_with_symbols_becomes_buckets(load, stored, name) -> None:
     assert stored("B/1Min/OHLCV")["Close"].tolist() == [1, 3]
     assert stored("A/1Min/OHLCV")["Close"].tolist() == [2]
     assert stored("ON/1Min/OHLCV").names == ("Close",)
+
+
+def test_rows_of_a_symbol_that_share_a_slot(load, stored) -> None:
+    text = "Symbol,Epoch,A\nB,60,1\nC,61,2\nB,62,3\nC,120,4\n"
+    refused = load(text, key="1Min/X")
+    assert refused.exit_code == 2
+    assert "2 rows fall into the slot 1970-01-01 00:01:00Z of B/1Min/X" in refused.stderr
+    assert load("Symbol,Epoch,A\nB,0,1\nC,0,1\n", key="1Min/X").exit_code == 0
+    assert load(text, key="1Min/X").output.splitlines()[1].startswith("1 of them")
+    assert stored("B/1Min/X")["A"].tolist() == [1, 3]
 
 
 def test_the_column_of_the_symbol_can_be_named(load, stored) -> None:

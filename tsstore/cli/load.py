@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,18 +13,22 @@ from tsstore.cli.exported import find_exported
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.paths import FilledPath
 from tsstore.cli.progress import Bar
+from tsstore.cli.slots import SlotWatch
 from tsstore.cli.split import by_symbol
 from tsstore.cli.tablefile import UNITS, Layout, column_type, open_table
 from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError, TsStoreError
 from tsstore.key import BucketKey, is_pattern
+from tsstore.schema import Schema
+from tsstore.times import format_ns
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tsstore.api import StoreApi
+    from tsstore.cli.slots import Crowd
     from tsstore.cli.tablefile import Piece, TableFile
-    from tsstore.schema import Schema
+    from tsstore.client import RemoteStore
+    from tsstore.store import Store
 
 
 #: Pieces are gathered until they hold so many bytes, and written together.
@@ -47,6 +51,25 @@ class Source:
     def with_symbol(self) -> bool:
         """Whether its rows are of many symbols."""
         return self.target.count("/") == 1
+
+    @property
+    def timeframe(self) -> str:
+        """The timeframe of its bucket or buckets."""
+        return self.target.split("/")[-2]
+
+
+class Loaded(NamedTuple):
+    """What became of the rows of a file.
+
+    Attributes:
+        rows: how many were given to the store.
+        replaced: of these, the ones whose slot a later one of the file took.
+        exact: whether `replaced` counts all of them; in a long file without order it may not.
+    """
+
+    rows: int
+    replaced: int
+    exact: bool
 
 
 def _layout_types(
@@ -89,7 +112,12 @@ def _layout_types(
     callback=_layout_types,
     help="Type of a column of a new bucket, such as Volume=i8 or Note=text.",
 )
-@click.option("--variable", is_flag=True, help="A new bucket keeps any number of rows per slot.")
+@click.option(
+    "--variable/--fixed",
+    default=None,
+    help="A new bucket keeps any number of rows per slot, or the last one.  [default: one, and "
+    "files with more are refused]",
+)
 @location_options
 def command(
     paths: tuple[Path, ...],
@@ -99,7 +127,7 @@ def command(
     tz: str | None,
     symbol: str | None,
     types: dict[str, Any],
-    variable: bool,
+    variable: bool | None,
     **where: Any,
 ) -> None:
     """Write the rows of files to TARGET.
@@ -118,8 +146,17 @@ def command(
     sources = [source for path in paths for source in _sources(path, target)]
     with locate(**where).open_to_write(create=True) as store:
         for source in sources:
-            rows = load(store, source, layout, variable=variable)
-            click.echo(f"wrote {rows} rows of {source.path} to {source.target}")
+            loaded = load(store, source, layout, variable=variable)
+            click.echo(f"wrote {loaded.rows} rows of {source.path} to {source.target}")
+            _tell_of_replaced(loaded)
+
+
+def _tell_of_replaced(loaded: Loaded) -> None:
+    if loaded.replaced:
+        count = loaded.replaced if loaded.exact else f"at least {loaded.replaced}"
+        click.echo(f"{count} of them were replaced by a later one of the same slot")
+    elif not loaded.exact:
+        click.echo("they are in no order of time; some may have replaced others of the same slot")
 
 
 def _sources(path: Path, target: str) -> Iterator[Source]:
@@ -141,38 +178,103 @@ def _sources(path: Path, target: str) -> Iterator[Source]:
         raise InvalidKeyError(f"{error}; or 1Min/OHLCV, if the file has symbols") from None
 
 
-def load(store: StoreApi, source: Source, layout: Layout, *, variable: bool = False) -> int:
+def load(
+    store: Store | RemoteStore, source: Source, layout: Layout, *, variable: bool | None = None
+) -> Loaded:
     """Write the rows of a file.
 
     Args:
         store: where to.
         source: the file and its bucket or buckets, which are created if they are not there.
         layout: what the columns of the file are.
-        variable: kind of new buckets.
-
-    Returns:
-        How many rows.
+        variable: kind of new buckets; None for fixed ones, of which no row may replace another.
 
     Raises:
-        InvalidArgumentError: columns or cells that cannot be right, with file, line and column.
+        InvalidArgumentError: columns or cells that cannot be right, with file, line and column; or
+            rows that would replace each other in a new bucket, unless that is asked for.
         StorageError: the file cannot be read, or the disk refused.
     """
     table = open_table(source.path, layout, with_symbol=source.with_symbol)
     schema = _schema(store, source, table, variable=variable)
-    rows = 0
+    loading = _Loading(store, source, schema, may_replace=variable is False)
     try:
         with Bar(source.target) as bar:
             for batch in _batches(table.pieces(schema)):
-                rows += _write(store, source, batch, schema)
-                bar.update(batch[-1].fraction, rows)
+                loading.write(batch)
+                bar.update(batch[-1].fraction, loading.rows)
     except TsStoreError:
-        if rows:
-            click.echo(f"tsstore: {rows} rows of the file were written before the error", err=True)
+        if loading.rows:
+            click.echo(
+                f"tsstore: {loading.rows} rows of the file were written before the error", err=True
+            )
         raise
-    return rows
+    return loading.result()
 
 
-def _schema(store: StoreApi, source: Source, table: TableFile, *, variable: bool) -> Schema:
+class _Loading:
+    """A file on its way into the store.
+
+    Attributes:
+        rows: how many were written.
+    """
+
+    def __init__(
+        self, store: Store | RemoteStore, source: Source, schema: Schema, *, may_replace: bool
+    ) -> None:
+        self.rows = 0
+        self._store = store
+        self._source = source
+        self._schema = schema
+        self._may_replace = may_replace
+        self._replaced = 0
+        self._fixed: dict[str, bool] = {}
+        self._slots = None
+        if not schema.is_variable:
+            self._slots = SlotWatch(source.timeframe, store.timezone)
+
+    def write(self, batch: list[Piece]) -> None:
+        """Write pieces, together.
+
+        Raises:
+            InvalidArgumentError: rows would replace each other, and none is written yet. Later,
+                and in buckets that were there, they are counted.
+        """
+        writes = [one for piece in batch for one in _writes(self._source, piece, self._schema)]
+        crowds = [] if self._slots is None else self._slots.look(writes)
+        if not self.rows and not self._may_replace:
+            self._refuse_crowds(crowds)
+        self.rows += self._store.bulk(writes)
+        self._replaced += sum(crowd.replaced for crowd in crowds if self._is_fixed(crowd.key))
+
+    def _is_fixed(self, key: str) -> bool:
+        # Buckets of one group may differ in kind.
+        if key not in self._fixed:
+            self._fixed[key] = not self._store.info(key).schema.is_variable
+        return self._fixed[key]
+
+    def _refuse_crowds(self, crowds: list[Crowd]) -> None:
+        if not crowds:
+            return
+        target = self._source.target
+        there = set(self._store.list(f"*/{target}" if self._source.with_symbol else target))
+        crowd = next((crowd for crowd in crowds if crowd.key not in there), None)
+        if crowd is None:
+            return
+        raise InvalidArgumentError(
+            f"{self._source.path}: {crowd.slot_rows} rows fall into the slot "
+            f"{format_ns(crowd.slot_ns)} of {crowd.key}, which would keep the last one alone; "
+            "nothing of the file was written: --variable keeps every row, --fixed the last one of "
+            "each slot"
+        )
+
+    def result(self) -> Loaded:
+        """What became of the rows."""
+        return Loaded(self.rows, self._replaced, self._slots is None or self._slots.exact)
+
+
+def _schema(
+    store: Store | RemoteStore, source: Source, table: TableFile, *, variable: bool | None
+) -> Schema:
     """The schema of the bucket, or of the first one of the group, or else that of the file."""
     try:
         key = source.target
@@ -180,10 +282,13 @@ def _schema(store: StoreApi, source: Source, table: TableFile, *, variable: bool
             key = next(iter(store.list(f"*/{source.target}")), f"-/{source.target}")
         schema = store.info(key).schema
     except NotFoundError:
-        return table.schema(variable=variable)
-    if variable and not schema.is_variable:
+        schema = table.schema(variable=bool(variable))
+        # An exported file may tell that its bucket kept every row.
+        return Schema(schema.columns) if variable is False else schema
+    if variable is not None and variable != schema.is_variable:
+        option, keeps = ("--variable", "one row") if variable else ("--fixed", "every row")
         raise InvalidArgumentError(
-            f"{key} is there and keeps one row per slot; leave out --variable, or use another key"
+            f"{key} is there and keeps {keeps} per slot; leave out {option}, or use another key"
         )
     return schema
 
@@ -199,10 +304,6 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
             batch = []
     if batch:
         yield batch
-
-
-def _write(store: StoreApi, source: Source, batch: list[Piece], schema: Schema) -> int:
-    return store.bulk([one for piece in batch for one in _writes(source, piece, schema)])
 
 
 def _writes(source: Source, piece: Piece, schema: Schema) -> Iterator[Write]:
