@@ -38,3 +38,12 @@ def test_a_broken_configuration_here_is_reported(here, run) -> None:
     result = run("ls")
     assert result.exit_code == 2
     assert "mkts.yml:1: not YAML" in result.stderr
+
+
+def test_another_zone_than_that_of_the_days_is_refused(here, run) -> None:
+    with tsstore.open(here / "data") as store:
+        store.create("A/1D/OHLCV", tsstore.Schema.of({"Close": "f8"}))
+    (here / "mkts.yml").write_text("root_directory: data\ntimezone: America/New_York\n")
+    result = run("compact")
+    assert result.exit_code == 2
+    assert "leave the timezone out (`timezone:` in mkts.yml), or say UTC" in result.stderr

@@ -202,6 +202,7 @@ def settle_zone(fs: FileSystem, manifest: Manifest, catalog: Catalog, wanted: st
         if bucket and bucket.timeframe.is_calendar and not bucket.schema.is_variable:
             raise InvalidArgumentError(
                 f"{fs.describe('')} has days that begin at midnight of {stored} ({key}), and is to "
-                f"be opened with timezone {wanted}; leave the timezone out, or say {stored}"
+                f"be opened with timezone {wanted}; leave the timezone out (`timezone:` in "
+                f"mkts.yml), or say {stored}"
             )
     return wanted
