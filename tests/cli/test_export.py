@@ -116,11 +116,24 @@ def test_buckets_of_a_pattern_become_one_file_with_symbols(data, run, here, styl
         assert store.read("MSFT/1Min/OHLCV")["Volume"].tolist() == [0, 10, 20]
 
 
+@pytest.mark.parametrize("name", ["out.xlsx", "out.csv.gz", "OUT.CSV"])
+def test_an_ending_that_is_not_known_does_not_become_a_directory(data, run, here, name):
+    for options in ([], ["--format", "csv"]):
+        assert run("export", BARS, name, *options).exit_code == 2
+    assert not (here / name).exists()
+
+
+def test_a_directory_may_have_a_dot_in_its_name(data, run, here):
+    (here / "v1.5").mkdir()
+    assert run("export", BARS, "v1.5").exit_code == 0
+    assert (here / "v1.5" / f"{BARS}.parquet").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["NO/1Min/X", "out.csv"], 3, "NO/1Min/X"),
-        (["N*/1Min/X", "out.csv"], 3, "no bucket matches 'N*/1Min/X'"),
+        (["N*/1Min/X", "out.csv"], 3, "no bucket matches N*/1Min/X"),
         ([BARS, "out.csv", "--columns", "Nope"], 2, f"{BARS} has no column 'Nope'; there are"),
         (["*/*/*", "out.csv"], 2, "do not fit into one file"),
         ([BARS, "out.csv", "--tz", "Mars"], 2, "unknown time zone"),

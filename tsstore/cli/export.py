@@ -9,12 +9,13 @@ import click
 
 from tsstore.cli.exported import SUFFIXES, path_of
 from tsstore.cli.locate import locate, location_options
+from tsstore.cli.matching import matching
 from tsstore.cli.paths import FilledPath
 from tsstore.cli.progress import Bar
 from tsstore.cli.query import split_names
 from tsstore.cli.spans import as_time, check_span
 from tsstore.cli.tablewriter import STYLES, TIMES, TableWriter
-from tsstore.errors import InvalidArgumentError, NotFoundError
+from tsstore.errors import InvalidArgumentError
 from tsstore.key import BucketKey, is_pattern
 from tsstore.schema import Schema
 from tsstore.zones import zone
@@ -69,6 +70,11 @@ def command(
     first, last = as_time(start), as_time(end)
     check_span(first, last, tz)
     by_name = next((s for s, suffix in SUFFIXES.items() if target.name.endswith(suffix)), None)
+    if by_name is None and target.suffix and not target.is_dir():
+        raise InvalidArgumentError(
+            f"{target} does not end in .csv, .parquet or .arrow; name it so, or, if it is to be a "
+            "directory, create it first"
+        )
     export = _Export(
         style=style or by_name or "parquet",
         tz=tz,
@@ -83,9 +89,7 @@ def command(
                 target = path_of(target, str(BucketKey.parse(key)), export.style)
             export.one(store, key, target)
             return
-        keys = store.list(key)
-        if not keys:
-            raise NotFoundError(f"no bucket matches {key!r}; `tsstore ls` lists what there is")
+        keys = matching(store, key)
         if by_name is not None and not target.is_dir():
             export.together(store, keys, target)
             return

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tsstore.cli.locate import locate, location_options
+from tsstore.cli.matching import matching
 from tsstore.cli.output import print_table
-from tsstore.errors import NotFoundError
 from tsstore.key import is_pattern
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def command(target: str | None, style: str, **where: Any) -> None:
         if not is_pattern(target):
             print_table(("Name", "Value"), iter([_lines(store.stats(target))]), style)
             return
-        keys = store.list(target)
-        if not keys:
-            raise NotFoundError(f"no bucket matches {target}; `tsstore ls` shows what there is")
+        keys = matching(store, target)
         print_table(_NAMES, iter([[_row(store.stats(key)) for key in keys]]), style)
 
 
