@@ -46,7 +46,16 @@ def test_the_group_imports_nothing_heavy(here) -> None:
     ("arguments", "code", "message"),
     [
         (["query", "AAPL"], 2, "bucket key 'AAPL' has 1 part(s)"),
-        (["query", "NONE/1Min/OHLCV"], 3, "no such bucket"),
+        (
+            ["query", "NONE/1Min/OHLCV"],
+            3,
+            "there is no bucket NONE/1Min/OHLCV; `tsstore ls` shows what there is",
+        ),
+        (["query", "NONE/*/*"], 3, "no bucket matches NONE/*/*"),
+        (["compact", "NONE/*/*"], 3, "no bucket matches NONE/*/*"),
+        (["retention", "NONE/*/*", "--keep", "1D"], 3, "no bucket matches NONE/*/*"),
+        (["export", "AAPL/1Min/OHLCV", "out.xlsx"], 2, "out.xlsx does not end in .csv, "),
+        (["export", "*/1Min/*", "out.csv.gz"], 2, "out.csv.gz does not end in .csv, "),
         (["query", "A/1Min/B", "--dir", "nowhere"], 3, "there is no directory 'nowhere'"),
         (["query", "A/1Min/B", "--url", "http://127.0.0.1:1"], 5, "cannot reach a server"),
         (["query", "A/1Min/B", "--url", "http://x", "--dir", "y"], 2, "leave one out"),

@@ -113,10 +113,19 @@ class TestRetention:
         dry = run("retention", "*/1Min/*", "--keep", "90D", "--dry-run")
         assert "would delete 6 rows" in dry.output
         assert closes(data) == [0.0, 1.0, 2.0]
-        result = run("retention", "*/1Min/*", "--keep", "90D")
+        result = run("retention", "*/1Min/*", "--keep", "90D", "--yes")
         assert "deleted 6 rows" in result.output
         assert closes(data) == []
         assert closes(data, MSFT) == [9.0]
+
+    def test_it_asks(self, data, run) -> None:
+        result = run("retention", "*/*/*", "--keep", "90D")
+        assert result.exit_code == 1
+        assert "Delete the rows of 2 buckets from before " in result.output
+        assert closes(data) == [0.0, 1.0, 2.0]
+
+    def test_it_does_not_ask_where_nothing_is_old(self, data, run) -> None:
+        assert "deleted 0 rows" in run("retention", "*/*/*", "--keep", "200Y").output
 
     @pytest.mark.parametrize("keep", ["90", "D", "0D", "-3D", "90 parsecs"])
     def test_a_length_that_is_none(self, data, run, keep: str) -> None:
@@ -260,7 +269,7 @@ def test_all_of_it_through_a_server(here, run) -> None:
                 ("delete", "NEW/1Min/OHLCV", "--end", "2024-01-02 14:30", "--yes"),
                 ("stats", "*/*/*"),
                 ("stats", BARS),
-                ("retention", "NEW/*/*", "--keep", "1D"),
+                ("retention", "NEW/*/*", "--keep", "1D", "--yes"),
                 ("compact",),
                 ("backup", "nightly"),
             ):

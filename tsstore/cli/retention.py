@@ -8,9 +8,10 @@ import click
 import numpy as np
 
 from tsstore.cli.locate import locate, location_options
+from tsstore.cli.matching import matching
 from tsstore.cli.spans import length_ns
 from tsstore.clock import SystemClock
-from tsstore.errors import InvalidArgumentError, NotFoundError
+from tsstore.errors import InvalidArgumentError
 from tsstore.times import MIN_NS, format_ns
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 @click.argument("pattern")
 @click.option("--keep", required=True, help="How much stays, such as 90D, 36h, 2Y.")
 @click.option("--dry-run", is_flag=True, help="Only say how many rows would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @location_options
-def command(pattern: str, keep: str, dry_run: bool, **where: Any) -> None:
+def command(pattern: str, keep: str, dry_run: bool, yes: bool, **where: Any) -> None:
     """Delete the rows of the buckets that match PATTERN that are older than --keep.
 
     The space is given back as files are compacted; `tsstore compact` does it at once.
@@ -35,19 +37,22 @@ def command(pattern: str, keep: str, dry_run: bool, **where: Any) -> None:
     last = np.datetime64(cutoff - 1, "ns")
     location = locate(**where)
     with location.open_to_read() if dry_run else location.open_to_write() as store:
-        keys = store.list(pattern)
-        if not keys:
-            raise NotFoundError(f"no bucket matches {pattern}; `tsstore ls` shows what there is")
+        keys = [key for key in matching(store, pattern) if _begins_before(store, key, cutoff)]
+        if keys and not (dry_run or yes):
+            span = f"from before {format_ns(cutoff)}"
+            click.confirm(f"Delete the rows of {len(keys)} buckets {span}?", abort=True)
         total = 0
         for key in keys:
-            first = store.info(key).first_ns
-            if first is None or first >= cutoff:
-                continue
             rows = _count(store, key, last) if dry_run else store.delete(key, end=last)
             total += rows
             click.echo(f"{key}: {rows} rows")
     verb = "would delete" if dry_run else "deleted"
     click.echo(f"{verb} {total} rows from before {format_ns(cutoff)}")
+
+
+def _begins_before(store: StoreApi, key: str, cutoff: int) -> bool:
+    first = store.info(key).first_ns
+    return first is not None and first < cutoff
 
 
 def _count(store: StoreApi, key: str, last: np.datetime64) -> int:
