@@ -98,6 +98,35 @@ class TestDelete:
         assert run("delete", "X/1Min/OHLCV", "--end", "2025-01-01", "--yes").exit_code == 3
 
 
+class TestDestroy:
+    def test_the_bucket_goes(self, data, run) -> None:
+        assert run("destroy", BARS, "--yes").output == f"destroyed {BARS}\n"
+        assert run("ls").output.split() == [MSFT]
+
+    def test_it_asks(self, data, run) -> None:
+        result = run("destroy", BARS)
+        assert result.exit_code == 1
+        assert f"Destroy {BARS} and its rows, up to 3?" in result.output
+        assert closes(data) == [0.0, 1.0, 2.0]
+
+
+class TestCreate:
+    def test_bars(self, here, run) -> None:
+        result = run("create", BARS, "Close:f8", "Note:U16")
+        assert result.output == f"created {BARS}: fixed (Close f8, Note U16)\n"
+        with tsstore.open(here / "data", read_only=True) as store:
+            assert store.info(BARS).schema == tsstore.Schema.of({"Close": "f8", "Note": "U16"})
+
+    def test_ticks(self, here, run) -> None:
+        options = ("--variable", "--identity", "Seq,Exchange")
+        columns = ("Price:f8", "Seq:i8", "Exchange:u1")
+        assert run("create", "A/1Sec/TRADE", *columns, *options).exit_code == 0
+        with tsstore.open(here / "data", read_only=True) as store:
+            schema = store.info("A/1Sec/TRADE").schema
+        assert schema.is_variable
+        assert schema.identity == ("Seq", "Exchange")
+
+
 def test_rename_and_copy(data, run) -> None:
     assert run("rename", BARS, "NEW/1Min/OHLCV").exit_code == 0
     assert run("copy", "NEW/1Min/OHLCV", "TWO/1Min/OHLCV").output.startswith("copied 3 rows")
@@ -264,6 +293,8 @@ def test_all_of_it_through_a_server(here, run) -> None:
         app = create_app(store, settings, hub=hub, heartbeat=dict)
         with serve(app, settings) as server:
             for arguments in (
+                ("create", "X/1Min/OHLCV", "Close:f8"),
+                ("destroy", "X/1Min/OHLCV", "--yes"),
                 ("copy", BARS, MSFT),
                 ("rename", MSFT, "NEW/1Min/OHLCV"),
                 ("delete", "NEW/1Min/OHLCV", "--end", "2024-01-02 14:30", "--yes"),

@@ -56,8 +56,8 @@ class Location:
         """The store, for writing: the directory, or the server that runs on it.
 
         Args:
-            create: make a store where there is none. Only for what brings rows: whoever deletes
-                from a mistyped directory should not get an empty store there.
+            create: make a store where there is none. Only for what brings rows or buckets: whoever
+                deletes from a mistyped directory should not get an empty store there.
         """
         if self.url is not None:
             return tsstore.connect(self.url, token=self.token)
