@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -133,19 +133,26 @@ def go_on_and_end(change: int, code: int, ending: str, last_step: int) -> None:
     follower = open_store(fs, read_only=True)
     model = ModelStore()
     possible: list[Contents] = []
-    for step in STEPS[:last_step]:
+
+    def carry_out(step: Callable[[Any], object]) -> bool:
         try:
             step(store)
         except StorageError as error:
             if "opened again" in str(error):  # only opening it shows whether the step is there
                 possible.append(contents(model))
                 step(model)
-            break
+            return False
         step(model)
-    with contextlib.suppress(StorageError):
-        store.write("after/1Min/OHLCV", bars(0, 2, 5.0))
-        model.write("after/1Min/OHLCV", bars(0, 2, 5.0))
-        store.flush()
+        return True
+
+    all(map(carry_out, STEPS[:last_step]))
+    if not possible:
+        carry_out(lambda target: target.write("after/1Min/OHLCV", bars(0, 2, 5.0)))
+        with contextlib.suppress(StorageError):
+            store.flush()
+    else:
+        with pytest.raises(StorageError, match="opened again"):
+            store.write("after/1Min/OHLCV", bars(0, 2, 5.0))
     if not possible:
         assert contents(store) == contents(model)
         assert contents(follower) == contents(model)
