@@ -33,9 +33,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _interrupts() -> None:
-    """Whoever starts the suite in the background may have it ignore what many tests send."""
+    """Whoever starts the suite in the background may have it ignore what some tests send."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

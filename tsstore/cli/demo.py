@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -35,6 +36,8 @@ from tsstore.errors import InvalidArgumentError, NotFoundError, TsStoreError
 from tsstore.times import format_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
 
@@ -84,36 +87,42 @@ def command(
     wanted = None if symbols is None else _split(symbols)
     directory.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
-    stop = _stop_on_signals()
     speed = speed or ("60" if data else "1")
     options = ["--key", KEY, "--speed", speed]
     if data is not None:
         options += ["--data", str(data), "--date", f"{_first_day(data, 'trades_v1')}T09:30"]
-    simulator, vendor_url = start_simulator(options, directory / "simulator.log")
-    with simulator:
-        chosen = _symbols(vendor_url, wanted, files=data is not None)
-        url = f"http://127.0.0.1:{free_port()}"
-        config = directory / "mkts.yml"
-        text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
-        config.write_text(_HEADER + text, encoding="utf-8")
-        with (
-            # Nobody else uses the key, so its lock need not stay on this machine.
-            TemporaryDirectory(prefix="tsstore-demo-") as runtime,
-            start_server(config, directory / "server.log", runtime) as server,
-        ):
-            end_s = clock.monotonic() + seconds if seconds is not None else None
-            watcher = _Watcher(url, vendor_url, speed, chosen, clock)
-            watcher.wait_until_up(server, stop)
-            click.echo(f"server {url}  vendor {vendor_url} (simulated)  data {directory / 'data'}")
-            _watch(watcher, [simulator, server], clock, stop, end_s)
+    with _stop_on_signals() as stop:
+        simulator, vendor_url = start_simulator(options, directory / "simulator.log")
+        with simulator:
+            chosen = _symbols(vendor_url, wanted, files=data is not None)
+            url = f"http://127.0.0.1:{free_port()}"
+            config = directory / "mkts.yml"
+            text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
+            config.write_text(_HEADER + text, encoding="utf-8")
+            with (
+                # Nobody else uses the key, so its lock need not stay on this machine.
+                TemporaryDirectory(prefix="tsstore-demo-") as runtime,
+                start_server(config, directory / "server.log", runtime) as server,
+            ):
+                end_s = clock.monotonic() + seconds if seconds is not None else None
+                watcher = _Watcher(url, vendor_url, speed, chosen, clock)
+                watcher.wait_until_up(server, stop)
+                data_at = directory / "data"
+                click.echo(f"server {url}  vendor {vendor_url} (simulated)  data {data_at}")
+                _watch(watcher, [simulator, server], clock, stop, end_s)
     click.echo(_what_next(directory, chosen))
 
 
-def _stop_on_signals() -> threading.Event:
+@contextlib.contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _split(symbols: str) -> list[str]:
