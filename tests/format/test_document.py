@@ -76,6 +76,7 @@ def test_numbers_on_disk_never_change() -> None:
         "ENCODING_WORDS": 21,
         "BLOCK_ROWS": 4096,
         "PACKED_BLOCK_ROWS": 8192,
+        "REFERENCE_DEPTH": 3,
         "RECORD_BODY_MAX": 1 << 30,
     }
     assert HEADER_BYTES == 64

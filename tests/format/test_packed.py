@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tsstore.format import constants
+from tsstore.format.constants import REFERENCE_DEPTH
 from tsstore.format.encoding import UnknownEncodingError
-from tsstore.format.packed import REFERENCE_DEPTH, Packer, references, unpack
+from tsstore.format.packed import Packer, unpack
 from tsstore.format.packed_numbers import compress, decompress
 
 if TYPE_CHECKING:
@@ -314,10 +316,21 @@ def test_what_fits_the_first_rows_only_is_not_used_for_all() -> None:
 # ---------------------------------------------------------------- references
 
 
-def test_references_tell_what_a_block_needs() -> None:
+def test_a_block_asks_for_the_columns_it_refers_to() -> None:
     names, columns = random_walk(1000)
-    found = [references(encoding, memoryview(data)) for encoding, data in pack(names, columns)]
-    assert found == [(), (4,), (1, 4), (1, 4), (), ()]
+    asked: list[set[int]] = []
+    for (encoding, data), like in zip(pack(names, columns), columns, strict=True):
+        others: set[int] = set()
+
+        def column(other: int, others: set[int] = others) -> NDArray[Any]:
+            others.add(other)
+            return columns[other]
+
+        out = np.empty_like(like)
+        unpack(encoding, memoryview(data), out, column)
+        assert out.tobytes() == like.tobytes()
+        asked.append(others)
+    assert asked == [set(), {4}, {1, 4}, {1, 4}, set(), set()]
 
 
 @given(
@@ -433,11 +446,8 @@ def unpack_damaged(encoding: int, data: bytes, out: NDArray[Any], columns: Colum
             raise UnknownEncodingError("no such column")
         return columns[place]
 
-    try:
+    with contextlib.suppress(UnknownEncodingError):
         unpack(encoding, memoryview(data), out, column)
-        references(encoding, memoryview(data))
-    except UnknownEncodingError:
-        pass
 
 
 @given(

@@ -69,8 +69,9 @@ def test_there_is_a_golden_directory_of_the_current_version() -> None:
 def test_the_newest_golden_directory_has_every_encoding() -> None:
     found = set[int]()
     with tsstore.open(VERSIONS[-1], read_only=True) as store:
-        for _, reader in store.engine.current().view.segments.try_readers():
-            assert not isinstance(reader, Exception)
+        segments = store.engine.current().view.segments
+        for row in range(len(segments.names)):
+            reader = segments.reader(row)
             found |= set(np.unique(reader.footer.encodings).tolist())
     known = {number for name, number in vars(constants).items() if name.startswith("ENCODING_")}
     assert found == known

@@ -375,8 +375,11 @@ def test_directories_may_be_removed_while_files_are_created_in_them(tmp_path: Pa
     try:
         for number in range(500):
             writer = SegmentWriter(fs, 1, iter([number]).__next__)
-            writer.create(f"buckets/A/1Min/OHLCV/{number}.seg").close()
+            name = f"buckets/A/1Min/OHLCV/{number}.seg"
+            writer.create(name).close()
+            assert fs.exists(name)
             writer.abandon()
+            assert not fs.exists(name)
     finally:
         ended.set()
         pruning.join()

@@ -38,5 +38,8 @@ ENCODING_WORDS = 21
 BLOCK_ROWS = 4096
 #: Most rows of a column block of a packed segment.
 PACKED_BLOCK_ROWS = 8192
+#: How deep references between columns may be nested: the High refers to the Open, the Open to the
+#: Close, and the Close, if prices are integers, to the time.
+REFERENCE_DEPTH = 3
 #: Largest body of a record in bytes; a larger length field is damage.
 RECORD_BODY_MAX = 1 << 30

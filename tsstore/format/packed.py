@@ -55,7 +55,6 @@ from tsstore.format.packed_numbers import (
     BASE_SAME,
     Base,
     Whole,
-    offset_columns,
     pack_floats,
     pack_integers,
     pack_offsets,
@@ -91,10 +90,6 @@ _PACKED_BYTES_MIN = 24
 # Reading a packed block costs time, and a block that refers to others costs theirs: what comes
 # later in the list of candidates must save this part of what the best one before it takes.
 _SAVED_PART = 1 / 32
-
-#: How deep references may be nested: the High refers to the Open, the Open to the Close, and the
-#: Close, if prices are integers, to the time.
-REFERENCE_DEPTH = 3
 
 
 class _Recipe(NamedTuple):
@@ -261,9 +256,9 @@ def unpack(
         encoding: its number.
         data: the stored bytes.
         out: one-dimensional, contiguous, aligned; its length is the number of rows.
-        column: gives the same rows of another column, unpacked. Only OFFSETS asks, and only for
-            what `references` tells. It has to raise UnknownEncodingError for a column that is not
-            there and for references deeper than REFERENCE_DEPTH, which ends cycles as well.
+        column: gives the same rows of another column, unpacked. Only OFFSETS asks. It has to raise
+            UnknownEncodingError for a column that is not there and for references deeper than
+            REFERENCE_DEPTH, which ends cycles as well.
 
     Raises:
         UnknownEncodingError: the encoding has no meaning here, or the bytes cannot be such a block.
@@ -284,15 +279,6 @@ def unpack(
         unpack_numerals(data, out)
     else:
         decode_block(encoding, data, out)
-
-
-def references(encoding: int, data: memoryview) -> tuple[int, ...]:
-    """The columns, 0 being the time, that have to be unpacked before a block.
-
-    Raises:
-        UnknownEncodingError: the bytes cannot be a block of that encoding.
-    """
-    return offset_columns(data) if encoding == ENCODING_OFFSETS else ()
 
 
 def _check_numbers(out: NDArray[Any]) -> None:

@@ -277,12 +277,6 @@ def unpack_offsets(
             np.add(near, steps, out=out, casting="unsafe")
 
 
-def offset_columns(data: memoryview) -> tuple[int, ...]:
-    """The columns that a block of offsets refers to. Raises UnknownEncodingError."""
-    _, _, kind, first, second = unpack_header(_OFFSETS, data)
-    return (first,) if kind in {BASE_SAME, BASE_BEFORE} else (first, second)
-
-
 # ---------------------------------------------------------------- parts
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xxhash
 
 from tsstore.errors import CorruptionError, StorageError
-from tsstore.format.constants import ENCODING_RAW
+from tsstore.format.constants import ENCODING_RAW, REFERENCE_DEPTH
 from tsstore.format.encoding import UnknownEncodingError, decode_block
 from tsstore.format.record import array_bytes
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     # Rows of a column in a block, if they are in memory.
     Known = Callable[[int, int], NDArray[Any] | None]
 
-# So many columns may refer to another one by one (format.packed).
-REFERENCE_DEPTH = 3
 # Larger buffers cost more to come by than a second read.
 _READ_BYTES_MAX = 8 << 20
 

@@ -32,7 +32,7 @@ _ROUND_JOBS = 512
 # Shorter pauses are put together.
 _PAUSE_S = 0.25
 # Rows that arrive at a larger part of the pace have the machine to themselves: to pack them takes a
-# processor about as long as to take them in. One looks now and then whether it goes on.
+# processor about half as long as to take them in. One looks now and then whether it goes on.
 _RUSH_SHARE = 1 / 16
 _LOOK_S = 1.0
 # So much may wait meanwhile: it takes ten times the space and readers look at every file.

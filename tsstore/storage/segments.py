@@ -242,14 +242,6 @@ class SegmentSet:
         """The open segment of a row of `table`."""
         return self._cache.reader(*self._place(row))
 
-    def try_readers(self) -> Iterator[tuple[str, SegmentReader | TsStoreError]]:
-        """The name of every segment, and it opened, or the reason why it cannot be."""
-        for row, name in enumerate(self.names):
-            try:
-                yield name, self.reader(row)
-            except TsStoreError as error:
-                yield name, error
-
     @cached_property
     def files(self) -> frozenset[str]:
         """Names of all files."""
