@@ -175,8 +175,7 @@ def _table(snapshot: Snapshot) -> Table:
 
 def _footer(snapshot: Snapshot) -> Text:
     events = snapshot.worker.get("events_per_s", 0)
-    return Text(
-        f"{snapshot.state} · market {snapshot.market} · {events:,.0f} events/s · "
-        f"{snapshot.rows_per_s:,.0f} rows/s · lag {snapshot.lag} · gaps {snapshot.gaps} · "
-        "Ctrl-C ends"
+    return Text(  # each line fits into 80 columns
+        f"{snapshot.state} · market {snapshot.market} · gaps {snapshot.gaps} · Ctrl-C ends\n"
+        f"{events:,.0f} events/s · {snapshot.rows_per_s:,.0f} rows/s · lag {snapshot.lag}"
     )
