@@ -386,10 +386,10 @@ def _elements(frame: bytes, faults: Faults) -> list[Any]:
     """The elements of a frame; of one that is no JSON, whatever in it still looks like one."""
     try:
         return _ELEMENTS.decode(frame)
-    except msgspec.ValidationError:
-        return [frame]
     except (msgspec.DecodeError, RecursionError):
-        faults.add("frame that is no JSON", frame)
+        if _is_json(frame):
+            return [frame]
+    faults.add("frame that is no JSON", frame)
     elements = list[bytes]()
     for match in _OBJECT.finditer(frame):
         candidate = match[0]

@@ -270,8 +270,7 @@ class Connection:
                 end = min((low // CHUNK + 1) * CHUNK, high)
                 after = int(tape.due[end - 1])
                 playback.reaching(after)
-                await self._send_events(tape, low, end, remember=playback.as_fast_as_read)
-                playback.reached(after)
+                await self._send_events(tape, low, end, playback)
                 if self._changed.is_set():
                     return after
                 low = end
@@ -285,7 +284,7 @@ class Connection:
             await asyncio.wait_for(self._changed.wait(), seconds)
         return self._changed.is_set()
 
-    async def _send_events(self, tape: Tape, low: int, high: int, *, remember: bool) -> None:
+    async def _send_events(self, tape: Tape, low: int, high: int, playback: Playback) -> None:
         frame_events = int(self._faults.number("frame_events", _FRAME_EVENTS))
         if not self._disturber.is_idle():
             events = self._disturber.disturb(tape.events(low, high))
@@ -293,16 +292,19 @@ class Connection:
                 msgspec.json.encode(events[start : start + frame_events])
                 for start in range(0, len(events), frame_events)
             ]
-        elif remember:
+        elif playback.as_fast_as_read:
             frames = tape.remembered_frames(low, high, frame_events)
         else:
             frames = tape.frames(low, high, frame_events)
         for channel, count in tape.count(low, high).items():
             self._world.events_sent[channel] += count
-        left = high - low
         for frame in frames:
-            await self._send_frame(frame, min(frame_events, left))
-            left -= frame_events
+            end = min(low + frame_events, high)
+            await self._send_frame(frame, end - low)
+            # A frame at a time: another connection may begin while this one waits for its reader.
+            playback.reached(int(tape.due[end - 1]))
+            low = end
+        playback.reached(int(tape.due[high - 1]))
         # A writer that never blocks would not let anyone else run.
         await asyncio.sleep(0)
 

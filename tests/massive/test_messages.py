@@ -334,6 +334,11 @@ EVENTS = st.lists(
 )
 
 
+@pytest.mark.parametrize("byte", [b"0", b'"', b"n", b"{", b"]", b"\xff"])
+def test_elements_are_kept_whatever_stands_before_them(byte: bytes) -> None:
+    assert len(decode(byte + frame(trade(number=1), trade(number=2))[1:])) == 2
+
+
 @given(EVENTS, st.data())
 def test_one_changed_byte_costs_one_element_at_most(events: list[Any], data: Any) -> None:
     whole = frame(*events)
