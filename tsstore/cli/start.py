@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from tsstore.clock import Clock
     from tsstore.host import Plugins
     from tsstore.server.settings import ServerSettings
     from tsstore.store import Store
@@ -47,6 +49,9 @@ _SERVER_KEYS = (
 # Of the two seconds in which everything stops. The server lets calls finish for one second of them,
 # at the same time; the store, which closes last, has the rest.
 _PLUGINS_STOP_S = 1.3
+# The interpreter runs a handler when the main thread goes on. A signal that the system gives to
+# another thread, or that comes the moment before the main thread waits, does not make it do so.
+_LOOK_S = 0.5
 
 logger = logging.getLogger("tsstore")
 
@@ -74,7 +79,7 @@ def command(path: Path) -> None:
     redactor.add([settings.token or ""])
     root = config.root_directory
     with (
-        _Signals() as signals,
+        Signals() as signals,
         tsstore.open(root, timezone=config.timezone, settings=store_settings(config)) as store,
     ):
         _run(config, plugins, settings, store, redactor, signals)
@@ -112,17 +117,19 @@ def _present(keys: msgspec.Struct, names: tuple[str, ...]) -> Iterator[tuple[str
             yield name, value
 
 
-class _Signals:
-    """SIGINT and SIGTERM as events.
+class Signals:
+    """SIGINT and SIGTERM, taken one after the other.
+
+    They come by a queue that a handler may use. An event has a lock, which the code that the
+    handler interrupts may hold: neither would ever go on.
 
     Attributes:
-        stop: the first one came.
-        hurry: the second one came: whoever sent it does not want to wait.
+        stop: whether one has come.
     """
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.hurry = threading.Event()
+        self.stop = False
+        self._numbers: SimpleQueue[int] = SimpleQueue()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -135,10 +142,22 @@ class _Signals:
             signal.signal(number, handler)
 
     def _received(self, number: int, _: object) -> None:
-        logger.info("%s: stopping", signal.Signals(number).name)
-        if self.stop.is_set():
-            self.hurry.set()
-        self.stop.set()
+        self.stop = True
+        self._numbers.put(number)
+
+    def wait(self, clock: Clock, timeout_s: float = math.inf) -> bool:
+        """Wait for the next one; returns whether it came in time."""
+        deadline = clock.monotonic() + timeout_s
+        while True:
+            left = max(0.0, deadline - clock.monotonic())
+            try:
+                number = self._numbers.get(timeout=min(left, _LOOK_S))
+            except Empty:
+                if left > _LOOK_S:
+                    continue
+                return False
+            logger.info("%s: stopping", signal.Signals(number).name)
+            return True
 
 
 def _run(
@@ -147,7 +166,7 @@ def _run(
     settings: ServerSettings,
     store: Store,
     redactor: Redactor,
-    signals: _Signals,
+    signals: Signals,
 ) -> None:
     from tsstore.server.http import create_app
     from tsstore.server.serve import serve
@@ -165,7 +184,7 @@ def _run(
     )
 
     def heartbeat() -> Mapping[str, Any]:
-        status = {"status": "not queryable"} if signals.stop.is_set() else {}
+        status = {"status": "not queryable"} if signals.stop else {}
         return {**status, **host.status()}
 
     app = create_app(store, settings, heartbeat=heartbeat, hub=hub, clock=clock)
@@ -173,8 +192,9 @@ def _run(
         store.announce(server.url)
         logger.info("serving %s at %s", config.root_directory, server.url)
         host.start()
-        signals.stop.wait()
-        clock.wait(signals.hurry, config.stop_grace_period)
+        signals.wait(clock)
+        # A second one ends it: whoever sent that does not want to wait.
+        signals.wait(clock, config.stop_grace_period)
         plugins_stop = beside.submit(host.stop, _PLUGINS_STOP_S)
         server.stop()
         for name in plugins_stop.result():
