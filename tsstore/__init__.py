@@ -103,10 +103,11 @@ def open_shared(
 
     Args:
         path: the data directory.
-        timezone: see `Store`; a server has its own, which `timezone` of the result tells.
+        timezone: see `Store`; a server that holds the directory must have the same.
         token: bearer token, when that server asks for one.
 
     Raises:
+        InvalidArgumentError: days were written with another zone, or the server has another.
         LockedError: a process that is not a server holds it.
     """
     try:
@@ -114,4 +115,16 @@ def open_shared(
     except LockedError as error:
         if error.endpoint is None:
             raise
-        return connect(error.endpoint, token=token)
+        remote = connect(error.endpoint, token=token)
+    try:
+        has = remote.timezone
+        if timezone not in (None, has):
+            raise InvalidArgumentError(
+                f"the server {remote.url} holds {path} with timezone {has}, not {timezone}; leave "
+                f"the timezone out (`timezone:` in mkts.yml), say {has}, or start the server with "
+                f"{timezone}"
+            )
+    except BaseException:
+        remote.close()
+        raise
+    return remote

@@ -54,6 +54,7 @@ class Store:
         fs: where the files are; the operating system's by default.
 
     Raises:
+        InvalidArgumentError: no such zone, or days were written with another one.
         LockedError: another process writes to the directory; the text names it.
         CorruptionError: the directory is damaged; the text says where.
         StorageError: the directory cannot be read or written.
@@ -76,13 +77,13 @@ class Store:
         chosen = settings or Settings()
         self._writer: Writer | None = None
         if read_only:
-            self._engine: Engine = Follower(self._fs, chosen)
+            self._engine: Engine = Follower(self._fs, chosen, timezone=timezone)
         else:
             from tsstore.storage.writer import Writer  # half the import time, not for readers
 
             self._writer = Writer(self._fs, chosen, timezone=timezone)
             self._engine = self._writer
-        self.timezone = timezone or self._engine.timezone
+        self.timezone = self._engine.timezone
 
     @property
     def engine(self) -> Engine:

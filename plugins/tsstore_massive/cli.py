@@ -146,7 +146,7 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
             stop=stop,
             adjusted=config.backfill_adjusted,
             parallelism=config.backfill_parallelism,
-            timezone=store.timezone,  # a running server's own, whatever the options say
+            timezone=store.timezone,  # the options may name none
         )
         symbols = resolve_symbols(options.symbols, rest)
         plan = backfiller.plan(options.targets, symbols, refetch=options.refetch)

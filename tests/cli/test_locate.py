@@ -44,6 +44,7 @@ def test_another_zone_than_that_of_the_days_is_refused(here, run) -> None:
     with tsstore.open(here / "data") as store:
         store.create("A/1D/OHLCV", tsstore.Schema.of({"Close": "f8"}))
     (here / "mkts.yml").write_text("root_directory: data\ntimezone: America/New_York\n")
-    result = run("compact")
-    assert result.exit_code == 2
-    assert "leave the timezone out (`timezone:` in mkts.yml), or say UTC" in result.stderr
+    for command in (["compact"], ["ls"], ["query", "A/1D/OHLCV"]):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert "leave the timezone out (`timezone:` in mkts.yml), or say UTC" in result.stderr

@@ -275,6 +275,16 @@ def test_a_result_outlives_the_connection(server, store):
     assert rows.ts.flags.aligned
 
 
+def test_a_directory_is_shared_by_way_of_its_server_in_its_zone_alone(server, store):
+    store.announce(server.url)
+    for zone in (None, "UTC"):
+        with tsstore.open_shared(store.path, timezone=zone) as shared:
+            assert isinstance(shared, RemoteStore)
+            assert shared.write(KEY, BARS) == len(store.read(KEY))
+    with pytest.raises(InvalidArgumentError, match=r"with timezone UTC, not Asia/Tokyo; leave"):
+        tsstore.open_shared(store.path, timezone="Asia/Tokyo")
+
+
 def test_many_threads_share_one_connection_object(remote):
     def write(symbol):
         for minute in range(10):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import tsstore
-from tsstore import Replace, Schema, Settings, Write
+from tsstore import InvalidArgumentError, Replace, Schema, Settings, Write
+from tsstore.times import to_ns
 
 T0 = 1_483_228_800
 
@@ -267,6 +268,26 @@ def test_days_begin_at_midnight_of_the_stores_zone(tmp_path: Path) -> None:
         store.write("A/1D/OHLCV", {"Epoch": ["2024-07-02T14:30:00Z"], "Close": [1.0]})
         stamps = store.read("A/1D/OHLCV").ts.astype("M8[ns]").astype("M8[h]").astype(str).tolist()
     assert stamps == ["2024-01-02T05", "2024-07-02T04"]
+
+
+def test_a_reader_takes_the_zone_of_the_days_and_no_other(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path, timezone="America/New_York") as store:
+        store.write("A/1D/OHLCV", {"Epoch": ["2024-01-02T14:30:00Z"], "Close": [1.0]})
+        for zone in (None, "America/New_York"):
+            with tsstore.open(tmp_path, read_only=True, timezone=zone) as reader:
+                assert reader.timezone == "America/New_York"
+                assert len(reader.read("A/1D/OHLCV", start="2024-01-02T20:00Z")) == 1
+        with pytest.raises(InvalidArgumentError, match=r"of America/New_York .*, or say Amer"):
+            tsstore.open(tmp_path, read_only=True, timezone="UTC")
+
+
+def test_a_reader_of_no_days_may_choose_the_zone_of_those_it_computes(tmp_path: Path) -> None:
+    prices = {name: [1.0] for name in ("Open", "High", "Low", "Close")}
+    with tsstore.open(tmp_path) as store:
+        store.write("A/1Min/OHLCV", {"Epoch": ["2024-01-02T14:30:00Z"], **prices})
+    with tsstore.open(tmp_path, read_only=True, timezone="America/New_York") as reader:
+        assert reader.timezone == "America/New_York"
+        assert reader.read("A/1D/OHLCV").ts.tolist() == [to_ns("2024-01-02", reader.timezone)]
 
 
 def test_what_is_read_cannot_be_changed_wherever_it_comes_from(tmp_path: Path) -> None:

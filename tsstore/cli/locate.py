@@ -12,7 +12,7 @@ import click
 import tsstore
 from tsstore.cli.paths import FilledPath
 from tsstore.config import FILE_NAME, StoreKeys, find_store, read_secret
-from tsstore.errors import InvalidArgumentError, LockedError, NotFoundError
+from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.vfs import OsFileSystem
 
 if TYPE_CHECKING:
@@ -65,12 +65,7 @@ class Location:
             raise NotFoundError(
                 f"there is no store in {self.directory!r}; name the store with --dir or --url"
             )
-        try:
-            return tsstore.open(self.directory, timezone=self.timezone)
-        except LockedError as error:
-            if error.endpoint is None:
-                raise
-            return tsstore.connect(error.endpoint, token=self.token)
+        return tsstore.open_shared(self.directory, timezone=self.timezone, token=self.token)
 
 
 def location_options(command: _F) -> _F:

@@ -15,7 +15,7 @@ from tsstore.format.constants import KIND_CHECKPOINT
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import wal_name
 from tsstore.storage.manifest import load_manifest, manifest_numbers
-from tsstore.storage.recovery import Replay
+from tsstore.storage.recovery import Replay, settle_zone
 from tsstore.storage.segment import SegmentCache
 from tsstore.storage.state import State
 from tsstore.storage.wal import check_torn_tail, has_commits
@@ -33,7 +33,7 @@ class _Loaded:
     """One manifest and the log behind it, as far as it was read.
 
     Attributes:
-        timezone: whose midnights begin the slots of days and longer.
+        timezone: that the directory was written with, if it says so.
         manifest_number: of the newest manifest whose segments are in the state.
         store_id: of the store.
         cache: open segments.
@@ -47,7 +47,7 @@ class _Loaded:
             raise NotFoundError(
                 f"{fs.describe('')} holds no store; write to it first, or check the path"
             )
-        self.timezone = manifest.timezone or "UTC"
+        self.timezone = manifest.timezone
         self.manifest_number = manifest.number
         self.store_id = manifest.store_id
         self.cache = SegmentCache(
@@ -70,13 +70,18 @@ class _Loaded:
 class Follower(Engine):
     """Reads a directory that another process may be writing."""
 
-    def __init__(self, fs: FileSystem, settings: Settings) -> None:
+    def __init__(self, fs: FileSystem, settings: Settings, *, timezone: str | None = None) -> None:
         super().__init__()
         self._fs = fs
         self._settings = settings
         self._lock = threading.Lock()
         self._now = self._load()
-        self.timezone = self._now.timezone
+        try:
+            catalog = self._now.state.catalog
+            self.timezone = settle_zone(fs, self._now.timezone, catalog, timezone)
+        except BaseException:
+            self._now.close()
+            raise
 
     def _load(self) -> _Loaded:
         """Read the newest manifest and all of the log behind it."""

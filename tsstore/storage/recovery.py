@@ -186,14 +186,19 @@ def sweep_segments(fs: FileSystem, live: frozenset[str]) -> None:
             fs.prune_dirs(name.rpartition("/")[0])
 
 
-def settle_zone(fs: FileSystem, manifest: Manifest, catalog: Catalog, wanted: str | None) -> str:
+def settle_zone(fs: FileSystem, stored: str | None, catalog: Catalog, wanted: str | None) -> str:
     """The zone whose midnights begin the slots of days, weeks, months and years.
 
+    Args:
+        fs: the directory.
+        stored: the zone that it was written with, if it says so.
+        catalog: its buckets.
+        wanted: the zone it is to be opened with; None for the one it has.
+
     Raises:
-        InvalidArgumentError: buckets of such slots were written with another one, and would get
-            two slots a day.
+        InvalidArgumentError: buckets of such slots were written with another one: a writer would
+            give them two slots a day, a reader would look for rows where they are not.
     """
-    stored = manifest.timezone
     if stored is None or wanted is None or stored == wanted:
         return wanted or stored or "UTC"
     keys = catalog.keys()

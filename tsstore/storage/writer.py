@@ -85,7 +85,7 @@ class Writer(Engine):
             replay.reader.close()
         numbers = wal_numbers(fs)
         self._next_wal = max([numbers[-1] + 1 if numbers else 1, manifest.first_wal])
-        self.timezone = settle_zone(fs, manifest, self._state.catalog, timezone)
+        self.timezone = settle_zone(fs, manifest.timezone, self._state.catalog, timezone)
         # Numbers that bulk loads took since the manifest was published.
         taken = int(self._state.view.segments.table["number"].max(initial=0))
         manifest = replace(
