@@ -250,7 +250,11 @@ class StoreApi(Protocol):
         """Delete the rows between two instants, both included; returns how many there were.
 
         Without `start` from the first row on, without `end` up to the last one. Of a fixed bucket
-        the whole slots that hold `start` and `end` go. The bucket stays. Raises NotFoundError.
+        the whole slots that hold `start` and `end` go. The bucket stays.
+
+        Raises:
+            NotFoundError: no such bucket.
+            InvalidArgumentError: the range ends before it starts.
         """
         ...
 

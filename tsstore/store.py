@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from tsstore import query
 from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
-from tsstore.errors import ReadOnlyError
+from tsstore.errors import InvalidArgumentError, ReadOnlyError
 from tsstore.key import BucketKey, KeyPattern
 from tsstore.operations import (
     check_operations,
@@ -166,6 +166,8 @@ class Store:
         """Delete the rows of a range; see `StoreApi.delete`."""
         key = str(BucketKey.parse(key))
         first, last = to_instant(start, MIN_NS), to_instant(end, MAX_NS)
+        if last < first:
+            raise InvalidArgumentError(f"{key}: the range to delete ends before it starts")
         return self._writable().changes.delete(key, first, last)
 
     def iterate(

@@ -88,11 +88,12 @@ def test_rows_that_the_same_call_deletes_again_leave_no_empty_run(store: tsstore
     assert len(store.read(KEY)) == 3
 
 
-def test_a_range_that_ends_before_it_begins_deletes_nothing(store: tsstore.Store) -> None:
+def test_a_range_to_delete_that_ends_before_it_begins_is_refused(store: tsstore.Store) -> None:
     store.write(KEY, bars(0, 9))
     store.flush()
     before = store.stats()["sequence"]
-    assert store.delete(KEY, T0 + 300, T0 + 120) == 0
+    with pytest.raises(InvalidArgumentError, match="A/1Min/OHLCV: the range to delete ends before"):
+        store.delete(KEY, T0 + 300, T0 + 120)
     assert store.stats()["sequence"] == before
     assert len(store.read(KEY)) == 9
 

@@ -239,8 +239,6 @@ class Changes:
             bucket = self._catalog.known(key)
             if not bucket.schema.is_variable:
                 first = first_slot(bucket.timeframe, first, self._timezone)
-            if first > last:
-                return 0
             schemas = self._catalog.schemas
             ts, _ = self._state.view.read(
                 bucket, schemas, first, last, limit=0, from_start=True, columns=()

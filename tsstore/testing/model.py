@@ -254,10 +254,13 @@ class ModelStore:
 
     def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """See `StoreApi.delete`."""
+        first = MIN_NS if start is None else to_ns(start)
+        last = MAX_NS if end is None else to_ns(end)
+        if last < first:
+            raise InvalidArgumentError(f"{key}: the range to delete ends before it starts")
         bucket = self._bucket(key)
         rows = len(bucket.rows)
-        first = MIN_NS if start is None else to_ns(start)
-        bucket.delete(first, MAX_NS if end is None else to_ns(end))
+        bucket.delete(first, last)
         return rows - len(bucket.rows)
 
     def rename(self, key: str, new_key: str) -> None:
