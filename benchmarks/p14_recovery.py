@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,7 @@ def _reopen(peer: str, folder: Path, kind: str, written: tuple[int, float]) -> t
     """Seconds and peak bytes of opening a copy."""
     with TemporaryDirectory(dir=folder) as copy:
         copytree(folder / peer, Path(copy) / peer)
+        os.sync()  # what a killed process had synced is not waited for when it is opened again
         arguments = ("-m", "benchmarks.recovery", "reopen", peer, copy, kind)
         printed = run_python(*arguments, bytecode=folder / "bytecode")
     seconds, peak, rows, total = map(float, printed.split())
