@@ -46,7 +46,7 @@ class Replace(NamedTuple):
         key: the bucket, created like for `Write`.
         start: first instant that is deleted; of a fixed bucket, the whole slot that holds it.
         end: last instant that is deleted, or its slot.
-        data: the rows to write; they may lie outside the deleted range.
+        data: the rows to write, all of them inside the deleted range.
         schema: see `Write`.
         variable: see `Write`.
     """
@@ -201,7 +201,15 @@ class StoreApi(Protocol):
         *,
         schema: Schema | None = None,
     ) -> int:
-        """Delete a range, both ends included, and write these rows, as one atomic unit."""
+        """Delete a range, both ends included, and write its rows, as one atomic unit.
+
+        Of a fixed bucket the whole slots that hold `start` and `end` are replaced.
+
+        Raises:
+            InvalidArgumentError: the range ends before it starts, or a row is outside of it.
+            SchemaMismatchError: see `write`.
+            StorageError: the disk refused; nothing was changed.
+        """
         ...
 
     def commit(self, operations: Iterable[Operation]) -> int:

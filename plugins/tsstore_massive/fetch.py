@@ -291,19 +291,24 @@ class _TickDay:
 
     def _store(self, rows: Columns, through_ns: int) -> None:
         """Store rows, after which everything from the cursor to `through_ns` is fetched."""
-        operations: list[Operation] = [self._operation(rows, through_ns)]
+        operations = self._operations(rows, through_ns)
         if through_ns >= self._cursor_ns:
             self._rows += int(np.count_nonzero(rows.ts <= through_ns))
             operations.append(self._covered(through_ns))
         self._fetcher.commit(operations, len(rows))
         self._cursor_ns = through_ns + 1
 
-    def _operation(self, rows: Columns, through_ns: int) -> Operation:
+    def _operations(self, rows: Columns, through_ns: int) -> list[Operation]:
         schema = self._work.dataset.schema
         if not self._is_over:
-            return Write(self._key, rows, schema)
+            return [Write(self._key, rows, schema)]
         start, end = np.datetime64(self._cursor_ns, "ns"), np.datetime64(through_ns, "ns")
-        return Replace(self._key, start, end, rows, schema)
+        inside = (rows.ts >= self._cursor_ns) & (rows.ts <= through_ns)
+        if inside.all():
+            return [Replace(self._key, start, end, rows, schema)]
+        # What comes without having been asked for is kept, and takes the place of nothing.
+        asked, strays = rows.take(inside), rows.take(~inside)
+        return [Replace(self._key, start, end, asked, schema), Write(self._key, strays, schema)]
 
     def _nothing(self) -> None:
         if self._fetcher.holds_rows(self._work, self._cursor_ns, self._end_ns):

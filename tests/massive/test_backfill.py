@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, empty, trade
+from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, empty, page, trade
 from tsstore import StorageError
 from tsstore.clock import ManualClock
 from tsstore.testing.model import ModelStore
@@ -118,6 +118,17 @@ def test_trades_of_every_market_day_are_stored_with_their_nanoseconds(bench):
     ]
     assert report.progress.rows == 5
     assert report.gaps == ()
+
+
+def test_a_trade_that_was_not_asked_for_is_kept_and_replaces_nothing(bench):
+    before = spread("2024-06-03", 3)
+    bench.vendor.trades["AAPL"] = before
+    bench.run(ticks())
+    strays = [before[1], trade(at("2024-06-04 10:00"), 9, 20.0), trade(at("2024-06-05"), 10, 30.0)]
+    bench.vendor.fault = lambda _: page(strays)
+    report = bench.run(ticks(TUESDAY, TUESDAY))
+    assert report.gaps == ()
+    assert [price for _, price in bench.rows()] == [10.0, 11.0, 12.0, 20.0, 30.0]
 
 
 def test_a_bucket_has_the_schema_of_streamed_rows(bench):

@@ -183,6 +183,7 @@ def test_a_commit_is_one_unit(remote, store):
         lambda store: store.write("A/1Min/P", {"Epoch": [T0], "P": [b"x"]}),
         lambda store: store.write("A/1Min/P", 5),
         lambda store: store.replace(KEY, T0, T0 - 1, BARS),
+        lambda store: store.replace(KEY, T0, T0 + 60, BARS),
         lambda store: store.delete(KEY, T0, T0 - 1),
         lambda store: store.create(KEY, Schema.of({"Open": "f8"})),
         lambda store: store.destroy("NOPE/1Min/X"),

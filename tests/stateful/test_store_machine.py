@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -72,6 +72,11 @@ def table(group: str, drawn: list[tuple[int, int, int]]) -> dict[str, object]:
     return data
 
 
+def moved_inside(drawn: list[tuple[int, int, int]], start: int, end: int) -> list[Any]:
+    """The rows, those outside of a range at its ends."""
+    return [(min(max(ts, start), end), *values) for ts, *values in drawn]
+
+
 def shape(columns: Columns) -> tuple[object, ...]:
     return (
         columns.ts.tolist(),
@@ -133,9 +138,12 @@ class StoreMachine(RuleBasedStateMachine):
         operation = WriteTable(group, {"Symbol": names, **table(group, drawn)}, GROUPS[group])
         self.both(lambda store: store.commit([operation]))
 
-    @rule(symbol=symbols, group=groups, drawn=rows, start=instants, end=instants)
-    def replace(self, symbol: str, group: str, drawn, start: int, end: int) -> None:
+    @rule(
+        symbol=symbols, group=groups, drawn=rows, start=instants, end=instants, strays=st.booleans()
+    )
+    def replace(self, symbol: str, group: str, drawn, start: int, end: int, strays) -> None:
         first, last = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        drawn = drawn if strays else moved_inside(drawn, start, end)
         operation = Replace(f"{symbol}/{group}", first, last, table(group, drawn), GROUPS[group])
         self.both(lambda store: store.commit([operation]))
 
@@ -143,6 +151,7 @@ class StoreMachine(RuleBasedStateMachine):
     def write_and_replace_at_once(self, symbol: str, group: str, drawn, more, start, end) -> None:
         key = f"{symbol}/{group}"
         first, last = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        more = moved_inside(more, start, end)
         operations = [
             Write(key, table(group, drawn), GROUPS[group]),
             Replace(key, first, last, table(group, more), GROUPS[group]),
@@ -176,6 +185,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(symbol=symbols, group=groups, drawn=rows, start=instants, end=instants)
     def bulk_replace(self, symbol: str, group: str, drawn, start: int, end: int) -> None:
         first, last = np.datetime64(start, "ns"), np.datetime64(end, "ns")
+        drawn = moved_inside(drawn, start, end)
         operation = Replace(f"{symbol}/{group}", first, last, table(group, drawn), GROUPS[group])
         self.both(lambda store: store.bulk([operation]))
 

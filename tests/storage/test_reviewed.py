@@ -98,6 +98,19 @@ def test_a_range_to_delete_that_ends_before_it_begins_is_refused(store: tsstore.
     assert len(store.read(KEY)) == 9
 
 
+def test_a_row_outside_of_the_range_to_replace_is_named(store: tsstore.Store) -> None:
+    store.write(KEY, bars(0, 9))
+    for write in (store.commit, store.bulk):
+        with pytest.raises(InvalidArgumentError) as error:
+            write([Replace(KEY, T0 + 90, T0 + 150, bars(1, 3))])
+        assert str(error.value) == (
+            "A/1Min/OHLCV: row 2 at 2017-01-01 00:03:00Z is outside of the range to replace, "
+            "2017-01-01 00:01:00Z to 2017-01-01 00:02:30Z; widen the range, or write the row by "
+            "itself"
+        )
+    assert len(store.read(KEY)) == 9
+
+
 def test_a_listener_that_fails_does_not_touch_the_commit(store: tsstore.Store) -> None:
     def fail(_commit: object) -> None:
         raise RuntimeError("a listener's own trouble")
@@ -127,7 +140,8 @@ def test_a_limited_read_is_the_end_of_the_full_one(store: tsstore.Store, seed: i
         if rng.random() < 0.1:
             low = T0 * 10**9 + int(rng.integers(0, 40)) * 250_000
             ends = np.datetime64(low, "ns"), np.datetime64(low + 1_000_000, "ns")
-            store.commit([Replace("A/1Sec/T", *ends, event(ns, 9.0, seq), EVENTS)])
+            inside = event(low - T0 * 10**9 + ns % 1_000_000, 9.0, seq)
+            store.commit([Replace("A/1Sec/T", *ends, inside, EVENTS)])
         full = store.read("A/1Sec/T")
         for limit in (1, 2, 5):
             last = store.read("A/1Sec/T", limit=limit)
@@ -339,7 +353,7 @@ def test_a_replaced_range_must_not_cut_events_of_its_own_call(store: tsstore.Sto
         store.commit(
             [
                 Write("A/1Sec/TRADE", event(1, 2.0), EVENTS),
-                Replace("A/1Sec/TRADE", instant, instant, event(5, 5.0)),
+                Replace("A/1Sec/TRADE", instant, instant, event(1, 5.0)),
             ]
         )
 

@@ -106,25 +106,37 @@ def test_events_of_one_instant_are_in_order_of_identity(store):
 def test_replace_deletes_the_range_and_writes(store):
     store.write(KEY, rows((0, 1), (60, 2), (120, 3), (180, 4)))
 
-    store.replace(KEY, T0 + 60, T0 + 120, rows((120, 9), (240, 5)))
+    store.replace(KEY, T0 + 60, T0 + 120, rows((120, 9)))
 
-    assert prices(store) == [1, 9, 4, 5]
+    assert prices(store) == [1, 9, 4]
 
 
 def test_replace_deletes_every_slot_the_range_touches(store):
     store.write(KEY, rows((0, 1), (60, 2), (120, 3)))
 
-    store.replace(KEY, T0 + 90, T0 + 90, rows((300, 9)))
+    store.replace(KEY, T0 + 90, T0 + 90, rows((119, 9)))
 
-    assert prices(store) == [1, 3, 9]
+    assert prices(store) == [1, 9, 3]
+
+
+@pytest.mark.parametrize("seconds", [59, 120, 300])
+def test_a_row_outside_of_the_replaced_range_is_refused(store, seconds):
+    store.write(KEY, rows((0, 1), (60, 2), (120, 3)))
+
+    with pytest.raises(InvalidArgumentError, match="outside of the range to replace"):
+        store.replace(KEY, T0 + 60, T0 + 90, rows((60, 8), (seconds, 9)))
+
+    assert prices(store) == [1, 2, 3]
 
 
 def test_replace_is_exact_in_a_variable_bucket(store):
     store.write("A/1Min/T", rows((0, 1), (1, 2), (2, 3)), variable=True)
 
-    store.replace("A/1Min/T", T0 + 1, T0 + 1, rows((3, 4)))
+    store.replace("A/1Min/T", T0 + 1, T0 + 1, rows((1, 4), (1, 5)))
 
-    assert prices(store, "A/1Min/T") == [1, 3, 4]
+    assert prices(store, "A/1Min/T") == [1, 4, 5, 3]
+    with pytest.raises(InvalidArgumentError, match="outside of the range to replace"):
+        store.replace("A/1Min/T", T0 + 1, T0 + 1, rows((2, 4)))
 
 
 def test_replace_makes_a_bucket_that_is_not_there(store):

@@ -21,7 +21,7 @@ from tsstore.storage.cutting import cut_milliseconds
 from tsstore.storage.rows import MILLISECOND_NS, arrange, identity_columns
 from tsstore.tables import Table, fit, read_table, schema_of
 from tsstore.timeframe import Timeframe
-from tsstore.times import MIN_NS, to_ns
+from tsstore.times import MIN_NS, format_ns, to_ns
 from tsstore.zones import NS_PER_DAY
 
 if TYPE_CHECKING:
@@ -119,10 +119,28 @@ class Batch:
             first, last = to_ns(operation.start), to_ns(operation.end)
             if not bucket.schema.is_variable:
                 first = first_slot(bucket.timeframe, first, self._timezone)
+            self._check_inside(bucket, table.ts, first, last)
             self._delete(bucket, first, last)
         part = _Part(bucket.schema_id, bucket.schema, key, bucket.timeframe, bucket.id, table)
         if len(table):
             self._parts.append(part)
+
+    def _check_inside(self, bucket: Bucket, ts: NDArray[np.int64], first: int, last: int) -> None:
+        """Refuse rows outside of the range that they are to replace."""
+        if len(ts) == 0:
+            return
+        ends = np.array([ts.min(), ts.max()])
+        if not bucket.schema.is_variable:
+            ends = bucket.timeframe.floor(ends, self._timezone)
+        if first <= ends[0] and ends[1] <= last:
+            return
+        slots = ts if bucket.schema.is_variable else bucket.timeframe.floor(ts, self._timezone)
+        row = int(((slots < first) | (slots > last)).argmax())
+        raise InvalidArgumentError(
+            f"{bucket.key}: row {row} at {format_ns(int(ts[row]))} is outside of the range to "
+            f"replace, {format_ns(first)} to {format_ns(last)}; widen the range, or write the row "
+            "by itself"
+        )
 
     def _delete(self, bucket: Bucket, first: int, last: int) -> None:
         """Delete a range from everything written before, also earlier in this call."""

@@ -91,6 +91,13 @@ class _Bucket:
         if self.schema.identity and any(ts // _NS_PER_MS in cut for ts in self.added):
             raise InvalidArgumentError(f"{self.key}: a range cuts events of the same call")
 
+    def check_inside(self, times: list[int], start_ns: int, end_ns: int) -> None:
+        """Refuse what the store refuses: rows outside of the range that they are to replace."""
+        if not self.schema.is_variable:
+            start_ns, times = self._slot(start_ns), list(map(self._slot, times))
+        if any(not start_ns <= ts <= end_ns for ts in times):
+            raise InvalidArgumentError(f"{self.key}: a row is outside of the range to replace")
+
     def sorted_rows(self) -> list[_Row]:
         return sorted(self.rows, key=lambda row: (row[0], self._identity(row[1])))
 
@@ -308,6 +315,9 @@ class ModelStore:
             schema = operation.schema or schema_of(table, variable=operation.variable)
             bucket = buckets[str(key)] = _Bucket(key, schema, self._tz)
         fitted = fit(table, bucket.schema, where=str(key))
+        if isinstance(operation, Replace):
+            ends = to_ns(operation.start), to_ns(operation.end)
+            bucket.check_inside(fitted.ts.tolist(), *ends)
         columns = [array.tolist() for array in fitted.arrays.values()]
         for row, ts in enumerate(fitted.ts.tolist()):
             bucket.add(ts, tuple(column[row] for column in columns))
