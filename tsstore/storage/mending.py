@@ -53,6 +53,16 @@ class Mending:
         taken = max((number for number in files if number is not None), default=0)
         self.next_segment = max(remains.manifest.next_segment, taken + 1)
 
+    def look(self, found: list[int]) -> None:
+        """Count what `run` would save and lose; rows that it would leave out are not looked for.
+
+        Args:
+            found: rows of the segment table whose files are damaged.
+        """
+        self._count_log()
+        for row in found:
+            self.salvage(self._state.view.segments, row)
+
     def run(self, found: list[int]) -> SegmentSet:
         """The segments without the damaged ones, with what was saved of them and of the log.
 
@@ -84,12 +94,16 @@ class Mending:
 
     def _flush(self, writer: SegmentWriter, segments: SegmentSet) -> None:
         """Write the rows of the log to segments."""
+        self._count_log()
         catalog, chunks = self._state.catalog, self._state.view.chunks
         newer = deletes_of_former(chunks, catalog)
         for schema_id, of_schema in chunks.items():
-            self._report.rows_saved += sum(len(chunk.ts) for chunk in of_schema)
             schema, deletes = catalog.schemas[schema_id], newer.get(schema_id, {})
             writer.flush(schema_id, schema, of_schema, catalog, segments, deletes)
+
+    def _count_log(self) -> None:
+        for of_schema in self._state.view.chunks.values():
+            self._report.rows_saved += sum(len(chunk.ts) for chunk in of_schema)
 
     def _save_all(
         self, damaged: set[int], gone: list[_Gone], writer: SegmentWriter, segments: SegmentSet

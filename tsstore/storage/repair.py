@@ -63,32 +63,23 @@ class _Repair:
             found = list(self._remains.damaged_segments())
             if not (self._remains.damaged or found) and check_directory(self._fs, deep=True).ok:
                 return self._report
+            self._report.files = self._files(found)
             if self._dry_run:
-                self._look(found)
+                self._mending.look(found)
                 return self._report
-            self._put_aside(found)
+            self._report.aside = put_aside(self._fs, self._report.files)
             self._publish(self._mending.run(found))
             self._remove()
         finally:
             self._remains.close()
         return self._report
 
-    def _look(self, found: list[int]) -> None:
-        """What a repair would save and lose."""
-        segments = self._remains.state.view.segments
-        for row in found:
-            self._report.files.append(segments.names[row])
-            self._mending.salvage(segments, row)
-        self._report.files += self._remains.damaged
-
-    def _put_aside(self, found: list[int]) -> None:
-        """Give every file that is damaged or stops to count another name; nothing is removed."""
+    def _files(self, found: list[int]) -> list[str]:
+        """Every file that is damaged or stops to count."""
         names = self._remains.state.view.segments.names
         damaged = [*self._remains.damaged, *(names[row] for row in found)]
         outdated = [*self._remains.outdated, *self._remains.unlisted_segments()]
-        files = [name for name in dict.fromkeys(damaged + outdated) if self._fs.exists(name)]
-        self._report.files = files
-        self._report.aside = put_aside(self._fs, files)
+        return [name for name in dict.fromkeys(damaged + outdated) if self._fs.exists(name)]
 
     def _publish(self, segments: SegmentSet) -> None:
         described, _ = self._remains.state.describe(self._remains.manifest)
