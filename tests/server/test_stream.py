@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import deque
 from contextlib import suppress
@@ -98,12 +99,20 @@ def test_too_many_streams_are_refused(socket):
     assert "at most" in msgpack.unpackb(socket.recv(timeout=5))["error"]
 
 
-@pytest.mark.parametrize(
-    "garbage", [b"", b"\xc1", '{"streams": ["*/*/*"]}', b"\x05", b"\x81\xa7streams\x05"]
-)
+@pytest.mark.parametrize("garbage", [b"", b"\xc1", b"\x05", b"\x81\xa7streams\x05"])
 def test_garbage_is_passed_over(socket, garbage):
     socket.send(garbage)
     subscribe(socket, KEY)
+
+
+@pytest.mark.parametrize("text", ['{"streams": ["*/*/*"]}', "[", "hello", ""])
+def test_text_is_answered_in_json(socket, hub, text):
+    subscribe(socket, KEY)
+    answer = exchange(socket, text)
+    assert isinstance(answer, str)
+    assert "as msgpack" in json.loads(answer)["error"]
+    hub.publish(KEY, {"Epoch": 1})
+    assert msgpack.unpackb(socket.recv(timeout=5))["key"] == KEY
 
 
 def test_only_what_was_asked_for_is_sent(socket, hub):

@@ -6,7 +6,8 @@ encoded once, and only if somebody wants it.
 
 A subscriber sends msgpack `{"streams": ["AAPL/1Min/OHLCV", "*/1D/*"]}`, or the same as an array
 `[["..."]]`, and gets its own bytes back, or `{"error": "... is an invalid stream"}`. The last valid
-list counts. Messages are `{"key": "AAPL/1Min/OHLCV", "data": {"Epoch": ..., "Open": ...}}`.
+list counts. Messages are `{"key": "AAPL/1Min/OHLCV", "data": {"Epoch": ..., "Open": ...}}`. Text,
+such as JSON, is answered by `{"error": ...}` in JSON; bytes that mean nothing are passed over.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tsstore.errors import InvalidKeyError
 from tsstore.key import KeyPattern
-from tsstore.wire.codec import MSGPACK, MalformedBodyError, fields
+from tsstore.wire.codec import JSON, MSGPACK, MalformedBodyError, fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,9 @@ STREAMS_MAX = 1_000
 STREAM_CHARACTERS_MAX = 512
 _CLOSE_TIMEOUT_S = 1.0
 _KEYS_REMEMBERED_MAX = 100_000
+_NOT_MSGPACK = JSON.encode(
+    {"error": 'not understood: send {"streams": ["*/1Min/OHLCV"]} as msgpack, in a binary frame'}
+).decode()
 
 
 class StreamHub:
@@ -116,7 +120,7 @@ class Subscriber:
         self._patterns: tuple[KeyPattern, ...] = ()
         self._wanted: dict[str, bool] = {}
         self._lock = threading.Lock()
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[bytes | str] = deque()
         self._queue_bytes = 0
         self._is_full = False
         self._is_woken = False
@@ -137,8 +141,8 @@ class Subscriber:
         self._patterns = patterns
         self._wanted = {}
 
-    def push(self, message: bytes) -> None:
-        """Queue a message; callable from any thread, never waits."""
+    def push(self, message: bytes | str) -> None:
+        """Queue a message, text for a text frame; callable from any thread, never waits."""
         with self._lock:
             if self._is_full:
                 return
@@ -158,7 +162,7 @@ class Subscriber:
             self.overflowed.set()
         self._filled.set()
 
-    def _take(self) -> deque[bytes]:
+    def _take(self) -> deque[bytes | str]:
         with self._lock:
             taken, self._queue = self._queue, deque()
             self._queue_bytes = 0
@@ -171,7 +175,10 @@ class Subscriber:
             await self._filled.wait()
             self._filled.clear()
             for message in self._take():
-                await socket.send_bytes(message)
+                if isinstance(message, bytes):
+                    await socket.send_bytes(message)
+                else:
+                    await socket.send_text(message)
 
 
 async def _read_from(socket: WebSocket, subscriber: Subscriber) -> None:
@@ -181,8 +188,9 @@ async def _read_from(socket: WebSocket, subscriber: Subscriber) -> None:
         if message["type"] == "websocket.disconnect":
             return
         body = message.get("bytes")
-        if body is None:
-            body = message.get("text", "").encode()
+        if body is None:  # no msgpack that subscribes is text
+            subscriber.push(_NOT_MSGPACK)
+            continue
         # Up to a thousand patterns: the other clients need not wait until they are translated.
         reply = await asyncio.to_thread(_subscribe, subscriber, body)
         if reply is not None:
