@@ -28,6 +28,7 @@ from tsstore_massive.errors import (
     NotEntitledError,
     StoppedError,
     UnavailableError,
+    UnreachableError,
 )
 from tsstore_massive.fetch import BarsWork, Fetcher, GapWork, TicksWork
 from tsstore_massive.sessions import MarketCalendar, day_of
@@ -408,7 +409,8 @@ class _Run:
 
     def _failed(self, work: Work, error: Exception) -> None:
         with self._lock:
-            if isinstance(error, ApiKeyError) or not isinstance(error, MassiveError):
+            hopeless = isinstance(error, ApiKeyError | UnreachableError)
+            if hopeless or not isinstance(error, MassiveError):
                 self._end(error)
                 return
             if isinstance(error, NotEntitledError) and "timeframe" not in str(error):

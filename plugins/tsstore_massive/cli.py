@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _EXIT_INCOMPLETE = 1
 _GAPS_SHOWN = 20
+# Whoever has mistyped the address, or has no network, learns of it within seconds.
+_FIRST_ATTEMPTS = 3
 
 
 @click.command(cls=GoFlagsCommand, context_settings={"help_option_names": ["-h", "--help"]})
@@ -127,7 +129,7 @@ def main() -> None:
 def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
     config = options.config
     limiter = RateLimiter(config.requests_per_minute, MINUTE_S, clock)
-    limits = Limits(page_rows=config.backfill_batch_size)
+    limits = Limits(page_rows=config.backfill_batch_size, first_attempts=_FIRST_ATTEMPTS)
     with (
         RestClient(
             config.base_url, config.resolve_key(),

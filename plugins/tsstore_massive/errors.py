@@ -5,6 +5,7 @@
     ├── NotEntitledError                 403: the plan does not include this range
     ├── RequestRefusedError              400, 404: the request cannot be right
     ├── UnavailableError                 429, 5xx, time-outs, resets: still failing after retries
+    │   └── UnreachableError             nobody at the address has answered anything so far
     ├── BadResponseError                 an answer that is not what was asked for
     └── StoppedError                     the caller asked to stop while a request was under way
 
@@ -42,6 +43,10 @@ class RequestRefusedError(MassiveError):
 
 class UnavailableError(MassiveError):
     """The service could not be reached, or kept failing; the same request may work later."""
+
+
+class UnreachableError(UnavailableError):
+    """Nobody answers at the address, nor has before: the network or the address may be wrong."""
 
 
 class BadResponseError(MassiveError):

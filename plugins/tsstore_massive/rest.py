@@ -36,6 +36,7 @@ from tsstore_massive.errors import (
     RequestRefusedError,
     StoppedError,
     UnavailableError,
+    UnreachableError,
 )
 from tsstore_massive.rate import MINUTE_S
 
@@ -71,6 +72,8 @@ class Limits:
     Attributes:
         page_rows: rows asked for per page; the vendor allows 50,000.
         attempts: tries of one request that fails (5xx, time-out, reset, broken body).
+        first_attempts: tries of one request that connects to nobody, as long as nobody has answered
+            any: the network or the address may be wrong, and somebody may be waiting to be told.
         throttled_attempts: tries of one request that is answered with 429.
         backoff_s: pause after the first failure; it doubles, with jitter, up to `backoff_max_s`.
         backoff_max_s: longest pause between tries that we choose ourselves.
@@ -84,6 +87,7 @@ class Limits:
 
     page_rows: int = 50_000
     attempts: int = 7
+    first_attempts: int = 7
     throttled_attempts: int = 60
     backoff_s: float = 0.5
     backoff_max_s: float = 60.0
@@ -116,12 +120,21 @@ class _RetryableError(Exception):
     Attributes:
         pause_s: what the vendor asked to wait, None if it did not say.
         throttled: whether it was 429.
+        connected: whether there was anybody to ask.
     """
 
-    def __init__(self, what: str, *, pause_s: float | None = None, throttled: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        pause_s: float | None = None,
+        throttled: bool = False,
+        connected: bool = True,
+    ) -> None:
         super().__init__(what)
         self.pause_s = pause_s
         self.throttled = throttled
+        self.connected = connected
 
 
 T = TypeVar("T")
@@ -158,6 +171,7 @@ class RestClient:
         self._logger = logging.getLogger(__name__)
         self._lock = threading.Lock()
         self._faults: Counter[str] = Counter()
+        self._was_answered = False
         self._jitter = random.Random()  # noqa: S311  (spreads retries, guards nothing)
         self._http = httpx.Client(
             base_url=base_url,
@@ -290,6 +304,11 @@ class RestClient:
             except _RetryableError as error:
                 failures += not error.throttled
                 throttled += error.throttled
+                unknown = not (error.connected or self._was_answered)
+                if unknown and failures >= self.limits.first_attempts:
+                    raise UnreachableError(
+                        f"{self._host} cannot be reached: {error}; check the network and base_url"
+                    ) from None
                 if failures >= self.limits.attempts or throttled >= self.limits.throttled_attempts:
                     raise UnavailableError(
                         f"{self._host}{path}: {error}, after {failures + throttled} tries; "
@@ -302,12 +321,15 @@ class RestClient:
             raise StoppedError("stopped")
         try:
             with self._http.stream("GET", target) as response:
+                self._was_answered = True
                 body = self._body(response)
         except httpx.InvalidURL:
             raise BadResponseError(f"{self._host} names a next page that is no address") from None
         except httpx.HTTPError as error:
             # The text of a transport error names no header, so it cannot hold the key.
-            raise _RetryableError(str(error) or type(error).__name__) from None
+            connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            what = str(error) or type(error).__name__
+            raise _RetryableError(what, connected=connected) from None
         if response.status_code != 200:
             raise self._refusal(response, body, target.partition("?")[0])
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -70,6 +71,17 @@ def started(vendor: Vendor, data: Path, *more: str):
 def counts(data: Path) -> dict[str, int]:
     with tsstore.open(data) as store:
         return {key: len(store.read(key)) for key in store.list() if "/24H/" not in key}
+
+
+@pytest.mark.parametrize("what", [TRADES, [*TRADES[:-1], "*"]])
+def test_an_address_where_nobody_is_is_named_after_a_few_tries(vendor, data, what):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        port = nobody.getsockname()[1]
+        done = run(vendor, data, *what, "-baseURL", f"http://127.0.0.1:{port}")
+    assert done.returncode == 5
+    assert f"massive_backfiller: 127.0.0.1:{port} cannot be reached: " in done.stderr
+    assert "check the network and base_url" in done.stderr
 
 
 class Gate:

@@ -32,6 +32,7 @@ from tsstore_massive.errors import (
     RequestRefusedError,
     StoppedError,
     UnavailableError,
+    UnreachableError,
 )
 from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient, _retry_after
@@ -320,6 +321,20 @@ def test_pauses_between_tries_grow_up_to_a_bound():
         fetch(server, clock=clock, attempts=8, backoff_s=1.0, backoff_max_s=4.0)
     waited = (clock.now_ns() - NOON) / 1e9
     assert (1 + 2 + 4 * 5) / 2 <= waited <= 1 + 2 + 4 * 5
+
+
+def test_patience_begins_with_the_first_answer():
+    once = Reply(page([trade(NOON, 1)]).body, 200, {"Connection": "close"})
+    with scripted(once) as server:
+        rest = client(server.url, attempts=4, first_attempts=2)
+        list(rest.trades("AAPL", NOON, NOON))
+    with rest, pytest.raises(UnavailableError, match="4 tries"):
+        list(rest.trades("AAPL", NOON, NOON))
+    with (
+        client(server.url, attempts=4, first_attempts=2) as rest,
+        pytest.raises(UnreachableError, match=r"127.0.0.1:\d+ cannot be reached: .*; check"),
+    ):
+        list(rest.trades("AAPL", NOON, NOON))
 
 
 def test_nobody_listening_is_an_error_after_the_tries():
