@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import signal
+import subprocess
+import sys
 from datetime import date
 
 import pytest
@@ -57,6 +60,14 @@ def test_a_program_that_does_not_start_shows_its_log(here) -> None:
         process.first_line(10)
 
 
+def test_a_program_that_is_not_there_is_named(here) -> None:
+    with (
+        Process("helper", ["nowhere/helper"], here / "log") as process,
+        pytest.raises(ConnectionFailedError, match=r"(?s)cannot run nowhere/helper: No such"),
+    ):
+        process.first_line(10)
+
+
 def test_a_program_that_ends_is_noticed(here) -> None:
     with Process("helper", ["sh", "-c", "echo up; exit 3"], here / "log") as process:
         process.first_line(10)
@@ -71,6 +82,34 @@ def test_a_program_that_ignores_signals_is_ended_by_force(here) -> None:
     process.first_line(10)
     process.stop()
     assert process._process.returncode == -signal.SIGKILL
+
+
+#: Starts a program that holds a lock on a file, and waits.
+_PARENT = """
+import sys, time
+from pathlib import Path
+from tsstore.cli.demo_setup import Process
+holder = '''
+import fcntl, time
+file = open("lock", "w")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("up", flush=True)
+time.sleep(300)
+'''
+process = Process("holder", [sys.executable, "-c", holder], Path("log"))
+print(process.first_line(10), flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_program_stops_when_the_demonstration_is_killed(here) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE)
+    with parent, (here / "lock").open("a") as lock:
+        assert parent.stdout.readline() == b"up\n"
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        parent.kill()
+        fcntl.flock(lock, fcntl.LOCK_EX)  # once the program is gone
 
 
 def test_values_replace_a_key_and_the_block_below_it() -> None:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tsstore.cli import tether
 from tsstore.errors import ConfigError, ConnectionFailedError, StorageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 USUAL_PORT = 5993
 _LOG_LINES_SHOWN = 5
 _STOP_TIMEOUT_S = 2.0
+_TETHER = (sys.executable, "-IS", tether.__file__)
 _LISTENING = re.compile(r"listening on (http://\S+)")
 
 
@@ -31,7 +33,7 @@ class Process:
     """A program of the demonstration, its output in a log file.
 
     It has a process group of its own, so that Ctrl-C reaches the demonstration alone, which then
-    stops its programs in order.
+    stops its programs in order. It is told to stop as well when the demonstration is killed.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Process:
         try:
             with log.open("wb") as stderr:
                 self._process = subprocess.Popen(  # noqa: S603  (our own programs)
-                    [str(part) for part in command],
+                    [*_TETHER, str(os.getpid()), *map(str, command)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
