@@ -119,10 +119,30 @@ class Store:
     ) -> dict[str, Columns]: ...
 
     def read(
-        self, key: str | Sequence[str], group: str | None = None, **options: Any
+        self,
+        key: str | Sequence[str],
+        group: str | None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        limit: int | None = None,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
     ) -> Columns | dict[str, Columns]:
         """Rows of one or several buckets; see `StoreApi.read`."""
-        return query.read(self._engine, key, group, store_tz=self.timezone, **options)
+        return query.read(
+            self._engine,
+            key,
+            group,
+            start=start,
+            end=end,
+            tz=tz,
+            limit=limit,
+            from_start=from_start,
+            columns=columns,
+            store_tz=self.timezone,
+        )
 
     def write(
         self, key: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False

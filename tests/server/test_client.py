@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import inspect
 import os
 import socket
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import tsstore
-from tsstore import Replace, Schema, Write, WriteTable
+from tsstore import Replace, Schema, StoreApi, Write, WriteTable
 from tsstore.client.address import parse_address
 from tsstore.client.connections import Connections
 from tsstore.client.heartbeat import BEATS_MISSED_MAX
@@ -95,6 +96,19 @@ def test_several_buckets_read_the_same(remote, store, target):
     assert list(found) == list(expected)
     for key in expected:
         same(found[key], expected[key])
+
+
+METHODS = [name for name, _ in inspect.getmembers(StoreApi, inspect.isfunction) if name[0] != "_"]
+
+
+@pytest.mark.parametrize("kind", [tsstore.Store, RemoteStore])
+@pytest.mark.parametrize("method", METHODS)
+def test_help_shows_the_arguments_of_the_interface(kind, method):
+    def parameters(owner: type) -> list[tuple[object, ...]]:
+        found = inspect.signature(getattr(owner, method)).parameters.values()
+        return [(one.name, one.kind, one.default) for one in found]
+
+    assert parameters(kind) == parameters(StoreApi)
 
 
 def test_nanoseconds_and_identity_survive(remote, store):
