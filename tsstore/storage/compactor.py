@@ -85,6 +85,7 @@ class Compactor:
         self._bytes_per_s = bytes_per_s
         self._clock = SystemClock()
         self._requests: list[_Request] = []
+        self._answers = False  # at work for a caller
         self._looks = False
         self._retry_at = 0.0
         self._owed_s = 0.0  # pauses that were too short to take
@@ -157,6 +158,7 @@ class Compactor:
                 request = self._requests.pop(0) if self._requests else None
                 if request is None:
                     self._looks = False
+            self._answers = request is not None
             if request is None:
                 self._work()
             else:
@@ -175,7 +177,10 @@ class Compactor:
             if self._begins_in_rush:
                 self._pause(_LOOK_S)
             while self._round(self._worth_it, self._throttle):
-                pass
+                if self._gives_way():
+                    with self._mutex:
+                        self._looks = True
+                    return
         except _Stopped:
             return
         except Exception as error:  # noqa: BLE001  nobody waits for it, and nothing is lost
@@ -183,6 +188,10 @@ class Compactor:
             with self._mutex:
                 self._looks = True
                 self._retry_at = self._clock.monotonic() + _RETRY_S
+
+    def _gives_way(self) -> bool:
+        """Whether this is what nobody asked for, and somebody waits."""
+        return bool(self._requests) and not self._answers
 
     def _worth_it(self, segments: SegmentSet, checkpoint: int) -> Iterator[Job]:
         return self._readable(jobs(segments, self._state.catalog, checkpoint), segments)
@@ -276,7 +285,7 @@ class Compactor:
         pace: Callable[[int], None],
         checkpoint: int | None = None,
     ) -> bool:
-        """Merge some of what is chosen.
+        """Merge some of what is chosen; what nobody asked for ends with a job when a caller comes.
 
         Args:
             choose: finds jobs in the segments, among those of commits up to a checkpoint.
@@ -320,7 +329,9 @@ class Compactor:
         pace: Callable[[int], None],
     ) -> None:
         merger = Merger(segments, self._state.catalog, writer, pace)
-        for job in chosen:
+        for done, job in enumerate(chosen):
+            if done and self._gives_way():
+                return  # with what a shorter round would have merged
             try:
                 merger.run(job)
             except CorruptionError:
