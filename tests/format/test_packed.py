@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from tsstore.format import constants
 from tsstore.format.constants import REFERENCE_DEPTH
 from tsstore.format.encoding import UnknownEncodingError
 from tsstore.format.packed import Packer, unpack
-from tsstore.format.packed_numbers import compress, decompress
+from tsstore.format.packed_numbers import Stored, Unpacked, compress, decompress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -36,20 +37,39 @@ MINUTE = 60_000_000_000
 START = 1_704_205_800_000_000_000
 
 
+def unpack_block(
+    encoding: int,
+    data: bytes | memoryview,
+    out: NDArray[Any],
+    column: Callable[[int], NDArray[Any]],
+) -> None:
+    """One block, beside columns that come from elsewhere."""
+    stored = Stored.block(encoding, memoryview(data), len(out))
+    unpack(stored, out, lambda place: Unpacked(column(place)))
+
+
 def reader(packed: Packed, like: Columns) -> Callable[[int], NDArray[Any]]:
     """Columns of a block, unpacked when they are asked for, as a segment does it."""
+    return several_reader([packed], [like])
 
-    def column(place: int, depth: int = 0) -> NDArray[Any]:
+
+def several_reader(
+    packed: Sequence[Packed], like: Sequence[Columns]
+) -> Callable[[int], NDArray[Any]]:
+    """Columns of neighbouring blocks in one step."""
+    starts = [0, *accumulate(len(columns[0]) for columns in like)]
+
+    def column(place: int, depth: int = 0) -> Unpacked:
         if depth > REFERENCE_DEPTH:
             raise UnknownEncodingError("references are too deep")
-        if place >= len(packed):
+        if place >= len(packed[0]):
             raise UnknownEncodingError("a reference to a column that is not there")
-        encoding, data = packed[place]
-        out = np.empty_like(like[place])
-        unpack(encoding, memoryview(data), out, lambda other: column(other, depth + 1))
-        return out
+        encodings = [block[place][0] for block in packed]
+        stored = Stored(encodings, [memoryview(block[place][1]) for block in packed], starts)
+        out = np.empty(starts[-1], like[0][place].dtype)
+        return unpack(stored, out, lambda other: column(other, depth + 1))
 
-    return column
+    return lambda place: column(place).values
 
 
 def assert_gives_back(packer: Packer, columns: Columns) -> Packed:
@@ -58,6 +78,12 @@ def assert_gives_back(packer: Packer, columns: Columns) -> Packed:
     for place, values in enumerate(columns):
         assert column(place).tobytes() == values.tobytes(), (place, packed[place][0])
     return packed
+
+
+def assert_gives_back_together(packed: Sequence[Packed], blocks: Sequence[Columns]) -> None:
+    column = several_reader(packed, blocks)
+    for place, values in enumerate(zip(*blocks, strict=True)):
+        assert column(place).tobytes() == np.concatenate(values).tobytes(), place
 
 
 def pack(names: list[str], columns: Columns) -> Packed:
@@ -165,8 +191,8 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[Columns]]:
 def test_every_bit_comes_back(table: tuple[list[str], list[Columns]]) -> None:
     names, blocks = table
     packer = Packer([column.dtype for column in blocks[0]], names)
-    for columns in blocks:
-        assert_gives_back(packer, columns)
+    packed = [assert_gives_back(packer, columns) for columns in blocks]
+    assert_gives_back_together(packed, blocks)
 
 
 @pytest.mark.parametrize("dtype", [*NUMBERS[:8], "U5"])
@@ -313,6 +339,84 @@ def test_what_fits_the_first_rows_only_is_not_used_for_all() -> None:
     assert pack_one(words)[0] == constants.ENCODING_WORDS
 
 
+# ---------------------------------------------------------------- several blocks
+
+
+def cut(columns: Columns, *edges: int) -> list[Columns]:
+    """Blocks that end at these rows."""
+    spans = pairwise([0, *edges, len(columns[0])])
+    return [[np.ascontiguousarray(c[first:end]) for c in columns] for first, end in spans]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "dollars"),
+    [("f8", 0), ("f8", 5_000), ("f8", 100_000_000), ("f4", 0), ("i8", 0), ("i4", 0)],
+)
+def test_blocks_that_follow_each_other_come_back_in_one_step(dtype: str, dollars: int) -> None:
+    names, columns = random_walk(3000)
+    per_dollar = 1 if dtype[0] == "f" else 100
+    for place in range(1, 5):
+        prices = np.round(columns[place] + dollars, 2) * per_dollar
+        columns[place] = np.rint(prices).astype(dtype) if dtype[0] == "i" else prices.astype(dtype)
+    blocks = cut(columns, 1, 1000, 1700)
+    packer = Packer([column.dtype for column in columns], names)
+    packed = [packer.pack(block) for block in blocks]
+    first, second = constants.ENCODING_INTEGERS, constants.ENCODING_OFFSETS
+    for block in packed[1:]:
+        assert [encoding for encoding, _ in block[:5]] == [first, second, second, second, first]
+    assert_gives_back_together(packed, blocks)
+    assert_gives_back_together(packed[1:], blocks[1:])
+
+
+@pytest.mark.parametrize(("bits", "offset_bits"), [(7, 7), (15, 15), (31, 15), (49, 31)])
+def test_the_ends_of_whole_numbers_add_up(bits: int, offset_bits: int) -> None:
+    """Numbers and offsets that just fit in their width, in blocks of which one is narrower."""
+    rng = np.random.default_rng(bits)
+    edges = [700, 1400]
+
+    def far(bits: int) -> NDArray[np.float64]:
+        numbers = rng.integers(-(2**bits), 2**bits, 2000)
+        numbers[::50], numbers[25::50] = 2**bits - 1, -(2**bits)
+        return numbers.astype(np.float64)
+
+    close = far(bits)
+    close[1400:] = 3
+    close[1405] = 4
+    before = np.append(close[0], close[:-1])
+    before[edges] = close[edges]
+    opened = before + far(offset_bits)
+    high = np.maximum(opened, close) + far(offset_bits)
+    low = np.minimum(opened, close) + far(offset_bits)
+    columns = [minutes(2000), *(cents / 100 for cents in (opened, high, low, close))]
+    names = ["Time", "Open", "High", "Low", "Close"]
+    blocks = cut(columns, *edges)
+    packer = Packer([column.dtype for column in columns], names)
+    packed = [packer.pack(block) for block in blocks]
+    assert packed[0][2][0] == packed[0][3][0] == constants.ENCODING_OFFSETS
+    assert_gives_back_together(packed, blocks)
+
+
+def test_offsets_of_a_finer_scale_than_their_base_come_back() -> None:
+    names, columns = random_walk(3000)
+    tenths = np.random.default_rng(1).integers(0, 10, 3000)
+    columns[2] = np.round(columns[2] * 1000 + tenths) / 1000
+    blocks = cut(columns, 1000, 2000)
+    packer = Packer([column.dtype for column in columns], names)
+    packed = [packer.pack(block) for block in blocks]
+    assert [bytes(data[1:3]) for _, data in packed[0][1:3]] == [b"\x02\x01", b"\x03\x02"]
+    assert_gives_back_together(packed, blocks)
+
+
+def test_blocks_of_different_scales_and_encodings_come_back() -> None:
+    names, columns = random_walk(4000)
+    columns[4][1000:2000] = np.round(columns[4][1000:2000] + 0.005, 3)
+    columns[2][2000:3000] = np.sin(np.arange(1000))
+    columns[5][3000:] = 7
+    blocks = cut(columns, 1000, 2000, 3000)
+    packer = Packer([column.dtype for column in columns], names)
+    assert_gives_back_together([packer.pack(block) for block in blocks], blocks)
+
+
 # ---------------------------------------------------------------- references
 
 
@@ -327,7 +431,7 @@ def test_a_block_asks_for_the_columns_it_refers_to() -> None:
             return columns[other]
 
         out = np.empty_like(like)
-        unpack(encoding, memoryview(data), out, column)
+        unpack_block(encoding, data, out, column)
         assert out.tobytes() == like.tobytes()
         asked.append(others)
     assert asked == [set(), {4}, {1, 4}, {1, 4}, set(), set()]
@@ -447,7 +551,7 @@ def unpack_damaged(encoding: int, data: bytes, out: NDArray[Any], columns: Colum
         return columns[place]
 
     with contextlib.suppress(UnknownEncodingError):
-        unpack(encoding, memoryview(data), out, column)
+        unpack_block(encoding, data, out, column)
 
 
 @given(
@@ -496,7 +600,7 @@ def test_a_block_cut_short_or_too_long_is_refused(
     encoding, data, values, columns = sample
     for wrong in (data[:-1], data[: len(data) // 2], data[:3], b"", data + b"\0"):
         with pytest.raises(UnknownEncodingError):
-            unpack(encoding, memoryview(wrong), np.empty_like(values), columns.__getitem__)
+            unpack_block(encoding, wrong, np.empty_like(values), columns.__getitem__)
     unpack_damaged(encoding, data, np.empty(len(values) + 256, values.dtype), columns)
 
 
@@ -505,7 +609,7 @@ def test_an_offset_from_a_column_of_another_type_is_refused() -> None:
     encoding, data = pack(names, columns)[1]
     for other in (columns[0], np.full(300, "x"), columns[1][:7]):
         with pytest.raises(UnknownEncodingError):
-            unpack(encoding, memoryview(data), np.empty(300), ([other] * 6).__getitem__)
+            unpack_block(encoding, data, np.empty(300), ([other] * 6).__getitem__)
 
 
 @pytest.mark.parametrize("bits", NASTY_BITS)
@@ -521,7 +625,7 @@ def test_offsets_from_damaged_columns_are_some_values(bits: int, dtype: str) -> 
 def test_damaged_text_that_all_rows_share_gives_some_values() -> None:
     """Python cannot even make a text of it."""
     out = np.empty(3, "U1")
-    unpack(constants.ENCODING_CONSTANT, memoryview(b"\x00\x00\x00\x01"), out, lambda _: out)
+    unpack_block(constants.ENCODING_CONSTANT, b"\x00\x00\x00\x01", out, lambda _: out)
     assert out.view(np.uint32).tolist() == [1 << 24] * 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ import pytest
 
 import tsstore
 from tsstore import Settings
+from tsstore.storage.blocks import BlockReader, SegmentFile
+from tsstore.vfs import OsFileSystem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,6 +95,28 @@ def test_damage_is_found_again_and_rows_before_it_are_read(path: Path) -> None:
                 store.read(KEY)
         first = store.read(KEY, limit=100, from_start=True)
     assert np.array_equal(first["Close"], bars(ROWS)["Close"][:100])
+
+
+def test_what_cannot_be_decoded_is_told_of_the_block_where_it_is(path: Path) -> None:
+    with tsstore.open(path, read_only=True) as store:
+        reader = store.engine.current().view.segments.reader(0)
+        footer, name = reader.footer, reader.name
+    encodings = footer.encodings.copy()
+    encodings[2, 5] = 99  # of Close, to which Open refers
+    file = SegmentFile(OsFileSystem(path), name)
+    blocks = BlockReader(file, replace(footer, encodings=encodings))
+
+    def read(count: int) -> list[NDArray[Any]]:
+        rows = int(footer.block_starts[count])
+        outs = [np.empty(rows, dtype) for dtype in blocks.dtypes]
+        blocks.read(range(len(outs)), range(count), outs, lambda _column, _blocks: None)
+        return outs
+
+    with pytest.raises(tsstore.CorruptionError, match="encoding 99") as found:
+        read(7)
+    assert found.value.offset == footer.block_offsets[2, 5]
+    assert np.array_equal(read(5)[2], bars(ROWS)["Close"][: int(footer.block_starts[5])])
+    file.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")

@@ -53,7 +53,11 @@ from tsstore.format.packed_numbers import (
     BASE_GREATER,
     BASE_LESSER,
     BASE_SAME,
+    INTEGERS_BYTES,
+    OFFSETS_BYTES,
     Base,
+    Stored,
+    Unpacked,
     Whole,
     pack_floats,
     pack_integers,
@@ -90,6 +94,8 @@ _PACKED_BYTES_MIN = 24
 # Reading a packed block costs time, and a block that refers to others costs theirs: what comes
 # later in the list of candidates must save this part of what the best one before it takes.
 _SAVED_PART = 1 / 32
+# Of encodings that are undone for several blocks at once: what stands in front of pco.
+_STEP_BYTES = {ENCODING_INTEGERS: INTEGERS_BYTES, ENCODING_OFFSETS: OFFSETS_BYTES}
 
 
 class _Recipe(NamedTuple):
@@ -238,38 +244,64 @@ class _Block:
         values = self.columns[place]
         again = np.empty_like(values)
         try:
-            unpack(recipe.encoding, memoryview(stored), again, self.columns.__getitem__)
+            block = Stored.block(recipe.encoding, memoryview(stored), len(again))
+            unpack(block, again, lambda other: Unpacked(self.columns[other]))
         except UnknownEncodingError:  # two words with one sum
             return False
         return again.tobytes() == values.tobytes()
 
 
-def unpack(
-    encoding: int,
-    data: memoryview,
-    out: NDArray[Any],
-    column: Callable[[int], NDArray[Any]],
-) -> None:
-    """Fill `out` with the values of a block, packed or not.
+def unpack(stored: Stored, out: NDArray[Any], column: Callable[[int], Unpacked]) -> Unpacked:
+    """Fill `out` with the values of neighbouring blocks of a column, packed or not.
 
     Args:
-        encoding: its number.
-        data: the stored bytes.
-        out: one-dimensional, contiguous, aligned; its length is the number of rows.
-        column: gives the same rows of another column, unpacked. Only OFFSETS asks. It has to raise
+        stored: one block or more.
+        out: one-dimensional, contiguous, aligned; as long as all blocks.
+        column: gives the same rows of another column. Only OFFSETS asks. It has to raise
             UnknownEncodingError for a column that is not there and for references deeper than
             REFERENCE_DEPTH, which ends cycles as well.
 
+    Returns:
+        `out`, and what other columns that refer to it need not compute.
+
     Raises:
-        UnknownEncodingError: the encoding has no meaning here, or the bytes cannot be such a block.
+        UnknownEncodingError: an encoding has no meaning here, or the bytes cannot be such blocks.
     """
-    if encoding == ENCODING_INTEGERS:
+    encoding = stored.encodings[0]
+    if len(stored.data) > 1 and not _is_one_step(stored):
+        _unpack_each(stored, out, column)
+    elif encoding == ENCODING_INTEGERS:
         _check_numbers(out)
-        unpack_integers(data, out)
+        return unpack_integers(stored, out)
     elif encoding == ENCODING_OFFSETS:
         _check_numbers(out)
-        unpack_offsets(data, out, column)
-    elif encoding == ENCODING_FLOATS:
+        return unpack_offsets(stored, out, column)
+    else:
+        _unpack_block(encoding, stored.data[0], out)
+    return Unpacked(out)
+
+
+def _is_one_step(stored: Stored) -> bool:
+    """Whether the blocks hold numbers that differ in their width at most."""
+    size = _STEP_BYTES.get(stored.encodings[0], 0)
+    if not size or len(set(stored.encodings)) > 1:
+        return False
+    return len({bytes(data[1:size]) for data in stored.data}) == 1
+
+
+def _unpack_each(stored: Stored, out: NDArray[Any], column: Callable[[int], Unpacked]) -> None:
+    for encoding, data, (first, end) in zip(
+        stored.encodings, stored.data, stored.spans(), strict=True
+    ):
+
+        def part(other: int, first: int = first, end: int = end) -> Unpacked:
+            return column(other).part(first, end)
+
+        unpack(Stored.block(encoding, data, end - first), out[first:end], part)
+
+
+def _unpack_block(encoding: int, data: memoryview, out: NDArray[Any]) -> None:
+    if encoding == ENCODING_FLOATS:
         unpack_floats(data, out)
     elif encoding == ENCODING_CHARACTERS:
         unpack_characters(data, out)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from tsstore.format.encoding import UnknownEncodingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,6 +44,11 @@ _PCO_TYPES = {
 # What whole numbers are narrowed to; the index stands in the block.
 _WIDTHS = [np.dtype(f"<i{size}") for size in (1, 2, 4, 8)]
 _LIMITS = [int(np.iinfo(dtype).max) for dtype in _WIDTHS]
+# How far from 0 they are at most; how far sums may be that fit in 4 bytes; how far those are that a
+# decimal in float64 may not give back.
+_REACHES = [1 << 8 * dtype.itemsize - 1 for dtype in _WIDTHS]
+_SHORT_REACH = (1 << 31) - 1
+_EXACT_REACH = 1 << 51
 
 # Floats are whole numbers / 10^scale.
 _DECIMALS_MAX = 9
@@ -56,9 +62,11 @@ _SAMPLE_ROWS = 64
 
 _INTEGERS = struct.Struct("<BB")  # index of the width, scale
 _OFFSETS = struct.Struct("<BBBHH")  # and kind of the base, its columns
+INTEGERS_BYTES, OFFSETS_BYTES = _INTEGERS.size, _OFFSETS.size
 
 #: Kinds of a base: a column, the row before of a column, the greater or lesser of two columns.
 BASE_SAME, BASE_BEFORE, BASE_GREATER, BASE_LESSER = range(4)
+_PICKS: dict[int, np.ufunc] = {BASE_GREATER: np.maximum, BASE_LESSER: np.minimum}
 
 
 class Base(NamedTuple):
@@ -68,24 +76,32 @@ class Base(NamedTuple):
     first: int
     second: int
 
-    def values(self, column: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
-        """The base of every row, as float64 or int64.
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The ones it is made of."""
+        return (self.first, self.second) if self.kind in _PICKS else (self.first,)
+
+    def of(self, columns: Sequence[NDArray[Any]], starts: Sequence[int]) -> NDArray[Any]:
+        """The base of every row.
+
+        Args:
+            columns: what stands in `columns`, as numbers that can be compared.
+            starts: where in them blocks begin.
 
         Raises:
             UnknownEncodingError: there is no such base.
         """
-        first = _widened(column(self.first))
         if self.kind == BASE_SAME:
-            return first
+            return columns[0]
         if self.kind == BASE_BEFORE:
-            before = np.empty_like(first)
-            before[:1] = first[:1]
-            before[1:] = first[:-1]
+            before = np.empty_like(columns[0])
+            before[1:] = columns[0][:-1]
+            before[starts] = columns[0][starts]
             return before
-        pick = {BASE_GREATER: np.maximum, BASE_LESSER: np.minimum}.get(self.kind)
+        pick = _PICKS.get(self.kind)
         if pick is None:
             raise UnknownEncodingError(f"offsets from a base of the unknown kind {self.kind}")
-        both: NDArray[Any] = pick(first, _widened(column(self.second)))
+        both: NDArray[Any] = pick(*columns)
         return both
 
 
@@ -94,6 +110,49 @@ class Whole(NamedTuple):
 
     scale: int
     numbers: NDArray[Any]
+
+
+class Unpacked(NamedTuple):
+    """A column of neighbouring blocks.
+
+    Attributes:
+        values: of all rows.
+        whole: rint(values * 10^scale), if unpacking came by it; integers or float64.
+        scale: of these.
+        reach: none of these is further from 0.
+    """
+
+    values: NDArray[Any]
+    whole: NDArray[Any] | None = None
+    scale: int = 0
+    reach: int = 0
+
+    def part(self, first: int, end: int) -> Unpacked:
+        """Some of the rows, without their whole numbers."""
+        return Unpacked(self.values[first:end])
+
+
+class Stored(NamedTuple):
+    """Neighbouring blocks of a column as bytes.
+
+    Attributes:
+        encodings: of each block.
+        data: of each block.
+        starts: first row of each block, from 0 on, then the number of rows.
+    """
+
+    encodings: Sequence[int]
+    data: Sequence[memoryview]
+    starts: Sequence[int]
+
+    @classmethod
+    def block(cls, encoding: int, data: memoryview, rows: int) -> Stored:
+        """A single one."""
+        return cls([encoding], [data], [0, rows])
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """First row and end row of each block."""
+        return pairwise(self.starts)
 
 
 def whole_numbers(values: NDArray[Any], hint: int) -> Whole | None:
@@ -187,7 +246,7 @@ def unpack_floats(data: memoryview, out: NDArray[Any]) -> None:
     """Raises UnknownEncodingError."""
     if out.dtype.kind != "f":
         raise UnknownEncodingError("floats in a column of another type")
-    decompress(bytes(data), out)
+    decompress(data, out)
 
 
 # ---------------------------------------------------------------- whole numbers
@@ -199,25 +258,24 @@ def pack_integers(whole: Whole, *, delta: bool) -> bytes:
     return _INTEGERS.pack(width, whole.scale) + compress(numbers, delta=delta)
 
 
-def unpack_integers(data: memoryview, out: NDArray[Any]) -> None:
-    """Raises UnknownEncodingError."""
-    width, scale = unpack_header(_INTEGERS, data)
-    dtype = _item(_WIDTHS, width, "width")
-    stored = bytes(data[_INTEGERS.size :])
+def unpack_integers(stored: Stored, out: NDArray[Any]) -> Unpacked:
+    """Fill `out` with blocks of one scale.
+
+    Raises:
+        UnknownEncodingError: they cannot be such blocks.
+    """
+    _, scale = unpack_header(_INTEGERS, stored.data[0])
+    widths = _widths(stored, _INTEGERS)
     if out.dtype.kind == "f":
-        power = _item(_POWERS, scale, "scale")
-        numbers = decompress(stored, np.empty(len(out), dtype))
-        np.divide(numbers, power, out=out, casting="unsafe", dtype=np.float64)
-        return
+        numbers = _numbers(stored, _INTEGERS, widths)
+        return _put_decimals(numbers, scale, _REACHES[max(widths)], out)
     unit = _item(_UNITS, scale, "scale")
-    if unit == 1 and dtype == out.dtype:
-        decompress(stored, out)
-        return
-    numbers = decompress(stored, np.empty(len(out), dtype))
     if unit == 1:
-        out[:] = numbers
+        _fill(stored, _INTEGERS, widths, out)
     else:
+        numbers = _numbers(stored, _INTEGERS, widths)
         np.multiply(numbers, unit, out=out, casting="unsafe", dtype=np.int64)
+    return Unpacked(out)
 
 
 # ---------------------------------------------------------------- offsets from other columns
@@ -243,7 +301,7 @@ def pack_offsets(
     Returns:
         None if they are so far from it that the arithmetic is not exact.
     """
-    near = base.values(column)
+    near = base.of([_widened(column(place)) for place in base.columns], [0])
     if values.dtype.kind == "f":
         power = _POWERS[scale]
         offsets = np.rint(np.multiply(values, power, dtype=np.float64)) - np.rint(near * power)
@@ -256,28 +314,87 @@ def pack_offsets(
 
 
 def unpack_offsets(
-    data: memoryview, out: NDArray[Any], column: Callable[[int], NDArray[Any]]
-) -> None:
-    """Raises UnknownEncodingError."""
-    width, scale, kind, first, second = unpack_header(_OFFSETS, data)
-    numbers = np.empty(len(out), _item(_WIDTHS, width, "width"))
-    decompress(bytes(data[_OFFSETS.size :]), numbers)
+    stored: Stored, out: NDArray[Any], column: Callable[[int], Unpacked]
+) -> Unpacked:
+    """Fill `out` with blocks of one scale and one base.
+
+    Raises:
+        UnknownEncodingError: they cannot be such blocks.
+    """
+    _, scale, *of = unpack_header(_OFFSETS, stored.data[0])
+    base = Base(*of)
+    columns = [column(place) for place in base.columns]
+    if out.dtype.kind == "f":
+        return _unpack_decimals(stored, out, base, columns, scale)
+    near = _near(base, columns, stored, out)
+    unit = _item(_UNITS, scale, "scale")
+    numbers = _numbers(stored, _OFFSETS, _widths(stored, _OFFSETS))
+    steps = np.multiply(numbers, unit, dtype=np.int64)
+    np.add(near, steps, out=out, casting="unsafe")
+    return Unpacked(out)
+
+
+def _unpack_decimals(
+    stored: Stored, out: NDArray[Any], base: Base, columns: Sequence[Unpacked], scale: int
+) -> Unpacked:
+    widths = _widths(stored, _OFFSETS)
+    whole = [each.whole for each in columns if each.whole is not None and each.scale == scale]
     with np.errstate(all="ignore"):  # a damaged base may be anything
-        near = Base(kind, first, second).values(column)
-        if (near.dtype.kind == "f") != (out.dtype.kind == "f") or len(near) != len(out):
-            raise UnknownEncodingError("offsets from a column of another type")
-        if near.dtype.kind == "f":
-            power = _item(_POWERS, scale, "scale")
-            whole = np.multiply(near, power)
-            np.rint(whole, out=whole)
-            np.add(whole, numbers, out=whole)
-            np.divide(whole, power, out=out, casting="unsafe")
+        if len(whole) == len(columns):
+            near = base.of(whole, stored.starts[:-1])
+            reach = max(each.reach for each in columns) + _REACHES[max(widths)]
         else:
-            steps = np.multiply(numbers, _item(_UNITS, scale, "scale"), dtype=np.int64)
-            np.add(near, steps, out=out, casting="unsafe")
+            power = _item(_POWERS, scale, "scale")
+            near = np.rint(_near(base, columns, stored, out) * power)
+            reach = _EXACT_REACH
+        dtype = np.int32 if reach <= _SHORT_REACH else np.float64
+        numbers = np.add(near, _numbers(stored, _OFFSETS, widths), dtype=dtype)
+        return _put_decimals(numbers, scale, reach, out)
+
+
+def _near(
+    base: Base, columns: Sequence[Unpacked], stored: Stored, out: NDArray[Any]
+) -> NDArray[Any]:
+    """The base of every row, from the values of its columns."""
+    near = base.of([_widened(column.values) for column in columns], stored.starts[:-1])
+    if (near.dtype.kind == "f") != (out.dtype.kind == "f") or len(near) != len(out):
+        raise UnknownEncodingError("offsets from a column of another type")
+    return near
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _widths(stored: Stored, header: struct.Struct) -> list[int]:
+    """The width of each block."""
+    widths = [unpack_header(header, data)[0] for data in stored.data]
+    _item(_WIDTHS, max(widths), "width")
+    return widths
+
+
+def _put_decimals(numbers: NDArray[Any], scale: int, reach: int, out: NDArray[Any]) -> Unpacked:
+    """Fill `out` with numbers / 10^scale; whoever refers to them can use the numbers if exact."""
+    power = _item(_POWERS, scale, "scale")
+    np.divide(numbers, power, out=out, casting="unsafe", dtype=np.float64)
+    if out.dtype.itemsize < 8 or reach >= _EXACT_REACH:
+        return Unpacked(out)
+    return Unpacked(out, numbers, scale, reach)
+
+
+def _numbers(stored: Stored, header: struct.Struct, widths: Sequence[int]) -> NDArray[Any]:
+    """The whole numbers of all blocks, as wide as the widest."""
+    numbers = np.empty(stored.starts[-1], _WIDTHS[max(widths)])
+    _fill(stored, header, widths, numbers)
+    return numbers
+
+
+def _fill(stored: Stored, header: struct.Struct, widths: Sequence[int], out: NDArray[Any]) -> None:
+    for data, width, (first, end) in zip(stored.data, widths, stored.spans(), strict=True):
+        rows, dtype = out[first:end], _WIDTHS[width]
+        if dtype == out.dtype:
+            decompress(data[header.size :], rows)
+        else:
+            rows[:] = decompress(data[header.size :], np.empty(len(rows), dtype))
 
 
 def _narrowed(numbers: NDArray[Any]) -> tuple[int, NDArray[Any]]:
@@ -308,6 +425,7 @@ class _Codec:
         self.compressor = wrapped.FileCompressor()
         self.version = self.compressor.write_header()
         self.open = wrapped.FileDecompressor.new
+        self.file, _ = self.open(self.version)
         auto = (ModeSpec.auto(), DeltaSpec.auto())
         plain = (ModeSpec.classic(), DeltaSpec.no_op())
         steps = (ModeSpec.classic(), DeltaSpec.try_consecutive(1))
@@ -338,17 +456,22 @@ def compress(numbers: NDArray[Any], *, delta: bool | None) -> bytes:
     return b"".join((codec.version, chunk.write_meta(), chunk.write_page(0)))
 
 
-def decompress(data: bytes, out: NDArray[Any]) -> NDArray[Any]:
+def decompress(data: bytes | memoryview, out: NDArray[Any]) -> NDArray[Any]:
     """Fill `out`, which is returned.
 
     Raises:
         UnknownEncodingError: the bytes are not as many numbers of that type.
     """
+    codec = _codec()
+    start = len(codec.version)
     try:
-        file, start = _codec().open(data)
-        chunk, length = file.chunk_decompressor(data[start:], _PCO_TYPES[out.dtype.str[1:]])
+        if data[:start] == codec.version:
+            file = codec.file
+        else:
+            file, start = codec.open(bytes(data))
+        chunk, length = file.chunk_decompressor(bytes(data[start:]), _PCO_TYPES[out.dtype.str[1:]])
         start += length
-        progress, length = chunk.read_page_into(data[start:], len(out), out)
+        progress, length = chunk.read_page_into(bytes(data[start:]), len(out), out)
     except RuntimeError as error:
         raise UnknownEncodingError(f"pcodec cannot read a packed block: {error}") from None
     if not progress.finished or progress.n_processed != len(out) or start + length != len(data):

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsstore.format.constants import ENCODING_INTEGERS
 from tsstore.format.encoding import UnknownEncodingError
 from tsstore.format.packed_numbers import (
+    Stored,
     Whole,
     compress,
     decompress,
@@ -81,12 +83,12 @@ def unpack_characters(data: memoryview, out: NDArray[Any]) -> None:
         raise UnknownEncodingError(f"{width} characters of {size} bytes in a column {out.dtype}")
     places = np.empty((width, len(out)), f"<u{size}")
     if not apart:
-        decompress(bytes(data), places.ravel())
+        decompress(data, places.ravel())
     else:
         for place in places:
             (length,) = unpack_header(_LENGTH, data)
             data = data[_LENGTH.size :]
-            decompress(bytes(data[:length]), place)
+            decompress(data[:length], place)
             data = data[length:]
         if data:
             raise UnknownEncodingError("a block of characters goes on behind the last place")
@@ -120,7 +122,7 @@ def unpack_words(data: memoryview, out: NDArray[Any]) -> None:
     words = np.empty(count, out.dtype)
     unpack_characters(data[_WORDS.size : _WORDS.size + length], words)
     codes = np.empty(len(out), np.int64)
-    unpack_integers(data[_WORDS.size + length :], codes)
+    _unpack_integers(data[_WORDS.size + length :], codes)
     if codes.min() < 0 or codes.max() >= count:
         raise UnknownEncodingError("a block of words refers to a word that it does not have")
     words.take(codes, out=out)
@@ -152,7 +154,7 @@ def unpack_numerals(data: memoryview, out: NDArray[Any]) -> None:
     """Raises UnknownEncodingError."""
     _check_text(out)
     numbers = np.empty(len(out), np.int64)
-    unpack_integers(data, numbers)
+    _unpack_integers(data, numbers)
     matrix = _matrix(out)
     lengths = _lengths(numbers)
     width = int(lengths.max())
@@ -165,6 +167,10 @@ def unpack_numerals(data: memoryview, out: NDArray[Any]) -> None:
         matrix[:, place] = left - rest * 10 + _ZERO
         left = rest
     matrix[:, :width] *= np.arange(width) < lengths[:, None]
+
+
+def _unpack_integers(data: memoryview, out: NDArray[np.int64]) -> None:
+    unpack_integers(Stored.block(ENCODING_INTEGERS, data, len(out)), out)
 
 
 def _lengths(numbers: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xxhash
 
 from tsstore.errors import CorruptionError, StorageError
-from tsstore.format.constants import ENCODING_RAW, REFERENCE_DEPTH
+from tsstore.format.constants import ENCODING_RAW
 from tsstore.format.encoding import UnknownEncodingError, decode_block
 from tsstore.format.record import array_bytes
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from tsstore.format.segment import Footer
     from tsstore.vfs import File, FileSystem
 
-    # Rows of a column in a block, if they are in memory.
-    Known = Callable[[int, int], NDArray[Any] | None]
+    # Rows of a column in neighbouring blocks, if they are in memory.
+    Known = Callable[[int, range], NDArray[Any] | None]
+    # Places for the rows of columns.
+    Rows = dict[int, NDArray[Any]]
 
 # Larger buffers cost more to come by than a second read.
 _READ_BYTES_MAX = 8 << 20
+# Rows of packed blocks that are decoded together: more of them gain nothing, and take memory.
+_STEP_ROWS_MAX = 1 << 17
 
 
 class SegmentFile:
@@ -141,7 +145,7 @@ class BlockReader:
             parts = [extent[e - n : e] for e, n in zip(ends, lengths[column], strict=True)]
             for block, data, checksum in zip(blocks, parts, checksums[column], strict=True):
                 if xxhash.xxh3_64_intdigest(data) != checksum:
-                    raise _wrong_checksum(self._file, footer, column, block)
+                    raise wrong_checksum(self._file, footer, column, block)
             if not is_ready:
                 self._decode_flat(column, blocks, parts, out)
 
@@ -162,114 +166,62 @@ class BlockReader:
         self, columns: Sequence[int], blocks: range, outs: Sequence[NDArray[Any]], known: Known
     ) -> None:
         """Blocks whose columns lie together."""
-        row_starts = self._footer.block_starts[blocks.start : blocks.stop + 1].tolist()
-        for start, extent, places in self._extents(columns, blocks):
-            for place in places:
-                low, high = (row - row_starts[0] for row in row_starts[place : place + 2])
-                rows = {c: out[low:high] for c, out in zip(columns, outs, strict=True)}
-                block = _PackedBlock(self._file, self._footer, blocks[place], rows, known)
-                block.decode(start, extent)
+        rows = dict(zip(columns, outs, strict=True))
+        origin = int(self._footer.block_starts[blocks.start])
+        for extent, several in self._extents(columns, blocks):
+            self._decode(several, extent, self._part(rows, origin, several), known)
 
-    def _extents(
-        self, columns: Sequence[int], blocks: range
-    ) -> Iterator[tuple[int, memoryview, range]]:
-        """Bytes of the file, where they begin, and the places in `blocks` of what they hold.
+    def _part(self, rows: Rows, origin: int, blocks: range) -> Rows:
+        """Those of the rows, which begin at row `origin`, that lie in these blocks."""
+        low, high = self._footer.block_starts[[blocks.start, blocks.stop]].tolist()
+        return {column: out[low - origin : high - origin] for column, out in rows.items()}
+
+    def _decode(self, blocks: range, extent: Extent, rows: Rows, known: Known) -> None:
+        from tsstore.storage.packed_blocks import PackedBlocks  # only where something is packed
+
+        try:
+            PackedBlocks(self._file, self._footer, blocks, rows, known).decode(extent)
+        except UnknownEncodingError:  # of several: one by one tells which it is
+            origin = int(self._footer.block_starts[blocks.start])
+            for number in blocks:
+                block = range(number, number + 1)
+                self._decode(block, extent, self._part(rows, origin, block), known)
+
+    def _extents(self, columns: Sequence[int], blocks: range) -> Iterator[tuple[Extent, range]]:
+        """Bytes of the file, and those of the blocks that are in them.
 
         Bytes between the columns are read along, unless they are most of it: then there are none.
         """
         footer, part = self._footer, slice(blocks.start, blocks.stop)
         low, high = min(columns), max(columns)
+        rows = footer.block_starts[blocks.start : blocks.stop + 1].tolist()
         starts = footer.block_offsets[low, part].tolist()
         ends = (footer.block_offsets[high, part] + footer.block_lengths[high, part]).tolist()
         needed = sum(int(footer.block_lengths[column, part].sum()) for column in columns)
-        if 4 * needed < sum(ends) - sum(starts):
-            yield 0, memoryview(b""), range(len(blocks))
-            return
+        is_dense = 4 * needed >= sum(ends) - sum(starts)
         first = 0
-        for place in range(1, len(blocks) + 1):
-            if place == len(blocks) or ends[place] - starts[first] > _READ_BYTES_MAX:
-                length = ends[place - 1] - starts[first]
-                yield starts[first], self._file.read(starts[first], length), range(first, place)
-                first = place
+        for end in range(1, len(blocks) + 1):
+            if (
+                end < len(blocks)
+                and rows[end + 1] - rows[first] <= _STEP_ROWS_MAX
+                and ends[end] - starts[first] <= _READ_BYTES_MAX
+            ):
+                continue
+            length = ends[end - 1] - starts[first]
+            data = self._file.read(starts[first], length) if is_dense else memoryview(b"")
+            yield Extent(starts[first], data), blocks[first:end]
+            first = end
 
 
-class _PackedBlock:
-    """A packed block that is being decoded, each of its columns once."""
+class Extent(NamedTuple):
+    """Bytes of a file, from an offset on."""
 
-    def __init__(
-        self,
-        file: SegmentFile,
-        footer: Footer,
-        number: int,
-        rows: dict[int, NDArray[Any]],
-        known: Known,
-    ) -> None:
-        self._file = file
-        self._footer = footer
-        self._number = number
-        self._outs = rows
-        self._known = known
-        self._done: dict[int, NDArray[Any]] = {}
-        self._offsets = footer.block_offsets[:, number].tolist()
-        self._lengths = footer.block_lengths[:, number].tolist()
-        self._encodings = footer.encodings[:, number].tolist()
-        self._checksums = footer.checksums[:, number].tolist()
-        self._start = 0
-        self._extent = memoryview(b"")
-
-    def decode(self, start: int, extent: memoryview) -> None:
-        """Fill the rows; `extent` holds bytes of the file from `start`, and maybe the block's."""
-        self._start, self._extent = start, extent
-        for column in self._outs:
-            self._rows(column, 0)
-
-    def _rows(self, column: int, depth: int) -> NDArray[Any]:
-        rows = self._done.get(column)
-        if rows is None:
-            rows = self._known(column, self._number) if depth else None
-            if rows is None:
-                rows = self._unpacked(column, depth)
-            self._done[column] = rows
-        return rows
-
-    def _unpacked(self, column: int, depth: int) -> NDArray[Any]:
-        from tsstore.format.packed import unpack  # only where something is packed
-
-        def of(other: int) -> NDArray[Any]:
-            if depth == REFERENCE_DEPTH or not 0 <= other < len(self._offsets):
-                raise UnknownEncodingError(f"a block refers to column {other}")
-            return self._rows(other, depth + 1)
-
-        data = self._stored(column)
-        out = self._out(column)
-        try:
-            unpack(self._encodings[column], data, out, of)
-        except UnknownEncodingError as error:
-            raise self._file.damage(self._offsets[column], str(error)) from None
-        return out
-
-    def _out(self, column: int) -> NDArray[Any]:
-        out = self._outs.get(column)
-        if out is None:  # only referred to
-            first, end = self._footer.block_starts[self._number : self._number + 2].tolist()
-            dtype = self._footer.schema.columns[column - 1][1] if column else np.dtype("<i8")
-            out = np.empty(end - first, dtype)
-        return out
-
-    def _stored(self, column: int) -> memoryview:
-        """The stored bytes of a column, checked."""
-        offset, length = self._offsets[column], self._lengths[column]
-        place = offset - self._start
-        if place >= 0 and place + length <= len(self._extent):
-            data = self._extent[place : place + length]
-        else:
-            data = self._file.read(offset, length)
-        if xxhash.xxh3_64_intdigest(data) != self._checksums[column]:
-            raise _wrong_checksum(self._file, self._footer, column, self._number)
-        return data
+    start: int
+    data: memoryview
 
 
-def _wrong_checksum(file: SegmentFile, footer: Footer, column: int, block: int) -> CorruptionError:
+def wrong_checksum(file: SegmentFile, footer: Footer, column: int, block: int) -> CorruptionError:
+    """The error for bytes that are not the ones that were written."""
     offset = int(footer.block_offsets[column, block])
     name = "the time" if column == 0 else footer.schema.names[column - 1]
     return file.damage(offset, f"the checksum of a block of column {name} is wrong")

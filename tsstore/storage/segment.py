@@ -182,9 +182,10 @@ class SegmentReader:
             self._keep(column, blocks, _Stretch(first, end, _read_only(out)))
             self.cached_bytes += out.nbytes
 
-    def _known(self, column: int, block: int) -> NDArray[Any] | None:
-        stretch = self._stretches[column].get(block)
-        return None if stretch is None else stretch.part(*self._starts[block : block + 2])
+    def _known(self, column: int, blocks: range) -> NDArray[Any] | None:
+        stretch = self._stretches[column].get(blocks.start)
+        first, end = self._starts[blocks.start], self._starts[blocks.stop]
+        return None if stretch is None or stretch.end < end else stretch.part(first, end)
 
     def _keep(self, column: int, blocks: range, stretch: _Stretch) -> None:
         self._stretches[column] |= dict.fromkeys(blocks, stretch)
