@@ -173,8 +173,9 @@ class BlockReader:
 
     def _part(self, rows: Rows, origin: int, blocks: range) -> Rows:
         """Those of the rows, which begin at row `origin`, that lie in these blocks."""
-        low, high = self._footer.block_starts[[blocks.start, blocks.stop]].tolist()
-        return {column: out[low - origin : high - origin] for column, out in rows.items()}
+        starts = self._footer.block_starts
+        low, high = int(starts[blocks.start]) - origin, int(starts[blocks.stop]) - origin
+        return {column: out[low:high] for column, out in rows.items()}
 
     def _decode(self, blocks: range, extent: Extent, rows: Rows, known: Known) -> None:
         from tsstore.storage.packed_blocks import PackedBlocks  # only where something is packed

@@ -37,7 +37,11 @@ class PackedBlocks:
         self._file = file
         self._footer = footer
         self._numbers = numbers
-        self._part = slice(numbers.start, numbers.stop)
+        part = slice(numbers.start, numbers.stop)
+        self._offsets: list[list[int]] = footer.block_offsets[:, part].tolist()
+        self._lengths: list[list[int]] = footer.block_lengths[:, part].tolist()
+        self._encodings: list[list[int]] = footer.encodings[:, part].tolist()
+        self._checksums: list[list[int]] = footer.checksums[:, part].tolist()
         starts = footer.block_starts[numbers.start : numbers.stop + 1]
         self._starts: list[int] = (starts - starts[0]).tolist()
         self._outs = rows
@@ -66,7 +70,7 @@ class PackedBlocks:
 
     def _unpacked(self, column: int, depth: int) -> Unpacked:
         def of(other: int) -> Unpacked:
-            if depth == REFERENCE_DEPTH or not 0 <= other < len(self._footer.block_offsets):
+            if depth == REFERENCE_DEPTH or not 0 <= other < len(self._offsets):
                 raise UnknownEncodingError(f"a block refers to column {other}")
             return self._rows(other, depth + 1)
 
@@ -76,8 +80,7 @@ class PackedBlocks:
         except UnknownEncodingError as error:
             if len(self._numbers) > 1:
                 raise
-            offset = int(self._footer.block_offsets[column, self._numbers.start])
-            raise self._file.damage(offset, str(error)) from None
+            raise self._file.damage(self._offsets[column][0], str(error)) from None
 
     def _out(self, column: int) -> NDArray[Any]:
         out = self._outs.get(column)
@@ -88,14 +91,11 @@ class PackedBlocks:
 
     def _stored(self, column: int) -> Stored:
         """The stored bytes of a column, checked."""
-        footer, part = self._footer, self._part
-        offsets = footer.block_offsets[column, part].tolist()
-        lengths = footer.block_lengths[column, part].tolist()
-        checksums = footer.checksums[column, part].tolist()
         start, extent = self._extent
+        offsets, lengths = self._offsets[column], self._lengths[column]
         found = []
         for number, offset, length, checksum in zip(
-            self._numbers, offsets, lengths, checksums, strict=True
+            self._numbers, offsets, lengths, self._checksums[column], strict=True
         ):
             place = offset - start
             if place >= 0 and place + length <= len(extent):
@@ -103,6 +103,6 @@ class PackedBlocks:
             else:
                 data = self._file.read(offset, length)
             if xxhash.xxh3_64_intdigest(data) != checksum:
-                raise wrong_checksum(self._file, footer, column, number)
+                raise wrong_checksum(self._file, self._footer, column, number)
             found.append(data)
-        return Stored(footer.encodings[column, part].tolist(), found, self._starts)
+        return Stored(self._encodings[column], found, self._starts)
