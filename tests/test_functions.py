@@ -50,6 +50,8 @@ def as_lists(columns):
         ("min(Low)", {"Min": [0.5]}),
         ("max(Volume)", {"Max": [5]}),
         ("avg(Volume)", {"Avg": [3.0]}),
+        ("sum(Volume)", {"Sum": [15]}),
+        ("vwap(Close, Volume)", {"VWAP": [(1.5 + 5 + 10.5 + 18 + 27.5) / 15]}),
         ("max(Epoch)", {"Max": [3600]}),
     ],
 )
@@ -61,9 +63,34 @@ def test_a_summary_is_one_row_of_now(text, wanted):
 
 
 @pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8", "?"])
-@pytest.mark.parametrize("text", ["min(X)", "max(X)", "avg(X)"])
+@pytest.mark.parametrize("text", ["min(X)", "max(X)", "avg(X)", "sum(X)", "vwap(X, X)", "first(X)"])
 def test_a_summary_takes_any_number(dtype, text):
     assert len(call(text, rows([0, 1], X=np.array([0, 1], dtype)))) == 1
+
+
+def test_the_first_and_last_value_keep_their_time():
+    first, last = call("first(Open)"), call("LAST(Open)")
+
+    assert (as_lists(first), first.ts.tolist()) == ({"First": [1.0]}, [0])
+    assert (as_lists(last), last.ts.tolist()) == ({"Last": [5.0]}, [60 * MINUTE])
+
+
+def test_the_first_and_last_value_are_there():
+    gaps = rows([0, 1, 2, 3], X=[float("nan"), 1.0, 3.0, float("nan")])
+
+    assert as_lists(call("first(X)", gaps)) == {"First": [1.0]}
+    assert as_lists(call("last(X)", gaps)) == {"Last": [3.0]}
+    assert len(call("last(X)", gaps.slice(0, 1))) == 0
+    assert as_lists(call("last(X)", rows([0], X=np.array(["abc"])))) == {"Last": ["abc"]}
+
+
+def test_vwap_is_of_windows_when_a_timeframe_is_given():
+    found = call("vwap('5Min', Close, Volume)")
+
+    assert found.ts.tolist() == [0, 5 * MINUTE, 60 * MINUTE]
+    assert as_lists(found) == {"VWAP": [(1.5 + 5 + 10.5) / 6, 4.5, 5.5]}
+    nothing = rows([0, 1], Close=[1.0, 2.0], Volume=[0, 0])
+    assert np.isnan(call("vwap(Volume::Volume, Price::Close)", nothing)["VWAP"]).all()
 
 
 def test_a_summary_is_exact():
@@ -179,7 +206,7 @@ def test_calls_are_applied_in_turn():
         ("max('Open)", "unable to parse function call"),
         ("", "unable to parse function call"),
         (5, "unable to parse function call 5"),
-        ("foo(Open)", 'no function in the UDA Registry named "foo"; there are avg, '),
+        ("foo(Open)", 'no function in the UDA Registry named "foo"; there are adjust, avg, '),
         ("max()", r"Argument mapping error for max: have \[\], need \[\*\]"),
         ("candlecandler('1H', Open)", r"have \[Open\], need \[Open High Low Close\]"),
         (

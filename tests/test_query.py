@@ -430,3 +430,49 @@ def test_bars_without_volume_make_bars_without_volume():
     found = query.read(Rows({"A/1Min/OHLCV": columns}), "A/5Min/OHLCV")
 
     assert found.schema == Schema.of(dict.fromkeys(OHLCV[:4], "f8"))
+
+
+@pytest.mark.parametrize(
+    ("now", "timeframe", "is_partial"),
+    [
+        (T0 + 299, "1Min", True),
+        (T0 + 300, "1Min", False),
+        (T0 + 299, "5Min", True),
+        (T0 + 300, "5Min", False),
+        (T0 + 301, "1D", True),
+        (to_ns("2013-10-09") // 10**9 - 1, "1D", True),
+        (to_ns("2013-10-09") // 10**9, "1D", False),
+        (to_ns("2013-12-31 23:59:59") // 10**9, "1Y", True),
+        (to_ns("2014-01-01") // 10**9, "1Y", False),
+    ],
+)
+def test_the_last_bar_is_partial_until_its_slot_is_over(now, timeframe, is_partial):
+    engine = Rows({"A/1Min/OHLCV": minutes(5)})
+    asked = Query(("A",), timeframe, "OHLCV")
+
+    def found(query):
+        return next(iter(query_run(engine, query, now).values()))
+
+    assert found(asked).partial is is_partial
+    assert found(asked._replace(columns=("Close",), limit=1)).partial is is_partial
+    assert found(asked._replace(start_ns=to_ns("2100-01-01"))).partial is False
+
+
+def test_ticks_are_never_partial():
+    engine = Rows({"A/1Sec/TRADE": ticks(1, 2)})
+    assert not query_run(engine, Query(("A",), "1Sec", "TRADE"), 0)["A/1Sec/TRADE"].partial
+
+
+def test_columns_know_whether_their_last_row_is_partial():
+    rows = minutes(5).as_partial()
+
+    assert rows.partial
+    assert rows.select(["Close"]).partial
+    assert rows.in_zone("America/New_York").partial
+    assert rows.slice(3, 5).partial
+    assert not rows.slice(0, 4).partial
+    assert not rows.slice(5, 5).partial
+
+
+def query_run(engine, asked, now):
+    return query.run(engine, asked, clock=ManualClock(now * 10**9))

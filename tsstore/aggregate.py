@@ -71,7 +71,7 @@ def resample(columns: Columns, timeframe: Timeframe, tz: str = "UTC") -> Columns
         if name in _SUMMED:
             arrays[name] = sums(array, first)
         elif name == "VWAP":
-            arrays[name] = _weighted_means(array, columns["Volume"], first)
+            arrays[name] = weighted_means(array, columns["Volume"], first)
         else:
             arrays[name] = _PRICE_RULES[name](array, first)
     return Columns(starts, arrays, tz=columns.tz)
@@ -161,9 +161,10 @@ def sums(array: NDArray[Any], first: NDArray[np.intp]) -> NDArray[Any]:
     return total
 
 
-def _weighted_means(
+def weighted_means(
     values: NDArray[Any], weights: NDArray[Any], first: NDArray[np.intp]
 ) -> NDArray[np.float64]:
+    """The mean of each window weighted by another column; NaN where the weights sum to 0."""
     values = values.astype(np.float64, copy=False)
     weights = weights.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):

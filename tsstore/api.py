@@ -117,6 +117,7 @@ class StoreApi(Protocol):
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> Columns: ...
 
     @overload
@@ -131,6 +132,7 @@ class StoreApi(Protocol):
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> dict[str, Columns]: ...
 
     def read(
@@ -144,6 +146,7 @@ class StoreApi(Protocol):
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> Columns | dict[str, Columns]:
         """Rows between `start` and `end`, both included, ascending in time.
 
@@ -157,6 +160,8 @@ class StoreApi(Protocol):
             limit: at most this many rows of each bucket: the last ones of the range.
             from_start: with `limit`, the first ones instead.
             columns: only these columns, in this order; unknown names are an error here.
+            functions: calls that are applied to the rows of each bucket, one after the other, such
+                as `adjust('split')` or `vwap('5Min', Close, Volume)`; see `tsstore.functions`.
 
         A timeframe that is not stored is computed from the coarsest stored one that divides it.
         Of a list or a pattern, symbols that do not exist are left out.

@@ -29,9 +29,11 @@ class Columns:
         names: the data columns, in order; the time is not among them.
         variable: whether the rows come from a variable-length bucket.
         tz: zone of the index of `to_pandas()` and of times in the other frames; UTC by default.
+        partial: whether the slot of the last row went on when the rows were read, so that its
+            values may yet change.
     """
 
-    __slots__ = ("_arrays", "names", "ts", "tz", "variable")
+    __slots__ = ("_arrays", "names", "partial", "ts", "tz", "variable")
 
     def __init__(
         self,
@@ -40,12 +42,14 @@ class Columns:
         *,
         variable: bool = False,
         tz: str = "UTC",
+        partial: bool = False,
     ) -> None:
         self.ts = ts
         self._arrays = dict(arrays)
         self.names = tuple(self._arrays)
         self.variable = variable
         self.tz = tz
+        self.partial = partial
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -84,7 +88,8 @@ class Columns:
 
     def slice(self, start: int, stop: int) -> Columns:
         """Rows `start` to `stop` (exclusive), without copying."""
-        return self._with(self.ts[start:stop], {n: a[start:stop] for n, a in self.items()})
+        rows = self._with(self.ts[start:stop], {n: a[start:stop] for n, a in self.items()})
+        return rows.as_partial() if self.partial and len(rows) and stop >= len(self) else rows
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Columns:
         """The rows at these positions, or where the mask is true."""
@@ -92,13 +97,18 @@ class Columns:
 
     def select(self, names: list[str] | tuple[str, ...]) -> Columns:
         """Only these columns, in this order; names that are not there are left out."""
-        return self._with(self.ts, {n: self._arrays[n] for n in names if n in self._arrays})
+        rows = self._with(self.ts, {n: self._arrays[n] for n in names if n in self._arrays})
+        return rows.as_partial() if self.partial else rows
 
     def in_zone(self, tz: str | None) -> Columns:
         """The same rows, shown in another time zone by the frames."""
         if tz is None or tz == self.tz:
             return self
-        return Columns(self.ts, self._arrays, variable=self.variable, tz=tz)
+        return Columns(self.ts, self._arrays, variable=self.variable, tz=tz, partial=self.partial)
+
+    def as_partial(self) -> Columns:
+        """The same rows, the last of which may yet change."""
+        return Columns(self.ts, self._arrays, variable=self.variable, tz=self.tz, partial=True)
 
     def _with(self, ts: NDArray[np.int64], arrays: dict[str, NDArray[Any]]) -> Columns:
         return Columns(ts, arrays, variable=self.variable, tz=self.tz)

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tsstore import aggregate
+from tsstore.adjust import Adjustment
 from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
+from tsstore.times import to_ns
 from tsstore.zones import NS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -97,6 +100,37 @@ def _unparsable(text: object) -> InvalidArgumentError:
     shown = " ".join(str(text).split())[:100]
     return InvalidArgumentError(
         f"unable to parse function call {shown}; write name('setting', Column, Input::Column)"
+    )
+
+
+def adjustment(call: Call, tz: str, clock: Clock) -> Adjustment:
+    """What `adjust('split', 'dividend', '2024-06-30')` asks for.
+
+    Without a kind it is both; without a day, whatever is known by now.
+
+    Args:
+        call: what `parse` returned.
+        tz: zone in which the day ends.
+        clock: says when now is.
+
+    Raises:
+        InvalidArgumentError: a setting that is no kind and no day, or a column.
+    """
+    if call.columns:
+        raise _extra(call, _FUNCTIONS[call.name])
+    kinds = {text.lower() for text in call.settings if text.lower() in ("split", "dividend")}
+    days = [text for text in call.settings if text.lower() not in ("split", "dividend")]
+    try:
+        ends = [to_ns(date.fromisoformat(day) + timedelta(days=1), tz) - 1 for day in days]
+    except ValueError:
+        raise InvalidArgumentError(
+            f"{call.text.strip()}: write adjust('split'), adjust('dividend'), or a day as of which "
+            "prices are wanted, such as adjust('2024-06-30')"
+        ) from None
+    return Adjustment(
+        splits="dividend" not in kinds or "split" in kinds,
+        dividends="split" not in kinds or "dividend" in kinds,
+        as_of_ns=min(ends, default=clock.now_ns()),
     )
 
 
@@ -236,6 +270,43 @@ def _count(arguments: _Arguments) -> Columns:
     return arguments.one_row("Count", np.array(len(arguments.rows), np.int64))
 
 
+def _end(name: str, function: Callable[..., NDArray[Any]]) -> Callable[[_Arguments], Columns]:
+    """The first or last value that is there, at its own instant."""
+
+    def run(arguments: _Arguments) -> Columns:
+        values = arguments.values(arguments.inputs["*"][0])
+        rows = arguments.rows
+        is_there = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), bool)
+        at = function(np.flatnonzero(is_there))
+        return Columns(rows.ts[at], {name: values[at]}, variable=rows.variable, tz=rows.tz)
+
+    return run
+
+
+def _sum(arguments: _Arguments) -> Columns:
+    values = arguments.numbers(arguments.inputs["*"][0])
+    total = aggregate.sums(values, _ALL) if len(values) else np.array(0.0)
+    return arguments.one_row("Sum", total)
+
+
+def _vwap(arguments: _Arguments) -> Columns:
+    prices = arguments.numbers(arguments.inputs["Price"][0])
+    sizes = arguments.numbers(arguments.inputs["Volume"][0])
+    if arguments.call.settings:
+        rows = arguments.rows
+        starts, first = aggregate.windows(rows.ts, arguments.timeframe(), arguments.tz)
+        return Columns(starts, {"VWAP": aggregate.weighted_means(prices, sizes, first)}, tz=rows.tz)
+    if not len(prices):
+        return arguments.one_row("VWAP", np.array(np.nan))
+    return arguments.one_row("VWAP", aggregate.weighted_means(prices, sizes, _ALL))
+
+
+def _adjust(arguments: _Arguments) -> Columns:
+    raise InvalidArgumentError(
+        f"{arguments.call.text.strip()} changes stored rows; write it before all other functions"
+    )
+
+
 def _extreme(name: str, function: np.ufunc) -> Callable[[_Arguments], Columns]:
     def run(arguments: _Arguments) -> Columns:
         values = arguments.numbers(arguments.inputs["*"][0])
@@ -248,7 +319,7 @@ def _extreme(name: str, function: np.ufunc) -> Callable[[_Arguments], Columns]:
 
 def _avg(arguments: _Arguments) -> Columns:
     values = arguments.numbers(arguments.inputs["*"][0])
-    mean = _averages(values, np.zeros(1, np.intp)) if len(values) else np.array(np.nan)
+    mean = _averages(values, _ALL) if len(values) else np.array(np.nan)
     return arguments.one_row("Avg", mean)
 
 
@@ -301,8 +372,14 @@ def _averages(values: NDArray[Any], first: NDArray[np.intp]) -> NDArray[np.float
         return np.asarray(aggregate.sums(wide, first) / there)
 
 
+_ALL = np.zeros(1, np.intp)
 _FUNCTIONS = {
+    "adjust": _Function(_adjust),
     "count": _Function(_count, ("*",), repeats=True),
+    "first": _Function(_end("First", lambda at: at[:1]), ("*",)),
+    "last": _Function(_end("Last", lambda at: at[-1:]), ("*",)),
+    "sum": _Function(_sum, ("*",)),
+    "vwap": _Function(_vwap, ("Price", "Volume")),
     "min": _Function(_extreme("Min", np.fmin), ("*",)),
     "max": _Function(_extreme("Max", np.fmax), ("*",)),
     "avg": _Function(_avg, ("*",)),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from tsstore import aggregate
+from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, KeyPattern, check_part, check_unicode, is_pattern
@@ -23,6 +24,7 @@ from tsstore.zones import NS_PER_DAY, zone
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tsstore import functions
     from tsstore.clock import Clock
     from tsstore.schema import Schema
     from tsstore.times import TimeLike
@@ -87,7 +89,7 @@ class Query(NamedTuple):
         columns: only these columns, in this order; None for all.
         drop_unknown_columns: pass over unknown names in `columns`, as MarketStore does.
         functions: calls such as `candlecandler('1H', Open, High, Low, Close)`, applied in order
-            after `columns`.
+            after `columns`; `adjust()`, which comes first, to the stored rows.
         tz: zone of the store, whose midnights bound days, weeks, months and years.
     """
 
@@ -121,6 +123,7 @@ def read(
     limit: int | None = None,
     from_start: bool = False,
     columns: Sequence[str] | None = None,
+    functions: Sequence[str] = (),
     store_tz: str = "UTC",
 ) -> Columns | dict[str, Columns]:
     """`StoreApi.read` over an engine; see there.
@@ -135,6 +138,7 @@ def read(
         limit: see `StoreApi.read`.
         from_start: see `StoreApi.read`.
         columns: see `StoreApi.read`.
+        functions: see `StoreApi.read`.
         store_tz: zone of the store, whose midnights bound days, weeks, months and years.
     """
     symbols, timeframe, attribute_group, is_single = parse_target(key, group)
@@ -149,6 +153,7 @@ def read(
         check_limit(limit),
         from_start,
         check_columns(columns),
+        functions=check_functions(functions),
         tz=store_tz,
     )
     reader = _Reader(engine, query)
@@ -264,6 +269,11 @@ def check_columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if columns is None else _texts("columns", columns)
 
 
+def check_functions(functions: Sequence[str]) -> tuple[str, ...]:
+    """The calls as `Query.functions`."""
+    return _texts("functions", functions)
+
+
 def _texts(what: str, given: Any) -> tuple[str, ...]:
     """Names as plain text, whatever list, array or iterator they came in."""
     names = tuple(given) if hasattr(given, "__iter__") else (given,)
@@ -287,23 +297,29 @@ def run(engine: Engine, query: Query, *, clock: Clock | None = None) -> dict[str
         InvalidArgumentError: an unknown column or function, or one that does not fit the columns.
         CorruptionError: the rows cannot be read as they were written.
     """
-    if not query.functions:
-        return _Reader(engine, query).all()
-    from tsstore import functions  # few queries have any, and all would wait for the import
-
-    calls = [functions.parse(text) for text in query.functions]
-    return {
-        key: functions.apply(rows, calls, tz=query.tz, clock=clock)
-        for key, rows in _Reader(engine, query).all().items()
-    }
+    return _Reader(engine, query, clock).all()
 
 
 class _Reader:
     """One query at work on one engine."""
 
-    def __init__(self, engine: Engine, query: Query) -> None:
+    def __init__(self, engine: Engine, query: Query, clock: Clock | None = None) -> None:
         self._engine = engine
         self._query = query
+        self._clock = clock or SystemClock()
+        self._calls: list[functions.Call] = []
+        if query.functions:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        from tsstore import functions  # few queries have any, and all would wait for the import
+        from tsstore.adjust import AdjustedEngine
+
+        self._calls = [functions.parse(text) for text in self._query.functions]
+        if self._calls[0].name == "adjust":
+            tz = self._query.tz
+            wanted = functions.adjustment(self._calls.pop(0), tz, self._clock)
+            self._engine = AdjustedEngine(self._engine, wanted, tz)
 
     def all(self) -> dict[str, Columns]:
         """Rows by key, sorted; NotFoundError when there are no buckets."""
@@ -352,6 +368,27 @@ class _Reader:
         return [timeframe for _, timeframe, of in parts if of == group]
 
     def _read(self, key: str) -> Columns | None:
+        rows = self._found(key)
+        if rows is None:
+            return None
+        if self._calls:
+            from tsstore import functions
+
+            return functions.apply(rows, self._calls, tz=self._query.tz, clock=self._clock)
+        return rows.as_partial() if self._is_partial(key, rows) else rows
+
+    def _is_partial(self, key: str, rows: Columns) -> bool:
+        """Whether the slot of the last row goes on."""
+        if rows.variable or not len(rows):
+            return False
+        timeframe = Timeframe.parse(key.split("/")[1])
+        last, now_ns = int(rows.ts[-1]), self._clock.now_ns()
+        return (
+            last + timeframe.duration_ns > now_ns
+            and _slot_end(timeframe, last, self._query.tz) >= now_ns
+        )
+
+    def _found(self, key: str) -> Columns | None:
         try:
             return self._scan(key, self._engine.schema(key))
         except NotFoundError:

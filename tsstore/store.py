@@ -102,6 +102,7 @@ class Store:
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> Columns: ...
 
     @overload
@@ -116,6 +117,7 @@ class Store:
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> dict[str, Columns]: ...
 
     def read(
@@ -129,6 +131,7 @@ class Store:
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> Columns | dict[str, Columns]:
         """Rows of one or several buckets; see `StoreApi.read`."""
         return query.read(
@@ -141,6 +144,7 @@ class Store:
             limit=limit,
             from_start=from_start,
             columns=columns,
+            functions=functions,
             store_tz=self.timezone,
         )
 

@@ -73,11 +73,24 @@ def same(one, other):
         {"columns": np.array(["Volume", "Open"])},
         {"limit": 2**64},
         {"limit": 10**30, "from_start": True},
+        {"functions": ["adjust('split')"]},
+        {"functions": ["vwap('2Min', Open, Volume)", "last(VWAP)"]},
     ],
 )
 def test_one_bucket_reads_the_same(remote, store, options):
     remote.write(KEY, BARS)
     same(remote.read(KEY, **options), store.read(KEY, **options))
+
+
+def test_a_row_that_is_not_over_is_said_to_be(remote, store):
+    this_year = np.array([np.datetime64("now")], "M8[ns]")
+    remote.write("A/100Y/OHLCV", {"Epoch": this_year, "Open": [1.0]})
+    remote.write(KEY, BARS)
+    for here in (remote, store):
+        assert here.read("A/100Y/OHLCV").partial
+        assert not here.read(KEY).partial
+        found = here.read("*/*/OHLCV")
+        assert [found[key].partial for key in sorted(found)] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,23 @@ def test_the_zone_and_version_stand_beside_the_responses(bars):
     assert result["timezone"] == "UTC"
 
 
+def test_a_row_that_is_not_over_is_said_to_be(bars):
+    now = np.array([np.datetime64("now", "s").astype("i8")])
+    bars.write("A/100Y/OHLCV", {"Epoch": now, "Open": [1.0]})
+    first, second = bars.result("Query", {"destination": "A/100Y/OHLCV"}, {"destination": KEY})[
+        "responses"
+    ]
+    assert first["partial"] == ["A/100Y/OHLCV" + SUFFIX]
+    assert list(second) == ["result"]
+
+
+def test_adjusted_rows_are_asked_for_by_function(bars):
+    split = {"Epoch": [T0 + 120], "From": [1.0], "To": [2.0]}
+    assert bars.write("AAPL/1D/SPLITS", split, variable=True) == []
+    found = bars.query(KEY, functions=["adjust('split')"])
+    assert found["Open"] == [50.0, 50.5, 102.0, 103.0, 104.0]
+
+
 def test_a_bucket_without_rows_in_range_has_columns_and_no_rows(bars):
     assert bars.query(KEY, epoch_end=T0 - 60) == {"Epoch": [], "Open": [], "Close": []}
 

@@ -23,6 +23,12 @@ from tsstore.zones import zone
 @click.option("--limit", type=click.IntRange(min=1), help="The last so many rows of the range.")
 @click.option("--from-start", is_flag=True, help="With --limit: the first ones instead.")
 @click.option("--columns", help="Only these, in this order: Open,Close.")
+@click.option(
+    "--function",
+    "functions",
+    multiple=True,
+    help="Applied to the rows; may be given again: \"vwap('5Min', Close, Volume)\".",
+)
 @click.option("--format", "style", type=click.Choice(FORMATS), default="table", show_default=True)
 @location_options
 def command(
@@ -33,6 +39,7 @@ def command(
     limit: int | None,
     from_start: bool,
     columns: str | None,
+    functions: tuple[str, ...],
     style: str,
     **where: Any,
 ) -> None:
@@ -55,6 +62,7 @@ def command(
                 limit=limit,
                 from_start=from_start,
                 columns=names,
+                functions=functions,
             )
         except NotFoundError:  # its text is for clients of MarketStore
             nothing = "no bucket matches" if is_pattern(key) else "there is no bucket"
@@ -63,6 +71,10 @@ def command(
         shown = {name: rows.in_zone(tz) for name, rows in results.items()}
         label = None if isinstance(found, Columns) else "Key"
         print_rows(shown, style, label=label)
+        partial = [name for name, rows in shown.items() if rows.partial]
+        if partial:
+            more = f" and {len(partial) - 1} others" if len(partial) > 1 else ""
+            click.echo(f"the last row of {partial[0]}{more} is not over yet", err=True)
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -20,7 +20,7 @@ from tsstore.client.rpc import Rpc
 from tsstore.client.transport import Transport
 from tsstore.key import BucketKey, KeyPattern
 from tsstore.operations import check_operations, check_schema, writes_of
-from tsstore.query import check_columns, check_limit, parse_target
+from tsstore.query import check_columns, check_functions, check_limit, parse_target
 from tsstore.times import to_ns
 from tsstore.wire import exact
 from tsstore.zones import zone
@@ -85,6 +85,7 @@ class RemoteStore:
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> Columns: ...
 
     @overload
@@ -99,6 +100,7 @@ class RemoteStore:
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> dict[str, Columns]: ...
 
     def read(
@@ -112,6 +114,7 @@ class RemoteStore:
         limit: int | None = None,
         from_start: bool = False,
         columns: Sequence[str] | None = None,
+        functions: Sequence[str] = (),
     ) -> Columns | dict[str, Columns]:
         """Rows between `start` and `end`; see `StoreApi.read`."""
         symbols, *_, is_single = parse_target(key, group)
@@ -127,6 +130,7 @@ class RemoteStore:
             rows_max or None,
             bool(from_start),
             None if names is None else list(names),
+            list(check_functions(functions)),
         )
         result = self._rpc.call("TsStore.Read", params, exact.ReadResult, repeatable=True)
         found = exact.found_in(result, tz or "UTC")

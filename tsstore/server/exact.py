@@ -74,6 +74,7 @@ class ExactService:
             check_limit(asked.limit),
             asked.from_start,
             check_columns(asked.columns),
+            functions=tuple(asked.functions),
             tz=self._store.timezone,
         )
         engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)

@@ -39,7 +39,7 @@ _CODECS: dict[str, Codec] = {"application/x-msgpack": MSGPACK, "application/json
 _JSON_NAMES = {
     "responses": "Responses", "result": "Result", "version": "Version", "timezone": "Timezone",
     "error": "Error", "types": "ColumnTypes", "names": "ColumnNames", "data": "ColumnData",
-    "length": "Length", "startindex": "StartIndex", "lengths": "Lengths",
+    "length": "Length", "startindex": "StartIndex", "lengths": "Lengths", "partial": "Partial",
 }  # fmt: skip
 _MAPS_BY_KEY = frozenset({"startindex", "lengths"})
 

@@ -22,7 +22,7 @@ from tsstore.errors import (
     SchemaMismatchError,
     TsStoreError,
 )
-from tsstore.key import BucketKey
+from tsstore.key import KEY_CATEGORY, BucketKey
 from tsstore.query import Query, run
 from tsstore.schema import Schema, type_name
 from tsstore.server import params as request
@@ -80,8 +80,7 @@ class DataService:
         requests = request.read_requests(params, request.QueryRequest, self._settings.requests_max)
         engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
         responses = [
-            {"result": self._query_one(engine, request.query_of(one, self._store.timezone))}
-            for one in requests
+            self._query_one(engine, request.query_of(one, self._store.timezone)) for one in requests
         ]
         return {
             "responses": responses or None,
@@ -92,7 +91,8 @@ class DataService:
     def _query_one(self, engine: Engine, query: Query) -> dict[str, Any]:
         batches = run(engine, query)
         _check_same_columns(batches)
-        return to_dataset(batches)
+        partial = [f"{key}:{KEY_CATEGORY}" for key, rows in batches.items() if rows.partial]
+        return {"result": to_dataset(batches)} | ({"partial": partial} if partial else {})
 
     def write(self, params: Any) -> dict[str, Any]:
         """Rows to buckets; each request is one atomic unit, and only failures are answered."""

@@ -81,6 +81,7 @@ class ReadParams(msgspec.Struct, omit_defaults=True):
     limit: int | None = None
     from_start: bool = False
     columns: list[str] | None = None
+    functions: list[str] = []
 
 
 class Batch(msgspec.Struct):
@@ -97,10 +98,16 @@ class Batch(msgspec.Struct):
     rows: Rows
 
 
-class ReadResult(msgspec.Struct):
-    """Result of `TsStore.Read`; one batch for each set of columns."""
+class ReadResult(msgspec.Struct, omit_defaults=True):
+    """Result of `TsStore.Read`.
+
+    Attributes:
+        batches: one for each set of columns.
+        partial: buckets whose last row may yet change.
+    """
 
     batches: list[Batch]
+    partial: list[str] = []
 
 
 class CommitParams(msgspec.Struct):
@@ -217,7 +224,8 @@ def read_result(found: Mapping[str, Columns]) -> ReadResult:
         [
             Batch(list(group), [len(rows) for rows in group.values()], _joined(group))
             for group in alike.values()
-        ]
+        ],
+        [key for key, rows in sorted(found.items()) if rows.partial],
     )
 
 
@@ -243,7 +251,8 @@ def found_in(result: ReadResult, tz: str) -> dict[str, Columns]:
         rows = columns_of(batch.rows, tz)
         start = 0
         for key, length in zip(batch.keys, batch.lengths, strict=True):
-            found[key] = rows.slice(start, start + length)
+            piece = rows.slice(start, start + length)
+            found[key] = piece.as_partial() if key in result.partial else piece
             start += length
     return dict(sorted(found.items()))
 
