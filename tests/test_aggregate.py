@@ -81,6 +81,42 @@ def test_bars_are_those_of_pandas(history, rule):
         np.testing.assert_array_equal(ours[name], series[there].to_numpy())
 
 
+STEPS = [
+    "2Min",
+    "5Min",
+    "10Min",
+    "30Min",
+    "1H",
+    "2H",
+    "4H",
+    "1D",
+    "2D",
+    "1W",
+    "2W",
+    "1M",
+    "3M",
+    "1Y",
+]
+
+
+@given(history=histories(), steps=st.lists(st.sampled_from(STEPS), min_size=2, max_size=5))
+def test_bars_are_the_same_whichever_bars_they_are_made_of(history, steps):
+    columns, zone = history
+    chain = list[Timeframe]()
+    for timeframe in sorted(map(Timeframe.parse, steps), key=lambda each: each.duration_ns):
+        if not chain or chain[-1].divides(timeframe, zone):
+            chain.append(timeframe)
+
+    found = columns
+    for timeframe in chain:
+        found = resample(found, timeframe, zone)
+
+    wanted = resample(columns, chain[-1], zone)
+    np.testing.assert_array_equal(found.ts, wanted.ts)
+    for name in wanted.names:
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
 @given(
     start=st.integers(0, 2 * 10**18),
     step=st.sampled_from([MINUTE, 7 * MINUTE, 24 * 60 * MINUTE + 13]),
