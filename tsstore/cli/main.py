@@ -41,6 +41,7 @@ _COMMANDS = {
     "check": "Read every byte of a data directory and report damage.",
     "repair": "Mend a damaged data directory with what can be read.",
     "dump": "Show what a file of a data directory holds.",
+    "estimate": "Estimate the disk that a plan takes.",
     "demo": "Run simulator and server, and watch live data arrive.",
 }
 
