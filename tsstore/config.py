@@ -136,6 +136,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         files_max: segment files kept open.
         compaction_bytes_per_s: how fast rows are packed in the background; 0 for not at all.
         token_file: file with the token that clients must send; none asks for no token.
+        read_token_file: file with another token, for clients that may read only.
         insecure: allow to listen on other addresses than loopback without a token.
         allowed_hosts: names under which other machines call this one.
         allowed_origins: web pages that may talk to the server.
@@ -160,6 +161,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     files_max: Positive | None = None
     compaction_bytes_per_s: NotNegative | None = None
     token_file: str | None = None
+    read_token_file: str | None = None
     insecure: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()

@@ -14,6 +14,7 @@
     ├── ReadOnlyError                       a write through a read-only opening
     ├── ClosedError                         the store was closed
     ├── StorageError                        the disk refused: full, I/O error, no permission
+    ├── ForbiddenError                      the server's token allows to read only
     ├── BusyError                           the server has too much to do: try again later
     └── ConnectionFailedError               the server cannot be reached or broke off
 
@@ -138,6 +139,12 @@ class StorageError(TsStoreError):
 
     exit_code = 7
     errno: int | None = None
+
+
+class ForbiddenError(TsStoreError):
+    """The token that the server was given allows to read only; nothing was done."""
+
+    exit_code = 5
 
 
 class BusyError(TsStoreError):

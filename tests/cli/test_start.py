@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -95,7 +96,8 @@ def start(here: Path, spawn):
     def start(config: str = CONFIG, **environment: str) -> Server:
         (here / "mkts.yml").write_text(config)
         (here / "my_plugin.py").write_text(PLUGIN)
-        return Server(spawn("start", PYTHONPATH=str(here), **environment))
+        path = [str(here), os.environ.get("PYTHONPATH", "")]
+        return Server(spawn("start", PYTHONPATH=os.pathsep.join(path), **environment))
 
     return start
 
@@ -192,6 +194,19 @@ def test_a_token_is_asked_for(start, run, here) -> None:
     assert run("load", "in.csv", BARS, "--token-file", "token").exit_code == 0
     server.stop()
     assert "SECRET123" not in server.log
+
+
+def test_a_token_for_readers_reads_and_changes_nothing(start, run, here) -> None:
+    for name in ("token", "reader"):
+        (here / name).write_text(f"SECRET-{name}")
+        (here / name).chmod(0o600)
+    server = start(CONFIG + "token_file: token\nread_token_file: reader\n")
+    there = ("--url", server.url, "--token-file", "reader")
+    assert run("ls", *there).exit_code == 0
+    refused = run("create", BARS, "Close:f8", *there)
+    assert (refused.exit_code, "read only" in refused.stderr) == (5, True)
+    server.stop()
+    assert "SECRET" not in server.log
 
 
 def test_a_worker_runs_and_shows_on_heartbeat(start) -> None:

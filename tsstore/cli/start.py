@@ -76,7 +76,7 @@ def command(path: Path) -> None:
         logger.warning("%s", notice)
     settings = server_settings(config)
     redactor.add(plugins.secrets)
-    redactor.add([settings.token or ""])
+    redactor.add([settings.token or "", settings.read_token or ""])
     root = config.root_directory
     with (
         Signals() as signals,
@@ -95,7 +95,7 @@ def server_settings(config: Config) -> ServerSettings:
     """The server's settings: its defaults, and what mkts.yml sets.
 
     Raises:
-        ConfigError: the token cannot be read, or the server would be open to everybody.
+        ConfigError: a token cannot be read, or the server would be open to everybody.
     """
     from tsstore.server.settings import ServerSettings
 
@@ -107,6 +107,8 @@ def server_settings(config: Config) -> ServerSettings:
         values["port"] = config.listen_port
     if config.token_file is not None:
         values["token"] = read_secret(config.token_file, "token_file")
+    if config.read_token_file is not None:
+        values["read_token"] = read_secret(config.read_token_file, "read_token_file")
     return ServerSettings(**values)
 
 

@@ -6,7 +6,8 @@
 - `service`  MarketStore's `DataService`
 - `exact`    tsstore's `TsStore` service, for `tsstore.connect`
 - `rpc`      bodies in, bodies out: decoding, dispatch, errors
-- `guard`    who may speak to the server: Host, Origin, token
+- `access`   tokens, the roles they give, and what readers may call
+- `guard`    who may speak to the server over HTTP: Host, Origin, token
 - `stream`   the subscribers of /ws
 - `metrics`  what /metrics shows
 - `http`     the application

@@ -5,19 +5,17 @@ A page in a browser on the same machine reaches loopback too, so an address alon
 - `Host` must be an address, `localhost` or a name that is allowed. A page whose name was re-bound
   to our address sends its own name there. A token says more than a name, so with one any goes.
 - `Origin`, which only browsers send, must be the server itself or an allowed page.
-- With a token, `Authorization` must carry it: as Bearer, or as the password of HTTP basic, which is
-  what `pymarketstore.Client("http://user:token@host:5993/rpc")` sends.
+- With a token, `Authorization` must carry one. The role it gives goes with the request.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from tsstore.server.access import NO_TOKEN, Role, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
 
     from tsstore.server.metrics import Metrics
     from tsstore.server.settings import ServerSettings
+
+#: Where the role of a client stands in the scope of its request.
+ROLE = "tsstore.role"
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Refusal:
 
 
 class Guard:
-    """ASGI middleware that lets requests through or answers 401 or 403."""
+    """ASGI middleware that lets requests through with a role, or answers 401 or 403."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._token = None if settings.token is None else settings.token.encode()
+        self._tokens = Tokens(settings)
         self._hosts = frozenset(
             name.lower() for name in ("localhost", settings.host, *settings.allowed_hosts)
         )
@@ -53,26 +54,26 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        refusal = self.refusal(_headers(scope))
-        if refusal is None:
-            await self._app(scope, receive, send)
+        admitted = self.admit(_headers(scope))
+        if isinstance(admitted, Refusal):
+            self._metrics.refused.labels(str(admitted.status)).inc()
+            await _answer(admitted, scope, send)
             return
-        self._metrics.refused.labels(str(refusal.status)).inc()
-        await _answer(refusal, scope, send)
+        scope[ROLE] = admitted
+        await self._app(scope, receive, send)
 
-    def refusal(self, headers: Mapping[str, str]) -> Refusal | None:
-        """Why a request with these headers (lower-case names) is refused; None if it is not."""
+    def admit(self, headers: Mapping[str, str]) -> Role | Refusal:
+        """The role of a client with these headers (lower-case names), or why it has none."""
         host = headers.get("host", "")
-        if self._token is None and not self._is_known(host):
+        if not self._tokens.are_asked_for and not self._is_known(host):
             return Refusal(403, f"host {host[:100]!r} is not served here; add it to allowed_hosts")
         origin = headers.get("origin")
         if origin is not None and not self._is_welcome(origin.lower(), host.lower()):
             return Refusal(
                 403, f"pages of {origin[:100]!r} are not served; add it to allowed_origins"
             )
-        if self._token is not None and not self._is_authorised(headers.get("authorization", "")):
-            return Refusal(401, "the server's token is missing or wrong")
-        return None
+        role = self._tokens.role_of(headers.get("authorization", ""))
+        return Refusal(401, NO_TOKEN) if role is None else role
 
     def _is_known(self, host: str) -> bool:
         try:
@@ -85,15 +86,6 @@ class Guard:
         # Plain http and https of our own address are the server's own pages.
         return origin in self._origins or origin in (f"http://{host}", f"https://{host}")
 
-    def _is_authorised(self, header: str) -> bool:
-        scheme, _, credentials = header.partition(" ")
-        given = credentials.strip().encode()
-        if scheme.lower() == "basic":
-            given = _basic_password(given)
-        elif scheme.lower() != "bearer":
-            return False
-        return self._token is not None and hmac.compare_digest(given, self._token)
-
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -105,13 +97,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _basic_password(credentials: bytes) -> bytes:
-    try:
-        return base64.b64decode(credentials, validate=True).partition(b":")[2]
-    except binascii.Error:
-        return b""
 
 
 async def _answer(refusal: Refusal, scope: Scope, send: Send) -> None:

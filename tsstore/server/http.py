@@ -20,7 +20,7 @@ from tsstore import __version__
 from tsstore.clock import SystemClock
 from tsstore.errors import BusyError
 from tsstore.server.exact import ExactService
-from tsstore.server.guard import Guard
+from tsstore.server.guard import ROLE, Guard
 from tsstore.server.lanes import Kind, Lanes
 from tsstore.server.metrics import Metrics
 from tsstore.server.rpc import RpcDispatcher, codec_for
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from tsstore.clock import Clock
+    from tsstore.server.access import Role
     from tsstore.server.served import ServedStore
     from tsstore.server.settings import ServerSettings
     from tsstore.server.stream import StreamHub
@@ -149,9 +150,9 @@ class RpcEndpoint:
         except ClientLeftError:
             return
 
-    async def _carried_out(self, body: bytes, codec: Codec) -> bytes:
+    async def _carried_out(self, body: bytes, codec: Codec, role: Role) -> bytes:
         try:
-            answer = partial(self._dispatcher.answer, body, codec)
+            answer = partial(self._dispatcher.answer, body, codec, role)
             found = await self._lanes.run(Kind.SHORT, answer)
             if isinstance(found, bytes):
                 return found
@@ -176,7 +177,7 @@ class RpcEndpoint:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise RequestRefusedError(415, "rpc: compressed requests are not accepted")
         body = await self._read_body(headers.get(b"content-length", b"0"), receive)
-        answer = await self._carried_out(body, codec)
+        answer = await self._carried_out(body, codec, scope[ROLE])
         sent = [
             (b"content-type", codec.content_type.encode()),
             (b"content-length", str(len(answer)).encode()),

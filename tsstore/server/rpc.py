@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import TsStoreError
+from tsstore.server.access import check_role
 from tsstore.server.lanes import Kind
 from tsstore.wire import exact
 from tsstore.wire.codec import JSON, MSGPACK, Codec, MalformedBodyError
@@ -27,6 +28,7 @@ from tsstore.wire.envelope import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tsstore.server.access import Role
     from tsstore.server.metrics import Metrics
 
     _Method = Callable[[Any], Any]
@@ -84,7 +86,7 @@ class RpcDispatcher:
         self._services = {name.partition(".")[0] for name in methods}
         self._metrics = metrics
 
-    def answer(self, body: bytes, codec: Codec) -> bytes | Deferred:
+    def answer(self, body: bytes, codec: Codec, role: Role) -> bytes | Deferred:
         """The body of the answer, or what makes one elsewhere.
 
         It is empty when no answer is wanted, or the body is no request.
@@ -98,15 +100,17 @@ class RpcDispatcher:
         method = self._methods.get(call.method)
         kind = self._kinds.get(call.method, Kind.SHORT)
         if kind is Kind.SHORT:
-            return self._finish(call, codec, method, echo)
+            return self._finish(call, codec, method, role, echo)
         return Deferred(
             kind,
-            finish=partial(self._finish, call, codec, method, echo),
-            refuse=lambda error: self._finish(call, codec, _refusing(error), echo),
+            finish=partial(self._finish, call, codec, method, role, echo),
+            refuse=lambda error: self._finish(call, codec, _refusing(error), role, echo),
         )
 
-    def _finish(self, call: Call, codec: Codec, method: _Method | None, echo: bool) -> bytes:
-        answer = self._carry_out(call, codec, method, echo)
+    def _finish(
+        self, call: Call, codec: Codec, method: _Method | None, role: Role, echo: bool
+    ) -> bytes:
+        answer = self._carry_out(call, codec, method, role, echo)
         if call.id is None:
             return b""
         try:
@@ -117,7 +121,7 @@ class RpcDispatcher:
             return codec.encode(error_of(call, INVALID_REQUEST, text))
 
     def _carry_out(
-        self, call: Call, codec: Codec, method: _Method | None, echo: bool
+        self, call: Call, codec: Codec, method: _Method | None, role: Role, echo: bool
     ) -> dict[str, Any]:
         if call.version != "2.0":
             return error_of(call, INVALID_REQUEST, "jsonrpc must be 2.0", _request(call, echo))
@@ -128,6 +132,7 @@ class RpcDispatcher:
             return error_of(call, APPLICATION_ERROR, text)
         with self._metrics.timed(call.method) as outcome:
             try:
+                check_role(call.method, role)
                 result = method(call.params)
             except MalformedBodyError as error:
                 outcome.failed = True

@@ -18,6 +18,7 @@ class ServerSettings:
         host: address to listen on; beyond loopback it takes a token, or `insecure`.
         port: TCP port; 0 takes a free one.
         token: what clients send as `Authorization: Bearer`, or as the password of HTTP basic.
+        read_token: the same for clients that may read and subscribe, and change nothing.
         insecure: serve other machines without a token.
         allowed_hosts: names in the Host header that are served besides localhost and addresses.
         allowed_origins: web pages whose requests are served, such as `http://quant.lan:8080`.
@@ -38,6 +39,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 5993
     token: str | None = field(default=None, repr=False)
+    read_token: str | None = field(default=None, repr=False)
     insecure: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
@@ -54,8 +56,13 @@ class ServerSettings:
     backup_directory: str | None = None
 
     def __post_init__(self) -> None:
-        if self.token == "":
+        if "" in (self.token, self.read_token):
             raise ConfigError("the server's token is empty; set one, or leave the setting out")
+        if self.read_token is not None and self.token in (None, self.read_token):
+            raise ConfigError(
+                "a token for readers needs another one for writers; set a token, or leave the "
+                "token for readers out"
+            )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ConfigError("TLS needs both a certificate and a key; set both, or neither")
         if not (self.token or self.insecure or is_loopback(self.host)):

@@ -1,0 +1,137 @@
+"""What readers may do: everything that changes nothing, on every path, with the same tokens."""
+
+from __future__ import annotations
+
+import httpx
+import msgpack
+import numpy as np
+import pytest
+from websockets.sync.client import connect as connect_ws
+
+import tsstore
+from tsstore.errors import ConfigError, ForbiddenError
+from tsstore.server.exact import ExactService
+from tsstore.server.http import create_app
+from tsstore.server.serve import serve
+from tsstore.server.service import DataService
+from tsstore.server.settings import ServerSettings
+from tsstore.server.stream import StreamHub
+
+WRITER, READER = "SECRETWRITER", "SECRETREADER"
+SETTINGS = ServerSettings(port=0, token=WRITER, read_token=READER)
+KEY = "AAPL/1Min/OHLCV"
+READING = {
+    "DataService.Query": {"requests": [{"destination": KEY}]},
+    "DataService.ListSymbols": {},
+    "DataService.GetInfo": {"requests": [{"key": KEY}]},
+    "TsStore.Read": {"key": KEY},
+    "TsStore.List": {},
+    "TsStore.Info": {"key": KEY},
+    "TsStore.Stats": {},
+    "TsStore.Ping": {},
+}
+CHANGING = {
+    "DataService.Write": {"requests": []},
+    "DataService.Create": {
+        "requests": [{"key": "B/1Min/X", "column_names": ["P"], "column_types": ["f8"]}]
+    },
+    "DataService.Destroy": {"requests": [{"key": KEY}]},
+    "TsStore.Commit": {"operations": []},
+    "TsStore.Bulk": {"operations": []},
+    "TsStore.Delete": {"key": KEY, "start_ns": None, "end_ns": None},
+    "TsStore.Rename": {"key": KEY, "new_key": "B/1Min/OHLCV"},
+    "TsStore.Copy": {"key": KEY, "new_key": "B/1Min/OHLCV"},
+    "TsStore.Alter": {},
+    "TsStore.Compact": {},
+    "TsStore.Backup": {"dest": "nightly"},
+    "TsStore.Create": {},
+    "TsStore.Destroy": {"key": KEY},
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    with tsstore.open(tmp_path_factory.mktemp("store")) as store:
+        store.write(KEY, {"Epoch": [60], "Close": [1.0]})
+        with serve(create_app(store, SETTINGS, hub=StreamHub()), SETTINGS) as server:
+            yield server
+
+
+def called(server, method, params, token):
+    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    headers = {"Content-Type": "application/x-msgpack", "Authorization": f"Bearer {token}"}
+    response = httpx.post(f"{server.url}/rpc", content=msgpack.packb(call), headers=headers)
+    assert response.status_code == 200
+    return msgpack.unpackb(response.content, strict_map_key=False)
+
+
+def test_it_is_decided_for_every_method_what_it_does(store):
+    services = (DataService, ExactService)
+    methods = {name for kind in services for name in kind(store, SETTINGS, version="").methods()}
+    assert methods == READING.keys() | CHANGING.keys()
+
+
+@pytest.mark.parametrize("method", sorted(READING))
+def test_a_reader_may_call_what_changes_nothing(shared, method):
+    assert "error" not in called(shared, method, READING[method], READER)
+
+
+@pytest.mark.parametrize("method", sorted(CHANGING))
+def test_a_reader_is_refused_what_changes_something(shared, method):
+    error = called(shared, method, CHANGING[method], READER)["error"]
+    assert error["code"] == -32000
+    assert error["message"].startswith(f"{method}: the token allows to read only")
+    assert called(shared, "TsStore.List", {}, WRITER)["result"] == {"keys": [KEY]}
+
+
+def test_a_refusal_is_an_exception_of_its_own_in_our_client(shared):
+    with tsstore.connect(shared.url, token=READER) as store:
+        assert store.read(KEY)["Close"].tolist() == [1.0]
+        with pytest.raises(ForbiddenError, match="read only"):
+            store.write(KEY, {"Epoch": [60], "Close": [2.0]})
+        assert store.read(KEY)["Close"].tolist() == [1.0]
+
+
+def test_a_writer_may_write(shared):
+    with tsstore.connect(shared.url, token=WRITER) as store:
+        store.write("W/1Min/X", {"Epoch": np.array([60]), "Close": np.array([2.0])})
+        store.destroy("W/1Min/X")
+
+
+@pytest.mark.parametrize("path", ["/heartbeat", "/metrics"])
+@pytest.mark.parametrize("token", [READER, WRITER])
+def test_readers_see_how_the_server_does_and_no_token(shared, path, token):
+    response = httpx.get(shared.url + path, headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == 200
+    assert READER not in response.text
+    assert WRITER not in response.text
+
+
+def test_readers_may_subscribe(shared):
+    headers = {"Authorization": f"Bearer {READER}"}
+    address = shared.url.replace("http", "ws") + "/ws"
+    with connect_ws(address, additional_headers=headers) as stream:
+        subscription = msgpack.packb({"streams": ["*/*/*"]})
+        stream.send(subscription)
+        assert stream.recv(timeout=5) == subscription
+
+
+@pytest.mark.parametrize("wrong", [READER[:-1], READER + "x", READER.lower(), f"{READER},{WRITER}"])
+def test_what_is_almost_a_token_is_none(shared, wrong):
+    headers = {"Authorization": f"Bearer {wrong}"}
+    assert httpx.get(f"{shared.url}/heartbeat", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("options", [{"read_token": "a"}, {"token": "a", "read_token": "a"}])
+def test_a_token_for_readers_needs_another_one_for_writers(options):
+    with pytest.raises(ConfigError, match="writers"):
+        ServerSettings(**options)
+
+
+def test_an_empty_token_for_readers_is_refused():
+    with pytest.raises(ConfigError, match="empty"):
+        ServerSettings(token="a", read_token="")
+
+
+def test_no_token_is_shown():
+    assert "SECRET" not in repr(SETTINGS)
