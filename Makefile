@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Replayed files and the generated market are two markets: they never share a directory.
 DEMO ?= $(if $(DATA),demo-files,demo)
 
-.PHONY: help run test lint fmt types imports crash bench wheel clean
+.PHONY: help run test lint fmt types imports proto crash bench wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ types: $(VENV)/.dev  ## types
 
 imports: $(VENV)/.dev  ## direction of imports
 	$(BIN)/lint-imports
+
+proto: $(VENV)/.dev  ## the messages of gRPC, from their .proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. tsstore/server/grpc/marketstore.proto
 
 bench: $(VENV)/.dev  ## against five peers, as ratios
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -80,8 +80,8 @@ def test_a_file_of_marketstore_is_read_unchanged(load) -> None:
 
 def test_keys_without_effect_are_named_once_each_with_their_line(load) -> None:
     notices = load(MARKETSTORE).notices
-    assert len(notices) == 8
-    assert "mkts.yml:4: grpc_listen_port: ignored: gRPC is not served" in notices[0]
+    assert len(notices) == 7
+    assert "mkts.yml:6: queryable: ignored: has no effect here" in notices[0]
 
 
 @pytest.mark.parametrize("key", sorted(IGNORED))

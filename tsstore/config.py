@@ -24,6 +24,8 @@ FILE_NAME = "mkts.yml"
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+#: Messages of gRPC have less than 2 GiB.
+MessageMegabytes = Annotated[int, msgspec.Meta(ge=1, le=2047)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -31,9 +33,6 @@ PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 _NO_EFFECT = "has no effect here"
 #: Keys of MarketStore that are accepted, with what the log says about them.
 IGNORED = {
-    "grpc_listen_port": "gRPC is not served by this version; clients use listen_port",
-    "grpc_max_send_msg_size": "gRPC is not served by this version",
-    "grpc_max_recv_msg_size": "gRPC is not served by this version",
     "utilities_url": "/heartbeat and /metrics are served on listen_port",
     "wal_rotate_interval": "the log is cut whenever its rows are in segments",
     "wal_bypass": "the log is always kept; see wal_sync",
@@ -125,6 +124,9 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         root_directory: where the data are; relative to the working directory.
         listen_host: address to listen on; absent or empty means this machine only.
         listen_port: port of /rpc, /ws, /heartbeat and /metrics; 0 takes a free one.
+        grpc_listen_port: port of gRPC; 0 takes a free one, absent serves none.
+        grpc_max_send_msg_size: largest answer over gRPC, in MiB.
+        grpc_max_recv_msg_size: largest request over gRPC, in MiB.
         timezone: whose midnights bound days, and zone of times that clients send without one;
             absent means the one that the directory was made with, UTC for a new one.
         log_level: the least severe messages that are logged.
@@ -151,6 +153,9 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     root_directory: str
     listen_host: str | None = None
     listen_port: Port | None = None
+    grpc_listen_port: Port | None = None
+    grpc_max_send_msg_size: MessageMegabytes | None = None
+    grpc_max_recv_msg_size: MessageMegabytes | None = None
     timezone: str | None = None
     log_level: Literal["fatal", "error", "warning", "warn", "info", "debug"] = "info"
     stop_grace_period: Seconds = 0

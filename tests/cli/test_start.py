@@ -262,9 +262,23 @@ def test_the_grace_period_answers_not_queryable_and_a_second_signal_ends_it(star
 
 
 def test_keys_without_effect_are_logged(start) -> None:
-    server = start(CONFIG + "grpc_listen_port: 5995\n")
+    server = start(CONFIG + "wal_rotate_interval: 5\n")
     server.stop()
-    assert "mkts.yml:3: grpc_listen_port: ignored" in server.log
+    assert "mkts.yml:3: wal_rotate_interval: ignored" in server.log
+
+
+def test_grpc_is_served_beside_http_and_stops_with_it(start) -> None:
+    import grpc
+
+    server = start(CONFIG + "grpc_listen_port: 0\ngrpc_max_recv_msg_size: 1\n")
+    target = server.heartbeat()["grpc"]
+    with grpc.insecure_channel(target) as channel:
+        write = channel.unary_unary("/proto.Marketstore/Write")
+        assert write(b"") == b""
+        with pytest.raises(grpc.RpcError, match="larger than max"):
+            write(bytes(2 << 20))
+        assert server.stop() < 2
+    assert f"serving data at {server.url} and gRPC at {target}" in server.log
 
 
 def test_a_plugin_of_marketstore_that_is_not_here_keeps_no_server_from_starting(start) -> None:
@@ -296,6 +310,7 @@ def test_rows_of_a_trigger_reach_the_stream(start) -> None:
         ("bgworkers: [{module: nope}]\n", "mkts.yml:3: bgworkers[0].module: no bgworker 'nope'"),
         ("log_level: warn\nbgworkers: [{module: nope}]\n", "mkts.yml:4: bgworkers[0].module: no"),
         ("token_file: nowhere\n", "token_file: cannot read nowhere"),
+        ("grpc_max_send_msg_size: 4096\n", "mkts.yml:3: grpc_max_send_msg_size: "),
         ("listen_prot: 1\n", "mkts.yml:3: listen_prot: unknown key; did you mean listen_port?"),
         ("listen_host: 192.0.2.1\ninsecure: true\n", "cannot listen on 192.0.2.1:0"),
     ],

@@ -97,7 +97,7 @@ def server_settings(config: Config) -> ServerSettings:
     Raises:
         ConfigError: a token cannot be read, or the server would be open to everybody.
     """
-    from tsstore.server.settings import ServerSettings
+    from tsstore.server.settings import MIB, ServerSettings
 
     values = dict(_present(config, _SERVER_KEYS))
     values |= _present(config.limits, config.limits.__struct_fields__)
@@ -105,6 +105,12 @@ def server_settings(config: Config) -> ServerSettings:
         values["host"] = config.listen_host
     if config.listen_port is not None:
         values["port"] = config.listen_port
+    if config.grpc_listen_port is not None:
+        values["grpc_port"] = config.grpc_listen_port
+    if config.grpc_max_send_msg_size is not None:
+        values["grpc_send_bytes_max"] = config.grpc_max_send_msg_size * MIB
+    if config.grpc_max_recv_msg_size is not None:
+        values["grpc_receive_bytes_max"] = config.grpc_max_recv_msg_size * MIB
     if config.token_file is not None:
         values["token"] = read_secret(config.token_file, "token_file")
     if config.read_token_file is not None:
@@ -170,8 +176,7 @@ def _run(
     redactor: Redactor,
     signals: Signals,
 ) -> None:
-    from tsstore.server.http import create_app
-    from tsstore.server.serve import serve
+    from tsstore.server.ports import Ports
     from tsstore.server.stream import StreamHub
 
     clock = SystemClock()
@@ -189,10 +194,13 @@ def _run(
         status = {"status": "not queryable"} if signals.stop else {}
         return {**status, **host.status()}
 
-    app = create_app(store, settings, heartbeat=heartbeat, hub=hub, clock=clock)
-    with serve(app, settings) as server, ThreadPoolExecutor(1, "tsstore-stop") as beside:
+    with (
+        Ports(store, settings, heartbeat=heartbeat, hub=hub, clock=clock) as server,
+        ThreadPoolExecutor(1, "tsstore-stop") as beside,
+    ):
         store.announce(server.url)
-        logger.info("serving %s at %s", config.root_directory, server.url)
+        also = "" if server.grpc_target is None else f" and gRPC at {server.grpc_target}"
+        logger.info("serving %s at %s%s", config.root_directory, server.url, also)
         host.start()
         signals.wait(clock)
         # A second one ends it: whoever sent that does not want to wait.

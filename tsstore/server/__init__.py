@@ -1,4 +1,4 @@
-"""The server: MarketStore's RPC and stream over HTTP, and tsstore's own RPC beside it.
+"""The server: MarketStore's RPC over HTTP and gRPC, its stream, and tsstore's own RPC beside it.
 
 - `settings` what an administrator sets
 - `served`   what a store has to offer
@@ -13,4 +13,6 @@
 - `http`     the application
 - `connection` limits on the head of a request
 - `serve`    running the application in a thread
+- `grpc`     MarketStore's service over gRPC
+- `ports`    all of it together, as `tsstore start` runs it
 """

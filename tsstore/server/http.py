@@ -50,6 +50,8 @@ def create_app(
     hub: StreamHub,
     heartbeat: Callable[[], Mapping[str, Any]] = dict,
     clock: Clock | None = None,
+    metrics: Metrics | None = None,
+    lanes: Lanes | None = None,
 ) -> Starlette:
     """The application over an open store.
 
@@ -60,18 +62,20 @@ def create_app(
         heartbeat: further fields of /heartbeat; `workers` is also shown on /metrics. A `status`
             other than `queryable` makes it answer 503.
         clock: for the uptime.
+        metrics: counters that others share; none makes some.
+        lanes: threads that others share, and whoever made them closes; none makes some.
     """
     clock = clock or SystemClock()
     began = clock.monotonic()
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     metrics.watch("tsstore_store", store.stats)
     metrics.watch("tsstore_stream", hub.stats)
     metrics.watch("tsstore_worker", lambda: heartbeat().get("workers", {}), label="worker")
     exact = ExactService(store, settings, version=__version__)
     methods = {**DataService(store, settings, version=__version__).methods(), **exact.methods()}
     dispatcher = RpcDispatcher(methods, metrics, exact.kinds())
-    lanes = Lanes(settings)
-    rpc = RpcEndpoint(dispatcher, settings, metrics, lanes, version=__version__)
+    pools = lanes or Lanes(settings)
+    rpc = RpcEndpoint(dispatcher, settings, metrics, pools, version=__version__)
 
     def show_heartbeat(_: Request) -> Response:
         body = {
@@ -92,7 +96,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        lanes.close()
+        if pools is not lanes:
+            pools.close()
 
     app = Starlette(
         routes=[

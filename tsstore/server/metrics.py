@@ -38,6 +38,7 @@ class Metrics:
     Attributes:
         registry: where they are.
         refused: requests that were refused before they reached a method, by status.
+        grpc_refused: calls over gRPC that were, by the name of the status.
     """
 
     def __init__(self) -> None:
@@ -58,6 +59,12 @@ class Metrics:
         self.refused = Counter(
             "tsstore_http_refused",
             "Requests refused before they reached a method.",
+            ["status"],
+            registry=registry,
+        )
+        self.grpc_refused = Counter(
+            "tsstore_grpc_refused",
+            "Calls over gRPC refused before they reached a method.",
             ["status"],
             registry=registry,
         )

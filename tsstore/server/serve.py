@@ -58,7 +58,7 @@ class RunningServer:
         self.host = settings.host
         self.port: int = listener.getsockname()[1]
         scheme = "http" if settings.tls_certificate is None else "https"
-        self.url = f"{scheme}://{_reachable(settings.host)}:{self.port}"
+        self.url = f"{scheme}://{reachable(settings.host)}:{self.port}"
         self._listener = listener
         self._server = _Server(_uvicorn_config(app, settings))
         self._failure: BaseException | None = None
@@ -138,7 +138,7 @@ def _uvicorn_config(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
     )
 
 
-def _reachable(host: str) -> str:
+def reachable(host: str) -> str:
     """A listening address as something to connect to."""
     name = host.strip("[]")
     if name in ("", "0.0.0.0"):  # noqa: S104  (compared, not listened on)

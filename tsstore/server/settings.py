@@ -17,6 +17,7 @@ class ServerSettings:
     Attributes:
         host: address to listen on; beyond loopback it takes a token, or `insecure`.
         port: TCP port; 0 takes a free one.
+        grpc_port: TCP port of gRPC; 0 takes a free one, None serves none.
         token: what clients send as `Authorization: Bearer`, or as the password of HTTP basic.
         read_token: the same for clients that may read and subscribe, and change nothing.
         insecure: serve other machines without a token.
@@ -26,9 +27,13 @@ class ServerSettings:
         tls_key: PEM file.
         body_bytes_max: largest request.
         reply_bytes_max: most column bytes that one request may read.
+        grpc_receive_bytes_max: largest request over gRPC.
+        grpc_send_bytes_max: largest answer over gRPC.
         requests_max: most requests inside one call.
-        read_timeout_s: longest silence within a request.
-        connections_max: connections at one time; further ones get 503.
+        read_timeout_s: longest silence within a request. Over gRPC, which tells nothing of it, what
+            a request may take besides a second for each MiB of the largest.
+        connections_max: connections at one time; further ones get 503. Over gRPC, which carries
+            many calls on one, also calls.
         threads: calls that are carried out at one time; further ones wait.
         long_calls: copies, compactions and backups that are carried out at one time, besides the
             others; further ones are refused.
@@ -38,6 +43,7 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: int = 5993
+    grpc_port: int | None = None
     token: str | None = field(default=None, repr=False)
     read_token: str | None = field(default=None, repr=False)
     insecure: bool = False
@@ -47,6 +53,8 @@ class ServerSettings:
     tls_key: str | None = None
     body_bytes_max: int = 256 * MIB
     reply_bytes_max: int = 1024 * MIB
+    grpc_receive_bytes_max: int = 1024 * MIB
+    grpc_send_bytes_max: int = 1024 * MIB
     requests_max: int = 1000
     read_timeout_s: float = 30.0
     connections_max: int = 1024

@@ -1,0 +1,153 @@
+"""Serving gRPC from a thread of its own, beside HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+# Its C library writes to stderr what clients do wrong, past our log.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+import grpc.aio
+import uvloop
+
+from tsstore.errors import ConfigError, TsStoreError
+from tsstore.server.serve import reachable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tsstore.server.grpc.service import MarketstoreService
+    from tsstore.server.settings import ServerSettings
+
+_DRAIN_S = 1.0
+_STREAMS_MAX = 100
+_KEEPALIVE_MS = 60_000
+_PING_INTERVAL_MIN_MS = 10_000
+_IDENTITY_ONLY = 1
+
+logger = logging.getLogger(__name__)
+
+
+def serve_grpc(service: MarketstoreService, settings: ServerSettings) -> RunningGrpcServer:
+    """Serve the methods in a thread; it accepts connections once this returns.
+
+    Raises:
+        ConfigError: the address cannot be listened on, or the certificate cannot be used.
+    """
+    return RunningGrpcServer(service, settings)
+
+
+class RunningGrpcServer:
+    """A server that accepts connections.
+
+    Attributes:
+        port: the port it listens on.
+        target: where clients on this machine reach it, as gRPC writes it: `127.0.0.1:5995`.
+    """
+
+    def __init__(self, service: MarketstoreService, settings: ServerSettings) -> None:
+        self._service = service
+        self._settings = settings
+        self._listening = Future[tuple[int, Callable[[], object]]]()
+        self._thread = threading.Thread(target=self._run, name="tsstore-grpc", daemon=True)
+        self._thread.start()
+        self.port, self._ask_to_stop = self._listening.result()
+        self.target = f"{reachable(settings.host)}:{self.port}"
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except Exception as failure:
+            if self._listening.done():
+                logger.exception("gRPC broke down")
+            else:
+                self._listening.set_exception(failure)
+
+    async def _serve(self) -> None:
+        should_stop = asyncio.Event()
+        server = grpc.aio.server(options=_options(self._settings))
+        server.add_generic_rpc_handlers((self._service.handler(),))
+        port = _listen(server, self._settings)
+        await server.start()
+        loop = asyncio.get_running_loop()
+        stop = partial(loop.call_soon_threadsafe, should_stop.set)
+        self._listening.set_result((port, stop))
+        await should_stop.wait()
+        # It takes nothing new and lets calls finish, which are told before it breaks them off.
+        stopping = asyncio.ensure_future(server.stop(2 * _DRAIN_S))
+        await asyncio.wait({stopping}, timeout=_DRAIN_S)
+        self._service.give_up()
+        await stopping
+
+    def begin_to_stop(self) -> None:
+        """Accept nothing more; `stop` waits for the end."""
+        with contextlib.suppress(RuntimeError):  # stopped before
+            self._ask_to_stop()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Stop accepting, let calls under way finish for a moment, end the rest.
+
+        Raises:
+            TsStoreError: the thread did not end in time.
+        """
+        self.begin_to_stop()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise TsStoreError(f"gRPC at {self.target} did not stop within {timeout_s} s")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
+    return (
+        ("grpc.max_receive_message_length", settings.grpc_receive_bytes_max),
+        ("grpc.max_send_message_length", settings.grpc_send_bytes_max),
+        ("grpc.max_concurrent_streams", _STREAMS_MAX),
+        ("grpc.max_allowed_incoming_connections", settings.connections_max),
+        ("grpc.server_handshake_timeout_ms", round(settings.read_timeout_s * 1000)),
+        # Peers that are gone are noticed; those that ask often whether we are here are served.
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MIN_MS),
+        # Unpacked, a compressed request may be a thousand times as large.
+        ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
+        # A port that is taken is an error, not half of the calls.
+        ("grpc.so_reuseport", 0),
+    )
+
+
+def _listen(server: grpc.aio.Server, settings: ServerSettings) -> int:
+    name = settings.host.strip("[]")
+    address = f"[{name}]:{settings.grpc_port}" if ":" in name else f"{name}:{settings.grpc_port}"
+    try:
+        credentials = _credentials(settings)
+        if credentials is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise ConfigError(
+            f"cannot listen on {address} for gRPC; stop whatever listens there, or set another "
+            "grpc_listen_port"
+        ) from None
+
+
+def _credentials(settings: ServerSettings) -> grpc.ServerCredentials | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    certificate = Path(settings.tls_certificate).read_bytes()
+    key = Path(settings.tls_key).read_bytes()
+    return grpc.ssl_server_credentials([(key, certificate)])
