@@ -112,6 +112,8 @@ def _as_varint(value: int) -> bytes:
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     """A number and where it ends."""
+    if at < len(message) and message[at] < 0x80:  # as nearly all
+        return message[at], at + 1
     value = 0
     for place, byte in enumerate(message[at : at + _VARINT_BYTES_MAX]):
         value |= (byte & 0x7F) << 7 * place

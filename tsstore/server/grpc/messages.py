@@ -124,7 +124,7 @@ def _read_create(body: bytes) -> dict[str, Any]:
 
 
 def _read_destroy(body: bytes) -> dict[str, Any]:
-    message = _parsed(pb.MultiKeyRequest, Lifted(body, ()).body)
+    message = _parsed(pb.MultiKeyRequest, Lifted(body, (1,)).body)
     return {"requests": [{"key": one.key} for one in message.requests]}
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tsstore.server.settings import ServerSettings
 
 _DRAIN_S = 1.0
-_STREAMS_MAX = 100
 _KEEPALIVE_MS = 60_000
 _PING_INTERVAL_MIN_MS = 10_000
 _IDENTITY_ONLY = 1
@@ -117,7 +116,6 @@ def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
     return (
         ("grpc.max_receive_message_length", settings.grpc_receive_bytes_max),
         ("grpc.max_send_message_length", settings.grpc_send_bytes_max),
-        ("grpc.max_concurrent_streams", _STREAMS_MAX),
         ("grpc.max_allowed_incoming_connections", settings.connections_max),
         ("grpc.server_handshake_timeout_ms", round(settings.read_timeout_s * 1000)),
         # Peers that are gone are noticed; those that ask often whether we are here are served.
