@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -30,6 +31,7 @@ REQUIREMENTS = (
 CONFIG = """
 root_directory: {root}
 listen_port: 0
+grpc_listen_port: 0
 triggers:
   - module: stream.so
     on: "*/*/*"
@@ -112,14 +114,16 @@ def _wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
 
 @pytest.fixture(scope="module")
 def peer(environment: Path, url: str) -> Iterator[Peer]:
-    """Pymarketstore with a client `c` of our server."""
+    """Pymarketstore with a client `c` of our server, and `g` that speaks gRPC."""
     driver = Path(__file__).parent / "driver.py"
     command = [environment, driver]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         peer = Peer(process)
+        target = httpx.get(f"{url}/heartbeat").json()["grpc"]
         peer.run(f"url = {url!r}; c = pymkt.Client(url + '/rpc')")
+        peer.run(f"g = pymkt.Client({target!r}, grpc=True)")
         yield peer
         assert process.stdin is not None
         process.stdin.close()
