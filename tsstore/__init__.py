@@ -80,24 +80,35 @@ __all__ = [
 open = Store  # noqa: A001  the name every user expects
 
 
-def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> RemoteStore:
+def connect(
+    url: str,
+    *,
+    token: str | None = None,
+    timeout_s: float = 30.0,
+    ca: str | os.PathLike[str] | None = None,
+) -> RemoteStore:
     """Reach a running server, with the same methods, results and exceptions as `open`.
 
     Args:
         url: such as `http://127.0.0.1:5993`.
         token: bearer token, when the server asks for one.
         timeout_s: longest wait for an answer.
+        ca: PEM file of certificates to trust instead of the machine's, of an https server.
 
     Raises:
-        ConnectionFailedError: nobody answers there, or no tsstore server does.
+        ConnectionFailedError: nobody answers there, or no tsstore server that can be trusted does.
     """
     from tsstore.client import connect as connect_to
 
-    return connect_to(url, token=token, timeout_s=timeout_s)
+    return connect_to(url, token=token, timeout_s=timeout_s, ca=ca)
 
 
 def open_shared(
-    path: str | os.PathLike[str], *, timezone: str | None = None, token: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    timezone: str | None = None,
+    token: str | None = None,
+    ca: str | os.PathLike[str] | None = None,
 ) -> Store | RemoteStore:
     """Write to a directory whether or not a server runs on it.
 
@@ -107,17 +118,21 @@ def open_shared(
         path: the data directory.
         timezone: see `Store`; a server that holds the directory must have the same.
         token: bearer token, when that server asks for one.
+        ca: PEM file of certificates to trust, when that server speaks https. Its certificate has to
+            name the address that it announces, such as 127.0.0.1; otherwise use `connect`.
 
     Raises:
         InvalidArgumentError: days were written with another zone, or the server has another.
         LockedError: a process that is not a server holds it.
+        ConnectionFailedError: the server's certificate is not trusted.
     """
     try:
         return Store(path, timezone=timezone)
     except LockedError as error:
         if error.endpoint is None:
             raise
-        remote = connect(error.endpoint, token=token)
+        trusted = ca if error.endpoint.startswith("https:") else None
+        remote = connect(error.endpoint, token=token, ca=trusted)
     try:
         has = remote.timezone
         if timezone not in (None, has):

@@ -142,7 +142,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         insecure: allow to listen on other addresses than loopback without a token.
         allowed_hosts: names under which other machines call this one.
         allowed_origins: web pages that may talk to the server.
-        tls_certificate: PEM file; with `tls_key` the server speaks HTTPS.
+        tls_certificate: PEM file; with `tls_key` every port speaks TLS.
         tls_key: PEM file.
         backup_directory: where backups that clients ask for are made; none refuses them.
         limits: what a client may ask for.

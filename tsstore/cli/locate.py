@@ -35,17 +35,19 @@ class Location:
         directory: of the files, when there is no url.
         timezone: zone whose midnights bound days; None for the one that the store has.
         token: what the server asks for; or None.
+        ca: file of certificates to trust, of a server that speaks https; or None.
     """
 
     url: str | None
     directory: str
     timezone: str | None
     token: str | None
+    ca: str | None = None
 
     def open_to_read(self) -> StoreApi:
         """The store, for reading; beside a writer as well."""
         if self.url is not None:
-            return tsstore.connect(self.url, token=self.token)
+            return tsstore.connect(self.url, token=self.token, ca=self.ca)
         if not Path(self.directory).is_dir():
             raise NotFoundError(
                 f"there is no directory {self.directory!r}; name the store with --dir or --url"
@@ -60,12 +62,14 @@ class Location:
                 deletes from a mistyped directory should not get an empty store there.
         """
         if self.url is not None:
-            return tsstore.connect(self.url, token=self.token)
+            return tsstore.connect(self.url, token=self.token, ca=self.ca)
         if not (create or _holds_store(self.directory)):
             raise NotFoundError(
                 f"there is no store in {self.directory!r}; name the store with --dir or --url"
             )
-        return tsstore.open_shared(self.directory, timezone=self.timezone, token=self.token)
+        return tsstore.open_shared(
+            self.directory, timezone=self.timezone, token=self.token, ca=self.ca
+        )
 
 
 def location_options(command: _F) -> _F:
@@ -76,6 +80,11 @@ def location_options(command: _F) -> _F:
             type=FilledPath(dir_okay=False),
             help="File with the server's token; $TSSTORE_TOKEN works too.",
         ),
+        click.option(
+            "--ca-file",
+            type=FilledPath(dir_okay=False),
+            help="Certificates to trust of an https server, as PEM.",
+        ),
         click.option("--dir", "directory", help="Data directory.", type=FilledPath()),
         click.option("--url", envvar="TSSTORE_URL", help="Server, such as http://127.0.0.1:5993."),
     ):
@@ -83,7 +92,9 @@ def location_options(command: _F) -> _F:
     return command
 
 
-def locate(url: str | None, directory: str | None, token_file: str | None) -> Location:
+def locate(
+    url: str | None, directory: str | None, token_file: str | None, ca_file: str | None = None
+) -> Location:
     """The store that the options and the working directory mean.
 
     Raises:
@@ -97,10 +108,11 @@ def locate(url: str | None, directory: str | None, token_file: str | None) -> Lo
         token = read_secret(token_file, "--token-file")
     keys = _keys_of_working_directory()
     if directory is None:
-        return Location(url, keys.root_directory or DEFAULT_DIRECTORY, keys.timezone, token)
+        found = keys.root_directory or DEFAULT_DIRECTORY
+        return Location(url, found, keys.timezone, token, ca_file)
     # The file's time zone counts for the file's directory only.
     same = keys.root_directory is not None and same_path(keys.root_directory, directory)
-    return Location(url, directory, keys.timezone if same else None, token)
+    return Location(url, directory, keys.timezone if same else None, token, ca_file)
 
 
 def _keys_of_working_directory() -> StoreKeys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +23,14 @@ class Address:
         port: TCP port.
         is_tls: whether it speaks HTTPS.
         token: what it asks for; or None.
+        ca: PEM file of certificates to trust instead of the machine's; or None.
     """
 
     host: str
     port: int
     is_tls: bool
     token: str | None = field(repr=False)
+    ca: str | None = None
 
     @property
     def url(self) -> str:
@@ -36,21 +39,27 @@ class Address:
         return f"http{'s' if self.is_tls else ''}://{shown}:{self.port}"
 
 
-def parse_address(url: Any, token: Any) -> Address:
+def parse_address(url: Any, token: Any, ca: Any = None) -> Address:
     """The server that a URL names.
 
     Args:
         url: `http://127.0.0.1:5993`, `https://…`; a token may stand in it as a password.
         token: takes precedence over that; blanks around it are dropped.
+        ca: PEM file of certificates to trust instead of the machine's; of https only.
 
     Raises:
-        InvalidArgumentError: not a URL, or a token that no header can hold.
+        InvalidArgumentError: not a URL, a token that no header can hold, or a file of certificates
+            for a server without any.
     """
     parts = _split(url)
     found = _checked_token(token or _token_in(parts))
-    return Address(
-        parts.hostname or "", parts.port or _DEFAULT_PORT, parts.scheme == "https", found
-    )
+    is_tls = parts.scheme == "https"
+    if ca is not None and not is_tls:
+        raise InvalidArgumentError(
+            "ca is for servers that speak https, and the URL says http; write https://..."
+        )
+    path = None if ca is None else os.fsdecode(ca)
+    return Address(parts.hostname or "", parts.port or _DEFAULT_PORT, is_tls, found, path)
 
 
 def check_timeout(timeout_s: Any) -> float:

@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tsstore.client.tls import refused_certificate, tls_context
 from tsstore.errors import ClosedError, ConnectionFailedError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Connections:
     def __init__(self, address: Address, timeout_s: float) -> None:
         self._address = address
         self._timeout_s = timeout_s
-        self._context = ssl.create_default_context() if address.is_tls else None
+        self._context = tls_context(address)
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
         self._process = os.getpid()
@@ -78,7 +79,11 @@ class Connections:
             connection = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
         try:
             connection.connect()
+        except ssl.SSLCertVerificationError as error:
+            connection.close()
+            raise ConnectionFailedError(refused_certificate(self._address.url, error)) from None
         except OSError as error:
+            connection.close()
             raise ConnectionFailedError(
                 f"cannot reach a server at {self._address.url}: {error.strerror or error}; "
                 "start one with `tsstore start`, or check the address"

@@ -26,6 +26,7 @@ from tsstore.wire import exact
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
     from tsstore.times import TimeLike
 
 
-def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> RemoteStore:
+def connect(
+    url: str,
+    *,
+    token: str | None = None,
+    timeout_s: float = 30.0,
+    ca: str | os.PathLike[str] | None = None,
+) -> RemoteStore:
     """The store that a server serves.
 
     Args:
@@ -44,12 +51,15 @@ def connect(url: str, *, token: str | None = None, timeout_s: float = 30.0) -> R
         token: what the server's `token` setting asks for; blanks around it are dropped.
         timeout_s: longest silence of the server. A copy, a compaction or a backup may take hours;
             there it is the longest silence of its heartbeat.
+        ca: PEM file of certificates to trust instead of the machine's, of an https server.
 
     Raises:
-        ConnectionFailedError: nobody answers there, or it is no tsstore server.
-        InvalidArgumentError: not a URL, a token that no header can hold, or no length of time.
+        ConnectionFailedError: nobody answers there, its certificate is not trusted, or it is no
+            tsstore server.
+        InvalidArgumentError: not a URL, a token that no header can hold, no length of time, or a
+            file that holds no certificates.
     """
-    store = RemoteStore(url, token=token, timeout_s=timeout_s)
+    store = RemoteStore(url, token=token, timeout_s=timeout_s, ca=ca)
     try:
         store.ping()
     except BaseException:
@@ -65,8 +75,15 @@ class RemoteStore:
         url: the server, without any token.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 30.0) -> None:
-        transport = Transport(parse_address(url, token), check_timeout(timeout_s))
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 30.0,
+        ca: str | os.PathLike[str] | None = None,
+    ) -> None:
+        transport = Transport(parse_address(url, token, ca), check_timeout(timeout_s))
         self._rpc = Rpc(transport)
         self.url = transport.url
 

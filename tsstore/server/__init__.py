@@ -12,6 +12,7 @@
 - `metrics`  what /metrics shows
 - `http`     the application
 - `connection` limits on the head of a request
+- `tls`      the certificate that all ports show
 - `serve`    running the application in a thread
 - `grpc`     MarketStore's service over gRPC
 - `ports`    all of it together, as `tsstore start` runs it

@@ -10,6 +10,7 @@ import uvicorn
 
 from tsstore.errors import ConfigError, TsStoreError
 from tsstore.server.connection import LimitedProtocol
+from tsstore.server.tls import check_certificate
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -27,8 +28,9 @@ def serve(app: Starlette, settings: ServerSettings) -> RunningServer:
     """Serve the application in a thread; it accepts connections once this returns.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or the certificate cannot be used.
     """
+    check_certificate(settings)
     listener = _listen(settings.host, settings.port)
     return RunningServer(app, settings, listener)
 

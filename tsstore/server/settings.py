@@ -23,7 +23,7 @@ class ServerSettings:
         insecure: serve other machines without a token.
         allowed_hosts: names in the Host header that are served besides localhost and addresses.
         allowed_origins: web pages whose requests are served, such as `http://quant.lan:8080`.
-        tls_certificate: PEM file; with `tls_key` the server speaks HTTPS.
+        tls_certificate: PEM file; with `tls_key` every port speaks TLS.
         tls_key: PEM file.
         body_bytes_max: largest request.
         reply_bytes_max: most column bytes that one request may read.

@@ -22,6 +22,7 @@ import uvloop
 
 from tsstore.errors import ConfigError, TsStoreError
 from tsstore.server.serve import reachable
+from tsstore.server.tls import check_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,7 @@ def serve_grpc(service: MarketstoreService, settings: ServerSettings) -> Running
     Raises:
         ConfigError: the address cannot be listened on, or the certificate cannot be used.
     """
+    check_certificate(settings)
     return RunningGrpcServer(service, settings)
 
 
@@ -83,10 +85,11 @@ class RunningGrpcServer:
         stop = partial(loop.call_soon_threadsafe, should_stop.set)
         self._listening.set_result((port, stop))
         await should_stop.wait()
-        # It takes nothing new and lets calls finish, which are told before it breaks them off.
+        # From here on it takes nothing new. What it does with calls under way tells clients
+        # nothing, and it waits for connections that have none; so the service ends them first.
         stopping = asyncio.ensure_future(server.stop(2 * _DRAIN_S))
-        await asyncio.wait({stopping}, timeout=_DRAIN_S)
-        self._service.give_up()
+        await self._service.finish(_DRAIN_S)
+        await server.stop(None)
         await stopping
 
     def begin_to_stop(self) -> None:

@@ -98,10 +98,14 @@ class MarketstoreService:
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def give_up(self) -> None:
-        """End the calls that are under way; what their threads do goes on."""
+    async def finish(self, timeout_s: float) -> None:
+        """Wait for the calls under way, then end them; what their threads do goes on."""
+        if self._calls:
+            await asyncio.wait(set(self._calls), timeout=timeout_s)
         for call in self._calls:
             call.cancel()
+        if self._calls:
+            await asyncio.wait(set(self._calls), timeout=timeout_s)
 
     async def _call(
         self, name: str, form: Form, _: object, context: grpc.aio.ServicerContext[bytes, bytes]
