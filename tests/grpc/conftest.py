@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import httpx
 import msgpack
 import numpy as np
 import pytest
 
-import grpc
 import tsstore
 from tsstore.server.grpc import marketstore_pb2 as pb
 from tsstore.server.ports import Ports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grpc
+
 import tsstore
 
 VERSION = tsstore.__version__.encode()

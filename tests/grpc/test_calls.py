@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import grpc
 import httpx
 import msgpack
 import numpy as np
 import pytest
 
-import grpc
 import tsstore
 from tsstore.server.grpc import marketstore_pb2 as pb
 

@@ -7,13 +7,13 @@ import struct
 import threading
 from time import monotonic
 
+import grpc
 import numpy as np
 import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import grpc
 import tsstore
 from tsstore.server.grpc import marketstore_pb2 as pb
 from tsstore.server.grpc.fields import FIELDS_MAX
