@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from contextlib import suppress
 
 import msgpack
@@ -64,3 +65,30 @@ def test_fields_are_found_in_every_spelling():
 def test_fields_of_what_is_no_map_are_refused(raw):
     with pytest.raises(MalformedBodyError):
         fields(raw, {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x93" + (b"\xdd\x00\x0f\x42\x40" + b"\x90" * 1_000_000) * 3,
+        b"\x93" + (b"\xdd\x00\x0f\x42\x40" + b"\x00" * 1_000_000) * 3,
+        b"\xdd\x00\x0f\x42\x40" + b"\x81\xa1a\x80" * 1_000_000,
+    ],
+    ids=["lists", "numbers", "maps"],
+)
+def test_lists_of_many_lists_are_refused_before_they_take_memory(body):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MalformedBodyError, match="items"):
+        MSGPACK.decode(body)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
+
+
+@pytest.mark.parametrize("item", [b"[],", b"{},", b"0,"])
+def test_json_of_many_items_is_refused_before_it_is_read(item):
+    with pytest.raises(MalformedBodyError, match="items"):
+        JSON.decode(b"[" + item * 2_000_001 + b"0]")
+
+
+def test_as_many_items_as_a_list_may_have_are_decoded():
+    assert MSGPACK.decode(b"\xdd\x00\x0f\x42\x40" + b"\x05" * 1_000_000) == [5] * 1_000_000
+    assert JSON.decode(b"[" + b"5," * 999_999 + b"5]") == [5] * 1_000_000

@@ -19,7 +19,9 @@ from tsstore.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+#: Of one list or map, and of all in a body. Decoded, an item takes up to some hundred bytes.
 ITEMS_MAX = 1_000_000
+_ITEMS_OF_BODY_MAX = 2 * ITEMS_MAX
 # By type of numpy scalar: the tag byte and the big-endian value behind it, packed at once.
 _NUMPY_PACKERS: dict[type, Callable[[Any], bytes]] = {
     kind: partial(struct.Struct(f">B{code}").pack, tag)
@@ -85,14 +87,19 @@ class MsgpackCodec:
         Raises:
             MalformedBodyError: not msgpack, cut short, bytes left over, too deep or too long.
         """
+        count = _ItemCount()
         try:
             return msgpack.unpackb(
                 body,
+                list_hook=count,
+                object_hook=count,
                 strict_map_key=False,
                 max_array_len=ITEMS_MAX,
                 max_map_len=ITEMS_MAX,
                 max_ext_len=0,
             )
+        except MalformedBodyError:
+            raise
         except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
             raise MalformedBodyError(f"the body is not msgpack: {_reason(error)}") from None
 
@@ -115,6 +122,10 @@ class JsonCodec:
         Raises:
             MalformedBodyError: not JSON, cut short, or too deep.
         """
+        # Those in strings count as well; base64 has none.
+        items = sum(map(body.count, (b",", b"[", b"{")))
+        if items > _ITEMS_OF_BODY_MAX:
+            raise _too_many_items()
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -123,6 +134,23 @@ class JsonCodec:
     def encode(self, value: Any) -> bytes:
         """The body of a value."""
         return self._encoder.encode(value)
+
+
+class _ItemCount:
+    """Counts what is in the lists and maps of a body, as they come into being."""
+
+    def __init__(self) -> None:
+        self._items = 0
+
+    def __call__(self, container: Any) -> Any:
+        self._items += 1 + len(container)
+        if self._items > _ITEMS_OF_BODY_MAX:
+            raise _too_many_items()
+        return container
+
+
+def _too_many_items() -> MalformedBodyError:
+    return MalformedBodyError(f"the body has more than {_ITEMS_OF_BODY_MAX} items; send less")
 
 
 def _reason(error: Exception) -> str:
