@@ -1,7 +1,8 @@
-"""HTTP connections with a limit on the head of a request, which uvicorn leaves open.
+"""Connections with the limits that uvicorn leaves open.
 
 Bodies are limited by the application; a head (request line and headers) never reaches it until it
-is complete, so one that never ends would hold memory and a connection for ever.
+is complete, so one that never ends would hold memory and a connection for ever. Of a WebSocket,
+what is not part of a message with contents is limited nowhere else: pings, and empty fragments.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
     import asyncio
 
+    from websockets.frames import Frame
+
 HEAD_BYTES_MAX = 64 * 1024
+FRAGMENTS_MAX = 1000
+_TOO_BIG = 1009
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -85,3 +91,24 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, which keeps nothing for those who send frames and read no answers."""
+
+    def handle_ping(self) -> None:
+        """Answer, unless earlier answers were not read yet; RFC 6455 allows to skip some."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a fragment of a message, up to a number of them."""
+        if self.close_sent:
+            return
+        if len(self.frames) < FRAGMENTS_MAX:
+            super().handle_cont(event)
+            return
+        self.conn.send_close(_TOO_BIG, "too many fragments")
+        self.handle_parser_exception()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from tsstore.errors import ConfigError, TsStoreError
-from tsstore.server.connection import LimitedProtocol
+from tsstore.server.connection import LimitedProtocol, LimitedWebSocketProtocol
 from tsstore.server.tls import check_certificate
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _uvicorn_config(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
-        ws="websockets-sansio",
+        ws=LimitedWebSocketProtocol,
         lifespan="on",
         log_config=None,
         log_level="warning",
