@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import logging
+
+import grpc
 import httpx
 import msgpack
 import numpy as np
@@ -12,6 +16,7 @@ import tsstore
 from tsstore.errors import ConfigError, ForbiddenError
 from tsstore.server.exact import ExactService
 from tsstore.server.http import create_app
+from tsstore.server.ports import Ports
 from tsstore.server.serve import serve
 from tsstore.server.service import DataService
 from tsstore.server.settings import ServerSettings
@@ -135,3 +140,28 @@ def test_an_empty_token_for_readers_is_refused():
 
 def test_no_token_is_shown():
     assert "SECRET" not in repr(SETTINGS)
+
+
+def test_no_log_tells_a_token_whatever_is_sent(store, caplog):
+    caplog.set_level(logging.DEBUG)
+    settings = ServerSettings(port=0, grpc_port=0, token=WRITER, read_token=READER)
+    with Ports(store, settings, hub=StreamHub()) as ports:
+        for token in (WRITER, READER, f"{WRITER}x"):
+            for header in (f"Bearer {token}", f"Basic {token}", token):
+                for path in ("/rpc", f"/{token}", f"/ws?token={token}"):
+                    requested(ports.url, path, header)
+            with grpc.insecure_channel(ports.grpc_target) as channel:
+                call = channel.unary_unary("/proto.Marketstore/Query")
+                with pytest.raises(grpc.RpcError) as caught:
+                    call(b"\xff", metadata=(("authorization", f"Bearer {token}"),))
+                assert "SECRET" not in caught.value.details()
+    assert "SECRET" not in caplog.text
+
+
+def requested(url, path, authorization):
+    """With a client that logs nothing itself."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    headers = {"Authorization": authorization, "Content-Type": "application/x-msgpack"}
+    connection.request("POST", path, b"\xc1", headers)
+    assert b"SECRET" not in connection.getresponse().read()
+    connection.close()
