@@ -84,6 +84,18 @@ def test_keys_without_effect_are_named_once_each_with_their_line(load) -> None:
     assert "mkts.yml:6: queryable: ignored: has no effect here" in notices[0]
 
 
+def test_ports_and_sizes_may_be_quoted_as_in_old_files(load) -> None:
+    text = 'root_directory: d\ngrpc_listen_port: "5995"\ngrpc_max_recv_msg_size: "512"\n'
+    config = load(text)
+    assert (config.grpc_listen_port, config.grpc_max_recv_msg_size) == (5995, 512)
+
+
+@pytest.mark.parametrize("size", [0, 2048, -1, "big"])
+def test_sizes_that_no_message_can_have_are_refused(load, size) -> None:
+    with pytest.raises(ConfigError, match="grpc_max_send_msg_size"):
+        load(f"root_directory: d\ngrpc_max_send_msg_size: {size}\n")
+
+
 @pytest.mark.parametrize("key", sorted(IGNORED))
 def test_every_key_of_marketstore_is_accepted(load, key: str) -> None:
     assert len(load(f"root_directory: d\n{key}: x").notices) == 1

@@ -350,3 +350,15 @@ def test_more_connections_than_allowed_are_not_served(tmp_path) -> None:
         for peer in peers:
             peer.close()
     assert closed
+
+
+def test_calls_that_are_cancelled_at_once_leave_nothing(client, store) -> None:
+    store.write("A/1Min/X", {"Epoch": np.array([T0]), "P": np.array([1.0])})
+    process = psutil.Process()
+    before = process.memory_info().rss
+    call = client.channel.unary_unary("/proto.Marketstore/Query")
+    for _ in range(2000):
+        call.future(QUERY).cancel()
+    assert client.query("A/1Min/X")["P"] == [1]
+    assert process.memory_info().rss - before < 50 << 20
+    store.destroy("A/1Min/X")

@@ -180,6 +180,10 @@ def test_what_cannot_be_created_or_destroyed_is_told_in_the_reply(both):
     assert "removal of catalog entry failed: Unable to find level item: NOPE" in destroyed
 
 
+def test_statements_that_are_wrong_fail_with_the_same_text(both):
+    assert both("out = text_of(lambda: client.sql('SELEKT * FROM nothing'))")
+
+
 def test_lists_are_the_same(both):
     found = both("out = [list(client.list_symbols(fmt)) for fmt in (TBK, SYMBOL)]")
     assert found == [["AAPL/1Min/OHLCV", "AAPL/1Sec/TRADE", "MSFT/1Min/OHLCV"], ["AAPL", "MSFT"]]
