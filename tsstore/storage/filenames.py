@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 LOCK = "LOCK"
 #: Says of which store a directory is the backup.
 BACKUP = "BACKUP"
+#: Says of which store a directory is the replica.
+REPLICA = "REPLICA"
 WAL_DIR = "wal"
 #: Everything named after symbols is below this, so no symbol can collide with a file of ours.
 BUCKETS_DIR = "buckets"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.errors import ClosedError, StorageError
 from tsstore.storage.latch import Latch
+from tsstore.storage.wal import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,7 @@ class CommitLog:
         refused: whether a commit ever was.
         leader: held by whoever appends to the log: the thread, or a rotation.
         sealed: (number, bytes) of the files that were ended.
+        announced: the manifest that the log told of last, and the place in the log before that.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class CommitLog:
         self.refused = False
         self.leader = threading.Lock()
         self.sealed: list[tuple[int, int]] = []
+        self.announced = (0, Position(0))
         self._new_wal = new_wal
         self._begin = begin
         self._sync = sync
@@ -313,6 +316,7 @@ class CommitLog:
         """Tell those who follow the log that a manifest covers the commits up to `checkpoint`."""
         if self._wal is None or self._failure is not None:
             return
+        self.announced = (manifest, Position(self._wal.number, self._wal.length))
         try:
             self._wal.append_checkpoint(checkpoint, manifest)
         except StorageError as error:
@@ -339,6 +343,15 @@ class CommitLog:
         """Number of the WAL file that the next commit goes to; None if it is still to be begun."""
         wal = self._wal or self._fresh
         return None if wal is None else wal.number
+
+    @property
+    def synced(self) -> Position | None:
+        """How far the log is on the medium; None as long as this process began no file.
+
+        Call with `leader` held: then readers see every commit up to there.
+        """
+        wal = self._wal or self._fresh
+        return None if wal is None else Position(wal.number, wal.synced)
 
     @property
     def wal_bytes(self) -> int:

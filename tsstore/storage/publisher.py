@@ -46,6 +46,7 @@ class Publisher:
     Attributes:
         manifest: the valid one.
         refused: whether a manifest ever was.
+        publishing: held from before a manifest is published to after the result is shown.
         changing: held by whoever replaces or deletes from segments, from the moment it looks at
             them to the moment the result is shown.
     """
@@ -67,7 +68,7 @@ class Publisher:
         self._certain = certain
         self._next_segment = manifest.next_segment
         self._numbers = threading.Lock()
-        self._publishing = threading.Lock()
+        self.publishing = threading.Lock()
 
     def take_number(self) -> int:
         """The number of a new segment."""
@@ -108,7 +109,7 @@ class Publisher:
     def _publish(
         self, change: SegmentChange | None, checkpoint: int, fields: dict[str, Any]
     ) -> None:
-        with self._publishing:
+        with self.publishing:
             doomed = self._state.take_doomed()
             try:
                 manifest = self._described(change, checkpoint, fields)
@@ -158,7 +159,7 @@ class Publisher:
         """Remove what the manifest no longer names; what stays is swept at the next open."""
         try:
             # Not beside a publication: the next manifest would be taken for a leftover.
-            with self._publishing:
+            with self.publishing:
                 sweep(self._fs, self.manifest)
             self.remove_unused()
         except StorageError as error:

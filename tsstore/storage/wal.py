@@ -48,6 +48,7 @@ class WalWriter:
     Attributes:
         number: of the file.
         length: bytes that are in it and belong to whole records.
+        synced: bytes of them that are on the medium.
         broken: whether half a record is behind them, which could not be cut off.
         tainted: whether whole records that were refused may have been seen by readers of the log.
     """
@@ -68,7 +69,7 @@ class WalWriter:
             with contextlib.suppress(StorageError):
                 fs.remove(wal_name(number))
             raise
-        self.length = len(head)
+        self.length = self.synced = len(head)
 
     def append(self, bodies: list[tuple[int, Body]]) -> None:
         """Append commits, given as (sequence number, body); not synced.
@@ -107,6 +108,7 @@ class WalWriter:
     def sync(self) -> None:
         """Return once everything appended is on the medium."""
         self._file.sync()
+        self.synced = self.length
 
     def close(self) -> None:
         """Close the file without sealing it."""

@@ -24,6 +24,7 @@ from tsstore.storage.log import CommitLog
 from tsstore.storage.publisher import Publisher
 from tsstore.storage.recovery import Replay, load_or_create, settle_zone, sweep, sweep_segments
 from tsstore.storage.segment import SegmentCache
+from tsstore.storage.shipping import Shipping
 from tsstore.storage.state import State, View
 from tsstore.storage.wal import WalWriter, wal_numbers
 
@@ -51,7 +52,11 @@ _CHUNKS_MAX = 1024
 
 
 class Writer(Engine):
-    """The one process that may change a directory."""
+    """The one process that may change a directory.
+
+    Attributes:
+        shipping: what replicas are given.
+    """
 
     def __init__(self, fs: FileSystem, settings: Settings, *, timezone: str | None = None) -> None:
         super().__init__()
@@ -126,6 +131,7 @@ class Writer(Engine):
             self._tell_followers,
             bytes_per_s=settings.compaction_bytes_per_s,
         )
+        self.shipping = Shipping(fs, self._state, self._publisher, self._log)
         self._unsettled = not replay.clean
         if self._unsettled:
             sweep_segments(fs, self._state.view.segments.files)
@@ -193,6 +199,7 @@ class Writer(Engine):
                     listener(event)
                 except Exception:
                     logger.exception("a listener failed; the commit is not affected")
+        self.shipping.poke()
 
     def _refuse(self, commit: Commit) -> None:
         self._state.catalog.forget(commit.created)
@@ -256,6 +263,7 @@ class Writer(Engine):
     def _sync_log(self) -> None:
         with self._log.leader:
             self._log.sync()
+        self.shipping.poke()
 
     def flush(self) -> None:
         """Write all rows in memory to segments and publish a manifest that lists them.
@@ -315,6 +323,7 @@ class Writer(Engine):
         with self._log.leader:
             manifest = self._publisher.manifest
             self._log.note_checkpoint(manifest.checkpoint, manifest.number)
+        self.shipping.poke()
 
     # Closing
 
