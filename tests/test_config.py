@@ -80,7 +80,7 @@ def test_a_file_of_marketstore_is_read_unchanged(load) -> None:
 
 def test_keys_without_effect_are_named_once_each_with_their_line(load) -> None:
     notices = load(MARKETSTORE).notices
-    assert len(notices) == 7
+    assert len(notices) == 6
     assert "mkts.yml:6: queryable: ignored: has no effect here" in notices[0]
 
 
@@ -181,3 +181,28 @@ def test_a_secret_that_cannot_be_read_is_an_error(tmp_path: Path, contents) -> N
         path.write_bytes(contents)
     with pytest.raises(ConfigError, match="token_file: "):
         read_secret(path, "token_file")
+
+
+def test_replication_is_said_as_in_marketstore(load) -> None:
+    found = load(
+        "root_directory: d\nreplication: {master_host: 'a:7', retry_interval: 1m30s, "
+        "retry_backoff_coeff: 3, tls_enabled: 'true', cert_file: x, key_file: y}"
+    ).replication
+    assert (found.master_url, found.retry_s, found.retry_backoff_coeff) == ("https://a:7", 90, 3)
+    found = load("root_directory: d\nreplication: {master_host: a}").replication
+    assert (found.master_url, found.retry_s) == ("http://a:5996", 10)
+    assert load("root_directory: d\nreplication: {enabled: true}").replication.listen_port == 5996
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{enabled: true, master_host: 'a:7'}", "a replica cannot have replicas"),
+        ("{retry_interval: soon}", "'soon' is no duration; write 10s or 1m30s"),
+        ("{retry_backoff_coeff: 0.5}", "retry_backoff_coeff"),
+        ("{listen_port: 70000}", "listen_port"),
+    ],
+)
+def test_replication_that_cannot_be_is_named(load, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load(f"root_directory: d\nreplication: {text}")

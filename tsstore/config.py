@@ -7,6 +7,7 @@ as it stands there, with its lines, until the host knows the plugin and its opti
 from __future__ import annotations
 
 import logging
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -40,7 +41,6 @@ IGNORED = {
     "init_catalog": _NO_EFFECT,
     "init_wal_cache": _NO_EFFECT,
     "background_sync": "see wal_sync",
-    "replication": "replication is not supported; this server runs alone",
     "queryable": _NO_EFFECT,
     "stale_threshold": _NO_EFFECT,
     "enable_add": _NO_EFFECT,
@@ -91,6 +91,65 @@ def _check_module(module: Value) -> None:
         raise InvalidArgumentError("module is not text; write a name such as massive.so")
 
 
+def _seconds(text: str) -> float:
+    """Seconds of a duration as Go writes it: `10s`, `1m30s`, `500ms`.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h)", text)
+    if "".join(number + unit for number, unit in parts) != text or not parts:
+        raise InvalidArgumentError(f"{text!r} is no duration; write 10s or 1m30s")
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Replication(msgspec.Struct, frozen=True, kw_only=True):
+    """Replicas of this server, or the server that this one is a replica of.
+
+    Attributes:
+        enabled: whether other servers may follow this one, at `listen_port`.
+        listen_port: port for replicas; 0 takes a free one.
+        master_host: the server to follow, `host:port`; this one is a replica then.
+        tls_enabled: whether that speaks TLS.
+        cert_file: PEM file of whom to trust then; none for those whom the machine trusts.
+        key_file: accepted, and not needed.
+        token_file: file with the token that the other server asks for.
+        retry_interval: before a broken connection is tried again for the first time.
+        retry_backoff_coeff: how much longer each further time.
+    """
+
+    enabled: bool = False
+    listen_port: Port = 5996
+    master_host: str = ""
+    tls_enabled: bool = False
+    cert_file: str | None = None
+    key_file: str | None = None
+    token_file: str | None = None
+    retry_interval: str = "10s"
+    retry_backoff_coeff: Annotated[float, msgspec.Meta(ge=1)] = 2
+
+    def __post_init__(self) -> None:
+        _seconds(self.retry_interval)
+        if self.enabled and self.master_host:
+            raise InvalidArgumentError(
+                "a replica cannot have replicas; remove `enabled` or `master_host`"
+            )
+
+    @property
+    def master_url(self) -> str:
+        """The server to follow."""
+        host = self.master_host if ":" in self.master_host else f"{self.master_host}:5996"
+        return f"http{'s' if self.tls_enabled else ''}://{host}"
+
+    @property
+    def retry_s(self) -> float:
+        """`retry_interval` in seconds."""
+        return _seconds(self.retry_interval)
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What clients may ask of the server; beyond it they get an error that names the limit.
 
@@ -102,6 +161,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         connections_max: connections at one time.
         threads: calls carried out at one time.
         long_calls: copies, compactions and backups carried out at one time.
+        replicas: servers that follow this one at one time.
         stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
     """
 
@@ -112,6 +172,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: Positive | None = None
     threads: Positive | None = None
     long_calls: Positive | None = None
+    replicas: Positive | None = None
     stream_queue_bytes: Positive | None = None
 
 
@@ -146,6 +207,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         tls_key: PEM file.
         backup_directory: where backups that clients ask for are made; none refuses them.
         limits: what a client may ask for.
+        replication: replicas of this server, or the server that this one is a replica of.
         triggers: plugins called after commits.
         bgworkers: plugins with a life of their own.
     """
@@ -174,6 +236,7 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: str | None = None
     backup_directory: str | None = None
     limits: Limits = Limits()
+    replication: Replication = Replication()
     triggers: list[TriggerEntry] = []
     bgworkers: list[BgWorkerEntry] = []
 

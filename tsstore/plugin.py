@@ -15,6 +15,9 @@ rows of matching buckets were committed. Both are classes, found by entry point
         def fire(self, event: TriggerEvent) -> None: ...
         def close(self) -> None: ...
 
+A replica, which nobody may write to, runs no bgworkers, and those triggers only whose class has
+`runs_on_replicas = True`; they see every commit that comes by the log, bulk loads do not.
+
 A worker whose `run` raises is restarted with a growing pause; `FatalPluginError` says that trying
 again cannot help (a wrong API key), and then it stays down, with the reason on /heartbeat.
 """

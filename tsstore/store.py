@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tsstore.storage.check import CheckReport
     from tsstore.storage.committed import Committed
     from tsstore.storage.engine import Engine
+    from tsstore.storage.shipping import Shipping
     from tsstore.storage.writer import Writer
     from tsstore.times import TimeLike
 
@@ -287,13 +288,21 @@ class Store:
         """Merge the segments of buckets into few packed ones; see `StoreApi.compact`."""
         return self._writable().compact(KeyPattern(pattern).matches)
 
+    @property
+    def shipping(self) -> Shipping:
+        """What replicas are given."""
+        return self._writable().shipping
+
     def announce(self, endpoint: str) -> None:
         """Let processes that find the directory locked know a server that takes their writes."""
         self._writable().announce(endpoint)
 
     def add_listener(self, listener: Callable[[Committed], None]) -> None:
-        """Call it after each commit, in commit order, on the committing thread."""
-        self._writable().add_listener(listener)
+        """Call it after each commit, in commit order, on the committing thread.
+
+        A store that was opened read-only calls it when it sees the commit.
+        """
+        self._engine.add_listener(listener)
 
     def close(self) -> None:
         """Release the directory; written rows are on disk already."""

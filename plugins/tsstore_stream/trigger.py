@@ -37,6 +37,7 @@ class Trigger:
     """Publishes committed rows: at once up to one minute, at the end of the window above."""
 
     Config = StreamConfig
+    runs_on_replicas = True
 
     def __init__(self, context: TriggerContext, config: StreamConfig) -> None:
         self._publish = context.publish

@@ -21,7 +21,7 @@ from tsstore.host import PluginHost, load_plugins
 from tsstore.redact import Redactor, secrets_in_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import msgspec
 
@@ -77,13 +77,53 @@ def command(path: Path) -> None:
     settings = server_settings(config)
     redactor.add(plugins.secrets)
     redactor.add([settings.token or "", settings.read_token or ""])
+    with Signals() as signals:
+        if config.replication.master_host:
+            _run_replica(config, plugins, settings, redactor, signals)
+        else:
+            _run_writer(config, plugins, settings, redactor, signals)
+
+
+def _run_writer(
+    config: Config,
+    plugins: Plugins,
+    settings: ServerSettings,
+    redactor: Redactor,
+    signals: Signals,
+) -> None:
     root = config.root_directory
-    with (
-        Signals() as signals,
-        tsstore.open(root, timezone=config.timezone, settings=store_settings(config)) as store,
-    ):
-        _run(config, plugins, settings, store, redactor, signals)
+    with tsstore.open(root, timezone=config.timezone, settings=store_settings(config)) as store:
+        _run(config, plugins, settings, store, redactor, signals, announce=store.announce)
     logger.info("stopped; everything written is in %s", root)
+
+
+def _run_replica(
+    config: Config,
+    plugins: Plugins,
+    settings: ServerSettings,
+    redactor: Redactor,
+    signals: Signals,
+) -> None:
+    from tsstore.cli.following import following, for_replicas
+
+    clock = SystemClock()
+    with following(
+        config, store_settings(config), lambda timeout_s: signals.wait(clock, timeout_s)
+    ) as found:
+        if found is None:
+            logger.info("stopped before the first copy was whole; the next start goes on")
+            return
+        store, replica = found
+        _run(
+            config,
+            for_replicas(plugins),
+            settings,
+            store,
+            redactor,
+            signals,
+            workers=lambda: {"replication": replica.status()},
+        )
+    logger.info("stopped; the replica is in %s", config.root_directory)
 
 
 def store_settings(config: Config) -> tsstore.Settings:
@@ -111,6 +151,8 @@ def server_settings(config: Config) -> ServerSettings:
         values["grpc_send_bytes_max"] = config.grpc_max_send_msg_size * MIB
     if config.grpc_max_recv_msg_size is not None:
         values["grpc_receive_bytes_max"] = config.grpc_max_recv_msg_size * MIB
+    if config.replication.enabled:
+        values["replication_port"] = config.replication.listen_port
     if config.token_file is not None:
         values["token"] = read_secret(config.token_file, "token_file")
     if config.read_token_file is not None:
@@ -175,6 +217,9 @@ def _run(
     store: Store,
     redactor: Redactor,
     signals: Signals,
+    *,
+    announce: Callable[[str], None] = lambda _url: None,
+    workers: Callable[[], dict[str, Any]] = dict,
 ) -> None:
     from tsstore.server.ports import Ports
     from tsstore.server.stream import StreamHub
@@ -192,14 +237,16 @@ def _run(
 
     def heartbeat() -> Mapping[str, Any]:
         status = {"status": "not queryable"} if signals.stop else {}
-        return {**status, **host.status()}
+        shown = host.status()
+        return {**status, **shown, "workers": {**shown["workers"], **workers()}}
 
     with (
         Ports(store, settings, heartbeat=heartbeat, hub=hub, clock=clock) as server,
         ThreadPoolExecutor(1, "tsstore-stop") as beside,
     ):
-        store.announce(server.url)
+        announce(server.url)
         also = "" if server.grpc_target is None else f" and gRPC at {server.grpc_target}"
+        also += f" and replicas at {server.replication_url}" if server.replication_url else ""
         logger.info("serving %s at %s%s", config.root_directory, server.url, also)
         host.start()
         signals.wait(clock)

@@ -23,6 +23,7 @@ from tsstore.server.exact import ExactService
 from tsstore.server.guard import ROLE, Guard
 from tsstore.server.lanes import Kind, Lanes
 from tsstore.server.metrics import Metrics
+from tsstore.server.replicas import ReplicaService
 from tsstore.server.rpc import RpcDispatcher, codec_for
 from tsstore.server.service import DataService
 from tsstore.wire.envelope import OUTCOME_UNKNOWN, VERSION_HEADER
@@ -72,8 +73,13 @@ def create_app(
     metrics.watch("tsstore_stream", hub.stats)
     metrics.watch("tsstore_worker", lambda: heartbeat().get("workers", {}), label="worker")
     exact = ExactService(store, settings, version=__version__)
-    methods = {**DataService(store, settings, version=__version__).methods(), **exact.methods()}
-    dispatcher = RpcDispatcher(methods, metrics, exact.kinds())
+    replicas = ReplicaService(store, settings, clock)
+    methods = {
+        **DataService(store, settings, version=__version__).methods(),
+        **exact.methods(),
+        **replicas.methods(),
+    }
+    dispatcher = RpcDispatcher(methods, metrics, {**exact.kinds(), **replicas.kinds()})
     pools = lanes or Lanes(settings)
     rpc = RpcEndpoint(dispatcher, settings, metrics, pools, version=__version__)
 

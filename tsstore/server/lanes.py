@@ -1,7 +1,7 @@
 """Threads for calls, so that those that take long never keep others waiting.
 
-A query or a write takes milliseconds, a bulk load seconds, a compaction or a backup hours. Each
-kind has threads of its own.
+A query or a write takes milliseconds, a bulk load seconds, a compaction or a backup hours, and a
+replica waits for whatever comes next. Each kind has threads of its own.
 """
 
 from __future__ import annotations
@@ -30,19 +30,28 @@ class Kind(Enum):
     SHORT = "rpc"
     BULK = "bulk"
     LONG = "long"
+    WAIT = "wait"
+
+
+#: Kinds of which further calls are refused when all threads are taken, and the text of it.
+_REFUSED = {
+    Kind.LONG: "the server carries out {} copies, compactions or backups already; try again when "
+    "one of them is done, or raise limits.long_calls",
+    Kind.WAIT: "the server has {} replicas already; raise limits.replicas",
+}
 
 
 class Lanes:
     """The threads of one server."""
 
     def __init__(self, settings: ServerSettings) -> None:
-        self._long_calls = settings.long_calls
-        self._free = threading.Semaphore(settings.long_calls)
-        threads = {
+        threads = self._threads = {
             Kind.SHORT: settings.threads,
             Kind.BULK: _BULK_THREADS,
             Kind.LONG: settings.long_calls,
+            Kind.WAIT: settings.replicas,
         }
+        self._free = {kind: threading.Semaphore(threads[kind]) for kind in _REFUSED}
         self._pools = {
             kind: ThreadPoolExecutor(count, thread_name_prefix=f"tsstore-{kind.value}")
             for kind, count in threads.items()
@@ -52,26 +61,25 @@ class Lanes:
         """What the function returns, which runs in a thread.
 
         Raises:
-            BusyError: of a long one, when as many run as may; the others wait for their turn.
+            BusyError: of a long or waiting one, when as many run as may; others wait their turn.
         """
         loop = asyncio.get_running_loop()
-        if kind is not Kind.LONG:
+        free = self._free.get(kind)
+        if free is None:
             return await loop.run_in_executor(self._pools[kind], function)
-        if not self._free.acquire(blocking=False):
-            raise BusyError(
-                f"the server carries out {self._long_calls} copies, compactions or backups "
-                "already; try again when one of them is done, or raise limits.long_calls"
-            )
-        return await loop.run_in_executor(self._pools[kind], self._freeing, function)
-
-    def _freeing(self, function: Callable[[], _T]) -> _T:
-        # Not when the caller stops waiting: the call goes on without it.
-        try:
-            return function()
-        finally:
-            self._free.release()
+        if not free.acquire(blocking=False):
+            raise BusyError(_REFUSED[kind].format(self._threads[kind]))
+        return await loop.run_in_executor(self._pools[kind], _freeing, free, function)
 
     def close(self) -> None:
         """Carry out nothing that has not begun; wait for nothing that has."""
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _freeing(free: threading.Semaphore, function: Callable[[], _T]) -> _T:
+    # Not when the caller stops waiting: the call goes on without it.
+    try:
+        return function()
+    finally:
+        free.release()

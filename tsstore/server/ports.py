@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from tsstore import __version__
@@ -27,6 +28,7 @@ class Ports:
 
     Attributes:
         url: where clients on this machine reach /rpc and the rest of HTTP.
+        replication_url: where other servers follow this one; None where they may not.
         grpc_target: where they reach gRPC, such as `127.0.0.1:5995`; None where it is not served.
     """
 
@@ -60,8 +62,11 @@ class Ports:
                 metrics=metrics,
                 lanes=lanes,
             )
-            http = stack.enter_context(serve(app, settings))
-            self.url = http.url
+            self.url = stack.enter_context(serve(app, settings)).url
+            self.replication_url = None
+            if settings.replication_port is not None:
+                other = replace(settings, port=settings.replication_port)
+                self.replication_url = stack.enter_context(serve(app, other)).url
             self._grpc = grpc
             self._stack = stack.pop_all()
 

@@ -8,6 +8,7 @@ from tsstore.api import StoreApi
 
 if TYPE_CHECKING:
     from tsstore.query import Engine
+    from tsstore.storage.shipping import Shipping
 
 
 class ServedStore(StoreApi, Protocol):
@@ -16,6 +17,11 @@ class ServedStore(StoreApi, Protocol):
     @property
     def engine(self) -> Engine:
         """What queries read from."""
+        ...
+
+    @property
+    def shipping(self) -> Shipping:
+        """What replicas are given. Raises ReadOnlyError."""
         ...
 
     @property

@@ -37,6 +37,9 @@ class ServerSettings:
         threads: calls that are carried out at one time; further ones wait.
         long_calls: copies, compactions and backups that are carried out at one time, besides the
             others; further ones are refused.
+        replication_port: TCP port for servers that follow this one; 0 takes a free one, None lets
+            none follow.
+        replicas: how many of them at one time.
         stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
         backup_directory: where backups that clients ask for are made; None refuses them.
     """
@@ -60,6 +63,8 @@ class ServerSettings:
     connections_max: int = 1024
     threads: int = 8
     long_calls: int = 2
+    replication_port: int | None = None
+    replicas: int = 8
     stream_queue_bytes: int = 8 * MIB
     backup_directory: str | None = None
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from tsstore.columns import Columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tsstore.format.commit import Commit, Section
     from tsstore.storage.catalog import Catalog
+
+
+logger = logging.getLogger("tsstore.storage")
+
+
+def tell(listeners: Iterable[Callable[[Committed], None]], event: Committed) -> None:
+    """Call each listener; one that fails keeps the others from nothing."""
+    for listener in listeners:
+        try:
+            listener(event)
+        except Exception:
+            logger.exception("a listener failed; the commit is not affected")
 
 
 class Committed:

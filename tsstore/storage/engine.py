@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tsstore.reports import BackupReport, BucketStats
     from tsstore.schema import Schema
     from tsstore.storage.catalog import Bucket
+    from tsstore.storage.committed import Committed
     from tsstore.storage.state import State, View
     from tsstore.vfs import FileSystem
 
@@ -52,6 +53,10 @@ class Engine(ABC):
     def refreshed(self) -> State:
         """The state after a file was found missing; the same one if nothing has changed."""
         return self.current()
+
+    @abstractmethod
+    def add_listener(self, listener: Callable[[Committed], None]) -> None:
+        """Call it after each commit with rows, in order; it must only enqueue."""
 
     @abstractmethod
     def backup(self, dest: FileSystem) -> BackupReport:

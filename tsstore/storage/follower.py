@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.errors import CorruptionError, NotFoundError, StorageError
 from tsstore.format.constants import KIND_CHECKPOINT
+from tsstore.storage.committed import Committed, tell
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import wal_name
 from tsstore.storage.manifest import load_manifest, manifest_numbers
@@ -21,6 +22,9 @@ from tsstore.storage.state import State
 from tsstore.storage.wal import check_torn_tail, has_commits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsstore.format.commit import Commit
     from tsstore.reports import BackupReport
     from tsstore.storage.settings import Settings
     from tsstore.vfs import FileSystem
@@ -75,6 +79,7 @@ class Follower(Engine):
         self._fs = fs
         self._settings = settings
         self._lock = threading.Lock()
+        self._listeners: list[Callable[[Committed], None]] = []
         self._now = self._load()
         try:
             catalog = self._now.state.catalog
@@ -105,6 +110,16 @@ class Follower(Engine):
     def _reload(self) -> None:
         old, self._now = self._now, self._load()
         old.close()
+        self._now.replay.applied = self._applied
+
+    def add_listener(self, listener: Callable[[Committed], None]) -> None:
+        """Call it with each commit that is seen from now on; those of a reload are not."""
+        self._listeners.append(listener)
+        self._now.replay.applied = self._applied
+
+    def _applied(self, commit: Commit) -> None:
+        if self._listeners and commit.sections:
+            tell(self._listeners, Committed(commit, self._now.state.catalog))
 
     def current(self) -> State:
         """The state, brought up to date with the log."""

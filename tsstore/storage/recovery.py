@@ -22,6 +22,9 @@ from tsstore.storage.manifest import load_manifest, publish_manifest
 from tsstore.storage.wal import Position, WalReader, check_torn_tail, wal_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsstore.format.commit import Commit
     from tsstore.format.record import Record
     from tsstore.storage.catalog import Catalog
     from tsstore.storage.state import State
@@ -66,6 +69,7 @@ class Replay:
     Attributes:
         sequence: of the newest commit that was applied, or that the manifest covers.
         clean: whether the log ends where a clean close left it.
+        applied: called with each commit, after it can be read.
     """
 
     def __init__(self, fs: FileSystem, manifest: Manifest, state: State) -> None:
@@ -75,6 +79,7 @@ class Replay:
         self.reader = WalReader(fs, manifest.store_id, Position(manifest.first_wal))
         self.sequence = manifest.checkpoint
         self.clean = True
+        self.applied: Callable[[Commit], None] = lambda _commit: None
         self._untidy = 0
         self._untidy_bytes = 0
 
@@ -134,6 +139,7 @@ class Replay:
             commit = decode_commit(record)
             self._state.apply(commit, record.sequence)
             self.sequence = record.sequence
+            self.applied(commit)
             self._untidy += 1
             self._untidy_bytes += sum(section.bytes for section in commit.sections)
             if self._untidy >= _UNTIDY_MAX or self._untidy_bytes >= _UNTIDY_BYTES_MAX:

@@ -14,7 +14,7 @@ from tsstore.errors import (
     StorageError,
 )
 from tsstore.storage.changes import Changes
-from tsstore.storage.committed import Committed
+from tsstore.storage.committed import Committed, tell
 from tsstore.storage.compactor import Compactor
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import LOCK
@@ -193,12 +193,7 @@ class Writer(Engine):
     def _apply(self, commit: Commit, sequence: int) -> None:
         self._state.apply(commit, sequence)
         if self._listeners and (commit.sections or commit.loaded):
-            event = Committed(commit, self._state.catalog)
-            for listener in self._listeners:
-                try:
-                    listener(event)
-                except Exception:
-                    logger.exception("a listener failed; the commit is not affected")
+            tell(self._listeners, Committed(commit, self._state.catalog))
         self.shipping.poke()
 
     def _refuse(self, commit: Commit) -> None:
