@@ -97,6 +97,19 @@ class BucketInfo(NamedTuple):
     rows: int = 0
 
 
+class Changed(NamedTuple):
+    """Where buckets got rows since an earlier moment.
+
+    Attributes:
+        position: the newest commit that this knows of.
+        stretches: by bucket, (first ns, last ns) with both ends included; nothing was written
+            outside of them. They may be longer than what was written.
+    """
+
+    position: int
+    stretches: dict[str, list[tuple[int, int]]]
+
+
 class StoreApi(Protocol):
     """A store of buckets.
 

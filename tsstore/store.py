@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from tsstore.api import TableLike
+    from tsstore.api import Changed, TableLike
     from tsstore.columns import Columns
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
@@ -296,6 +296,23 @@ class Store:
     def announce(self, endpoint: str) -> None:
         """Let processes that find the directory locked know a server that takes their writes."""
         self._writable().announce(endpoint)
+
+    def changed_since(self, position: int, pattern: str = "*/*/*") -> Changed:
+        """Where buckets got rows since an earlier moment, without reading the rows.
+
+        The answer comes from what files and memory say of the commits they hold. Rows that were
+        deleted leave no trace in it.
+
+        Args:
+            position: what an earlier call returned, or a listener was told; 0 for the beginning. A
+                position that the store has not come to counts as 0.
+            pattern: which buckets.
+        """
+        keys = self.list(pattern)
+        changed = self._engine.changed_since(position, keys)
+        if position <= changed.position:
+            return changed
+        return self._engine.changed_since(0, keys)
 
     def add_listener(self, listener: Callable[[Committed], None]) -> None:
         """Call it after each commit, in commit order, on the committing thread.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from tsstore.columns import Columns
+from tsstore.times import MAX_NS, MIN_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from tsstore.format.commit import Commit, Section
     from tsstore.storage.catalog import Catalog
@@ -26,10 +31,81 @@ def tell(listeners: Iterable[Callable[[Committed], None]], event: Committed) -> 
             logger.exception("a listener failed; the commit is not affected")
 
 
+class Stretch(NamedTuple):
+    """A stretch of time in which rows of a bucket changed.
+
+    Attributes:
+        key: the bucket.
+        first_ns: the first instant.
+        last_ns: the last instant, included.
+        removed: whether rows were removed, and not only written.
+    """
+
+    key: str
+    first_ns: int
+    last_ns: int
+    removed: bool
+
+
+class Touched:
+    """Where a commit changed rows, without the rows: little enough to keep many of them.
+
+    Attributes:
+        sequence: number of the commit.
+    """
+
+    __slots__ = ("_names", "_removed", "_written", "sequence")
+
+    def __init__(self, commit: Commit, names: Mapping[int, str], sequence: int) -> None:
+        self.sequence = sequence
+        self._names = names
+        self._written = [_ends(section) for section in (*commit.sections, *commit.loaded)]
+        if commit.segment_names and not commit.loaded:  # a copy, whose rows nobody has in memory
+            table = commit.segments
+            first, last = int(table["first_ts"].min()), int(table["last_ts"].max())
+            self._written += [_one(bucket_id, first, last) for bucket_id, _, _ in commit.created]
+        self._written += [_one(bucket_id, MIN_NS, MAX_NS) for bucket_id, _ in commit.renamed]
+        # Who deletes from the very first row on makes room: that is no news of what the rows said.
+        self._removed = [one for one in commit.deletes if one[1] != MIN_NS]
+
+    def __len__(self) -> int:
+        """How many stretches there are."""
+        return sum(len(ids) for ids, _, _ in self._written) + len(self._removed)
+
+    def stretches(self, wanted: Callable[[str], bool]) -> Iterator[Stretch]:
+        """Those of the wanted buckets."""
+        written = (
+            (bucket_id, first, last, False)
+            for ends in self._written
+            for bucket_id, first, last in zip(*(array.tolist() for array in ends), strict=True)
+        )
+        removed = ((bucket_id, first, last, True) for bucket_id, first, last in self._removed)
+        for several in (removed, written):
+            for bucket_id, first, last, is_removed in several:
+                key = self._names.get(bucket_id)
+                if key is not None and wanted(key):
+                    yield Stretch(key, first, last, is_removed)
+
+
+_Ends = tuple["NDArray[np.uint32]", "NDArray[np.int64]", "NDArray[np.int64]"]
+
+
+def _ends(section: Section) -> _Ends:
+    """Buckets of a section, first and last instant of each."""
+    starts = section.starts
+    return section.ids, section.ts[starts[:-1]], section.ts[starts[1:] - 1]
+
+
+def _one(bucket_id: int, first: int, last: int) -> _Ends:
+    return np.array([bucket_id], np.uint32), np.array([first]), np.array([last])
+
+
 class Committed:
     """The rows of one commit, by bucket."""
 
-    def __init__(self, commit: Commit, catalog: Catalog) -> None:
+    def __init__(self, commit: Commit, catalog: Catalog, sequence: int) -> None:
+        self._commit = commit
+        self._sequence = sequence
         self._sections = [*commit.sections, *commit.loaded]
         self._names = catalog.keys_by_id()
         self._schemas = catalog.schemas
@@ -45,6 +121,10 @@ class Committed:
         names = self._names
         ids = (bucket_id for section in self._sections for bucket_id in section.ids.tolist())
         return [names[bucket_id] for bucket_id in ids if bucket_id in names]
+
+    def touched(self) -> Touched:
+        """Where rows changed."""
+        return Touched(self._commit, self._names, self._sequence)
 
     def batches(self, wanted: Callable[[str], bool]) -> dict[str, Columns]:
         """The rows of the wanted buckets, as they were written: ascending, no row twice."""

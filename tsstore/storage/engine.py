@@ -10,14 +10,14 @@ import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tsstore.api import BucketInfo
+from tsstore.api import BucketInfo, Changed
 from tsstore.columns import Columns
 from tsstore.errors import ClosedError, CorruptionError
 from tsstore.storage.slices import slices
 from tsstore.times import MAX_NS, MIN_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tsstore.reports import BackupReport, BucketStats
     from tsstore.schema import Schema
@@ -177,6 +177,10 @@ class Engine(ABC):
         tail = self.scan(key, limit=1, columns=()).ts
         return BucketInfo(key, bucket.schema, int(head[0]), int(tail[0]), rows)
 
+    def changed_since(self, sequence: int, keys: Iterable[str]) -> Changed:
+        """Where buckets got rows since a commit; see `Store.changed_since`."""
+        return self._look(lambda state: _changed_since(state, sequence, keys))
+
     def _look(self, look: Callable[[State], T]) -> T:
         """What `look` finds in the state, or in a later one if files went while it looked.
 
@@ -220,6 +224,22 @@ class Engine(ABC):
     def close(self) -> None:
         """Release everything."""
         self._closed = True
+
+
+def _changed_since(state: State, sequence: int, keys: Iterable[str]) -> Changed:
+    view, catalog = state.view, state.catalog
+    changed: dict[str, list[tuple[int, int]]] = {}
+    for key in keys:
+        bucket = catalog.get(key)
+        if bucket is None:
+            continue
+        sources = view.sources(bucket, catalog.schemas)
+        changed[key] = [
+            (source.first_ts, source.last_ts)
+            for source in sources
+            if source.last_sequence > sequence and source.first < source.end
+        ]
+    return Changed(view.sequence, {key: several for key, several in changed.items() if several})
 
 
 def _read(

@@ -117,9 +117,9 @@ class Follower(Engine):
         self._listeners.append(listener)
         self._now.replay.applied = self._applied
 
-    def _applied(self, commit: Commit) -> None:
-        if self._listeners and commit.sections:
-            tell(self._listeners, Committed(commit, self._now.state.catalog))
+    def _applied(self, commit: Commit, sequence: int) -> None:
+        if self._listeners and (commit.changes_anything or commit.renamed):
+            tell(self._listeners, Committed(commit, self._now.state.catalog, sequence))
 
     def current(self) -> State:
         """The state, brought up to date with the log."""

@@ -69,7 +69,7 @@ class Replay:
     Attributes:
         sequence: of the newest commit that was applied, or that the manifest covers.
         clean: whether the log ends where a clean close left it.
-        applied: called with each commit, after it can be read.
+        applied: called with each commit and its number, after it can be read.
     """
 
     def __init__(self, fs: FileSystem, manifest: Manifest, state: State) -> None:
@@ -79,7 +79,7 @@ class Replay:
         self.reader = WalReader(fs, manifest.store_id, Position(manifest.first_wal))
         self.sequence = manifest.checkpoint
         self.clean = True
-        self.applied: Callable[[Commit], None] = lambda _commit: None
+        self.applied: Callable[[Commit, int], None] = lambda _commit, _sequence: None
         self._untidy = 0
         self._untidy_bytes = 0
 
@@ -139,7 +139,7 @@ class Replay:
             commit = decode_commit(record)
             self._state.apply(commit, record.sequence)
             self.sequence = record.sequence
-            self.applied(commit)
+            self.applied(commit, record.sequence)
             self._untidy += 1
             self._untidy_bytes += sum(section.bytes for section in commit.sections)
             if self._untidy >= _UNTIDY_MAX or self._untidy_bytes >= _UNTIDY_BYTES_MAX:

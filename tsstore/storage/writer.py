@@ -192,8 +192,8 @@ class Writer(Engine):
 
     def _apply(self, commit: Commit, sequence: int) -> None:
         self._state.apply(commit, sequence)
-        if self._listeners and (commit.sections or commit.loaded):
-            tell(self._listeners, Committed(commit, self._state.catalog))
+        if self._listeners and (commit.changes_anything or commit.renamed):
+            tell(self._listeners, Committed(commit, self._state.catalog, sequence))
         self.shipping.poke()
 
     def _refuse(self, commit: Commit) -> None:
