@@ -65,6 +65,52 @@ def resample(columns: Columns, timeframe: Timeframe, tz: str = "UTC") -> Columns
         Rows of a fixed bucket. Prices keep their dtype.
     """
     starts, first = windows(columns.ts, timeframe, tz)
+    return Columns(starts, _bars(columns, first), tz=columns.tz)
+
+
+def resample_runs(
+    columns: Columns, runs: NDArray[np.intp], timeframe: Timeframe, tz: str = "UTC"
+) -> tuple[Columns, NDArray[np.intp]]:
+    """`resample` of several series at once, such as all symbols of a market.
+
+    Args:
+        columns: the rows of one series after the other, each ascending in time.
+        runs: the first row of each series, shape (series,), strictly ascending from 0.
+        timeframe: the windows.
+        tz: zone whose midnights bound days, weeks, months and years.
+
+    Returns:
+        The bars of one series after the other, and how many each has, shape (series,).
+    """
+    starts = floored(columns.ts, timeframe, tz)
+    first = first_of_runs(starts, runs)
+    counts = np.diff(np.searchsorted(first, np.append(runs, len(starts))))
+    return Columns(starts[first], _bars(columns, first), tz=columns.tz), counts
+
+
+def first_of_runs(starts: NDArray[np.int64], runs: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The position of the first row of each window of several series, one after the other.
+
+    Args:
+        starts: the start of the window that each row lies in, shape (rows,).
+        runs: the first row of each series, strictly ascending from 0.
+    """
+    begins = np.zeros(len(starts), bool)
+    np.not_equal(starts[1:], starts[:-1], out=begins[1:])
+    begins[runs] = True
+    return np.flatnonzero(begins)
+
+
+def floored(ts: NDArray[np.int64], timeframe: Timeframe, tz: str) -> NDArray[np.int64]:
+    """`timeframe.floor`, quicker where many rows lie in few calendar windows."""
+    if not timeframe.is_calendar or len(ts) == 0:
+        return timeframe.floor(ts, tz)
+    starts = timeframe.starts(int(ts.min()), int(ts.max()), tz)
+    return starts[np.searchsorted(starts, ts, side="right") - 1]
+
+
+def _bars(columns: Columns, first: NDArray[np.intp]) -> dict[str, NDArray[Any]]:
+    """The bars of windows, of which the position of the first row is given."""
     arrays: dict[str, NDArray[Any]] = {}
     for name in output_names(columns.schema):
         array = columns[name]
@@ -74,7 +120,7 @@ def resample(columns: Columns, timeframe: Timeframe, tz: str = "UTC") -> Columns
             arrays[name] = weighted_means(array, columns["Volume"], first)
         else:
             arrays[name] = _PRICE_RULES[name](array, first)
-    return Columns(starts, arrays, tz=columns.tz)
+    return arrays
 
 
 def windows(

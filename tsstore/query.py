@@ -1,7 +1,8 @@
 """From what a caller asks for to rows: names, ranges, limits, computed timeframes, functions.
 
 A timeframe that is not stored is computed from the coarsest stored one of the same symbol and
-attribute group that divides it and holds bars. The range is widened to whole windows first, so no
+attribute group that divides it and holds bars; bars that are not stored at all, from trades
+(`OHLCV` from `TRADE`). The range is widened to whole windows first, so no
 window is made of a part of its rows, and a limit counts windows.
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tsstore import aggregate
+from tsstore import aggregate, tradebars
 from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, NotFoundError
@@ -22,7 +23,7 @@ from tsstore.times import MAX_NS, MIN_NS, to_ns
 from tsstore.zones import NS_PER_DAY, zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tsstore import functions
     from tsstore.clock import Clock
@@ -358,7 +359,11 @@ class _Reader:
         if is_pattern(timeframe):
             return pattern.filter(keys)
         stored = [key.split("/") for key in KeyPattern(f"{symbol}/*/{group}").filter(keys)]
-        return list(dict.fromkeys(f"{name}/{timeframe}/{of}" for name, _, of in stored))
+        targets = [f"{name}/{timeframe}/{of}" for name, _, of in stored]
+        if group == tradebars.BARS:
+            trades = KeyPattern(f"{symbol}/*/{tradebars.TRADES}").filter(keys)
+            targets += [f"{key.split('/')[0]}/{timeframe}/{group}" for key in trades]
+        return list(dict.fromkeys(targets))
 
     def _timeframes(self, symbol: str, group: str) -> list[str]:
         """The stored timeframes of a symbol and attribute group."""
@@ -425,12 +430,17 @@ class _Reader:
         if base is None:
             return None
         base_key, schema = base
-        names = aggregate.output_names(schema)
+        of_trades = tradebars.is_trades(schema)
+        names = tradebars.OUTPUT_NAMES if of_trades else aggregate.output_names(schema)
         if query.columns is not None:
             names = tuple(_known(query, key, names))
+        if of_trades:
+            inputs, resample = tradebars.input_names(schema), tradebars.resample
+        else:
+            inputs, resample = aggregate.input_names(names), aggregate.resample
         if query.start_ns > query.end_ns:
-            return aggregate.resample(Columns.empty(schema), target, query.tz).select(names)
-        return self._windows(base_key, target, names)
+            return resample(Columns.empty(schema), target, query.tz).select(names)
+        return self._windows(base_key, target, names, inputs, resample)
 
     def _base(self, symbol: str, target: Timeframe, group: str) -> tuple[str, Schema] | None:
         """Key and schema of the coarsest stored bars that the target's windows are made of."""
@@ -443,9 +453,25 @@ class _Reader:
             schema = self._engine.schema(key)
             if aggregate.is_bars(schema):
                 return key, schema
+        return self._trades(symbol) if group == tradebars.BARS else None
+
+    def _trades(self, symbol: str) -> tuple[str, Schema] | None:
+        """Key and schema of the stored trades of a symbol."""
+        for timeframe in self._timeframes(symbol, tradebars.TRADES):
+            key = f"{symbol}/{timeframe}/{tradebars.TRADES}"
+            schema = self._engine.schema(key)
+            if tradebars.is_trades(schema):
+                return key, schema
         return None
 
-    def _windows(self, base_key: str, target: Timeframe, names: tuple[str, ...]) -> Columns:
+    def _windows(
+        self,
+        base_key: str,
+        target: Timeframe,
+        names: tuple[str, ...],
+        inputs: list[str],
+        resample: Callable[[Columns, Timeframe, str], Columns],
+    ) -> Columns:
         query = self._query
         start_ns = _slot_start(target, query.start_ns, query.tz)
         end_ns = _slot_end(target, query.end_ns, query.tz)
@@ -458,9 +484,9 @@ class _Reader:
                 end_ns,
                 limit=rows_asked,
                 from_start=query.from_start,
-                columns=aggregate.input_names(names),
+                columns=inputs,
             )
-            windows = aggregate.resample(rows, target, query.tz).select(names)
+            windows = resample(rows, target, query.tz).select(names)
             if query.limit == 0:
                 return windows
             # The window at the far end may lack rows, unless one more window shows it is whole.
