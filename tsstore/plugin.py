@@ -1,8 +1,9 @@
 """The contract of plugins: what they are given and what they must offer.
 
-A **bgworker** has its own life inside the server (a feed, a roll-up). A **trigger** is called after
-rows of matching buckets were committed. Both are classes, found by entry point
-(`tsstore.bgworkers`, `tsstore.triggers`) or as `package.module:Name`:
+A **bgworker** has its own life inside the server (a feed). A **trigger** is called after rows of
+matching buckets were committed: with the rows themselves (`fire`), or with where they changed
+(`changed`), when it keeps something up to date that is computed from them. All are classes, found
+by entry point (`tsstore.bgworkers`, `tsstore.triggers`) or as `package.module:Name`:
 
     class Worker:
         Config = MyConfig                      # a msgspec.Struct; `config:` of mkts.yml becomes one
@@ -13,6 +14,13 @@ rows of matching buckets were committed. Both are classes, found by entry point
         Config = MyConfig
         def __init__(self, context: TriggerContext, config: MyConfig) -> None: ...
         def fire(self, event: TriggerEvent) -> None: ...
+        def close(self) -> None: ...
+
+    class ChangeTrigger:
+        Config = MyConfig
+        def __init__(self, context: TriggerContext, config: MyConfig) -> None: ...
+        def position(self) -> int: ...
+        def changed(self, event: ChangeEvent) -> None: ...
         def close(self) -> None: ...
 
 A replica, which nobody may write to, runs no bgworkers, and those triggers only whose class has
@@ -32,7 +40,7 @@ from tsstore.errors import TsStoreError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
@@ -78,6 +86,27 @@ class TriggerEvent:
 
 
 @dataclass(frozen=True)
+class ChangeEvent:
+    """Where rows were written, replaced or deleted, of however many commits.
+
+    Deletes from the first row of a bucket on are left out: they make room for new rows, and what
+    was computed from the old ones may outlive them.
+
+    Attributes:
+        stretches: bucket key to stretches of time (first ns, last ns), both ends included,
+            ascending and apart from each other. Their ends may lie far outside of the bucket's
+            rows. A key without any is named because the trigger has just started.
+        removed: keys of which rows may have been removed.
+        position: once this is handled, all is handled that the store took up to this commit; None
+            when more of the same commits follows.
+    """
+
+    stretches: Mapping[str, Sequence[tuple[int, int]]]
+    removed: frozenset[str] = frozenset()
+    position: int | None = None
+
+
+@dataclass(frozen=True)
 class TriggerContext:
     """What a trigger is given.
 
@@ -88,6 +117,7 @@ class TriggerContext:
         logger: logs under the trigger's name.
         publish: sends one message to the subscribers of /ws: (bucket key, column name to scalar).
         timezone: the zone of mkts.yml.
+        status: what /heartbeat shows of the trigger; it puts JSON values in.
     """
 
     name: str
@@ -96,6 +126,7 @@ class TriggerContext:
     logger: logging.Logger
     publish: Callable[[str, Mapping[str, Any]], None]
     timezone: str = "UTC"
+    status: dict[str, Any] = field(default_factory=dict)
 
 
 class BgWorker(Protocol):
@@ -111,6 +142,30 @@ class Trigger(Protocol):
 
     def fire(self, event: TriggerEvent) -> None:
         """Handle the rows; batches of one key come in commit order, at least once."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is under way; the server stops."""
+        ...
+
+
+class ChangeTrigger(Protocol):
+    """A plugin that keeps something up to date that is computed from rows.
+
+    It misses nothing, also over a crash: what it had not finished it is told again. So it computes
+    from the rows as they are in the store, and doing the same twice must do no harm.
+    """
+
+    def position(self) -> int:
+        """The last `ChangeEvent.position` it has kept, in the store or elsewhere; 0 for none."""
+        ...
+
+    def changed(self, event: ChangeEvent) -> None:
+        """Bring what is computed from these stretches up to date, then keep the position.
+
+        What it raises is counted and logged; the same stretches come again later. The first event
+        names every matching bucket.
+        """
         ...
 
     def close(self) -> None:

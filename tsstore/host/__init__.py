@@ -4,6 +4,8 @@
 - `reference` plugins and options of MarketStore that are passed over
 - `supervise` a bgworker in its thread: restarts, back-off, what /heartbeat shows
 - `dispatch`  a trigger in its thread: the bounded queue between commits and `fire`
+- `changes`   a trigger that is told where rows changed, from one start of the server to the next
+- `stretches` a bounded number of stretches of time
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from tsstore.host.changes import ChangeDispatcher, ChangingStore
+from tsstore.host.changes import Commit as TouchingCommit
 from tsstore.host.dispatch import Commit, TriggerDispatcher
 from tsstore.host.resolve import Plugin, Plugins, load_plugins
 from tsstore.host.supervise import WorkerSupervisor
@@ -24,12 +28,15 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore.redact import Redactor
 
-    class HostStore(StoreApi, Protocol):
+    class HostStore(StoreApi, ChangingStore, Protocol):
         """A store that says what was committed."""
 
-        def add_listener(self, listener: Callable[[Commit], None]) -> None:
+        def add_listener(self, listener: Callable[[Committed], None]) -> None:
             """Call the listener after each commit, in commit order."""
             ...
+
+    class Committed(Commit, TouchingCommit, Protocol):
+        """What it says."""
 
 
 __all__ = ["Plugin", "PluginHost", "Plugins", "load_plugins"]
@@ -75,11 +82,12 @@ class PluginHost:
             for plugin in plugins.workers
         ]
         self._triggers = [
-            TriggerDispatcher(
+            _dispatcher(
                 plugin,
                 TriggerContext(
                     plugin.name, store, clock, _logger(plugin, redactor), publish, timezone
                 ),
+                store,
             )
             for plugin in plugins.triggers
         ]
@@ -124,6 +132,14 @@ class PluginHost:
 
     def _left(self, deadline: float) -> float:
         return max(0.0, deadline - self._clock.monotonic())
+
+
+def _dispatcher(
+    plugin: Plugin, context: TriggerContext, store: HostStore
+) -> TriggerDispatcher | ChangeDispatcher:
+    if hasattr(plugin.build, "changed"):
+        return ChangeDispatcher(plugin, context, store)
+    return TriggerDispatcher(plugin, context)
 
 
 def _logger(plugin: Plugin, redactor: Redactor) -> logging.Logger:
