@@ -282,9 +282,9 @@ def test_grpc_is_served_beside_http_and_stops_with_it(start) -> None:
 
 
 def test_a_plugin_of_marketstore_that_is_not_here_keeps_no_server_from_starting(start) -> None:
-    server = start(CONFIG + "triggers: [{module: ondiskagg.so, on: '*/1Min/OHLCV'}]\n")
+    server = start(CONFIG + "triggers: [{module: streamreplay.so, on: '*/1Min/OHLCV'}]\n")
     server.stop()
-    assert "mkts.yml:3: triggers[0].module: ondiskagg is not available yet" in server.log
+    assert "mkts.yml:3: triggers[0].module: streamreplay is not available yet" in server.log
 
 
 def test_rows_of_a_trigger_reach_the_stream(start) -> None:

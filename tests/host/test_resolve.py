@@ -82,12 +82,12 @@ def test_an_unknown_plugin_is_answered_with_what_is_installed() -> None:
 
 def test_plugins_of_marketstore_that_are_not_here_are_passed_over_with_a_notice(load) -> None:
     plugins = load(
-        "triggers:\n- module: ondiskagg.so\n  on: '*/1Min/OHLCV'\n  config: {filter: nasdaq}\n"
+        "triggers:\n- module: slait.so\n  on: '*/1Min/OHLCV'\n  config: {filter: nasdaq}\n"
         "bgworkers:\n- module: /go/bin/streamreplay.so\n- module: their_plugins:Plain"
     )
     assert ([w.name for w in plugins.workers], plugins.triggers) == (["their_plugins:Plain"], ())
-    streamreplay, ondiskagg = plugins.notices
-    assert "mkts.yml:3: triggers[0].module: ondiskagg is not available yet" in ondiskagg
+    streamreplay, slait = plugins.notices
+    assert "mkts.yml:3: triggers[0].module: slait is not available yet" in slait
     assert "mkts.yml:7: bgworkers[0].module: streamreplay is not available yet" in streamreplay
 
 

@@ -16,7 +16,6 @@ MODULES = frozenset(
         "bitmexfeeder",
         "gdaxfeeder",
         "iex",
-        "ondiskagg",
         "polygon",
         "polyiex",
         "slait",

@@ -1,0 +1,247 @@
+"""From stretches that changed to the bars of the windows they lie in, many symbols at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tsstore import aggregate, tradebars
+from tsstore.api import Replace
+from tsstore.columns import Columns
+from tsstore.errors import NotFoundError
+from tsstore.timeframe import Timeframe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from tsstore.api import StoreApi
+    from tsstore_ondiskagg.hours import MarketHours
+    from tsstore_ondiskagg.plan import Level, Step
+
+    _Resample = Callable[
+        [Columns, NDArray[np.intp], Timeframe, str], tuple[Columns, NDArray[np.intp]]
+    ]
+
+#: Rows read before bars are made of them, so that memory stays flat whatever is refreshed.
+ROWS_AT_ONCE = 250_000
+
+
+class Job(NamedTuple):
+    """Rows of one symbol that changed.
+
+    Attributes:
+        symbol: whose.
+        first_ns: first instant of the stretch.
+        last_ns: its last instant.
+        removed: whether windows may have lost all of their rows.
+    """
+
+    symbol: str
+    first_ns: int
+    last_ns: int
+    removed: bool
+
+
+class Bars(NamedTuple):
+    """New bars of one destination.
+
+    Attributes:
+        group: timeframe and attribute group they are written to.
+        symbols: text, shape (rows,).
+        rows: the bars, of one symbol after the other.
+    """
+
+    group: str
+    symbols: NDArray[np.str_]
+    rows: Columns
+
+
+class _Piece(NamedTuple):
+    """The rows that the windows of a job are made of; `place` is that of the job."""
+
+    place: int
+    rows: Columns
+
+
+class Refresher:
+    """Computes what has to be written.
+
+    Args:
+        store: where the rows are.
+        timezone: zone whose midnights bound days and longer windows.
+        hours: when the market trades, for steps that ask for it.
+    """
+
+    def __init__(self, store: StoreApi, timezone: str, hours: MarketHours | None) -> None:
+        self._store = store
+        self._tz = timezone
+        self._hours = hours
+
+    def bars(self, level: Level, jobs: Sequence[Job]) -> Iterator[Bars | Replace]:
+        """The bars of all windows that the jobs touch, in portions.
+
+        A window that has lost all of its rows loses its bar by a `Replace`.
+        """
+        parts = [part for job in jobs for part in self._parts(level, job)]
+        windows = _Windows(level.steps, parts, self._tz)
+        for pieces in self._portions(level, parts, windows):
+            yield from self._of_portion(level, parts, windows, pieces)
+
+    def _parts(self, level: Level, job: Job) -> Iterator[Job]:
+        """The job in parts that are read at once, cut between windows."""
+        source = Timeframe.parse(level.source.partition("/")[0])
+        longest = level.steps[-1].timeframe
+        span = ROWS_AT_ONCE * source.duration_ns
+        if job.last_ns - job.first_ns < span:
+            yield job
+            return
+        starts = longest.starts(job.first_ns, job.last_ns, self._tz)
+        starts = starts[:: max(1, span // longest.duration_ns)].tolist()
+        ends = [start - 1 for start in starts[1:]] + [job.last_ns]
+        for first, last in zip(starts, ends, strict=True):
+            yield job._replace(first_ns=max(first, job.first_ns), last_ns=last)
+
+    def _portions(
+        self, level: Level, jobs: Sequence[Job], windows: _Windows
+    ) -> Iterator[list[_Piece]]:
+        pieces: list[_Piece] = []
+        rows = 0
+        for place, job in enumerate(jobs):
+            piece = self._read(f"{job.symbol}/{level.source}", *windows.around(place))
+            if piece is None or not (len(piece) or job.removed):
+                continue
+            pieces.append(_Piece(place, piece))
+            rows += len(piece)
+            if rows >= ROWS_AT_ONCE:
+                yield pieces
+                pieces, rows = [], 0
+        if pieces:
+            yield pieces
+
+    def _read(self, key: str, first: int, last: int) -> Columns | None:
+        """The rows of a range, or None where bars cannot be made of them."""
+        try:
+            columns = None
+            if key.endswith("/TRADE"):
+                columns = tradebars.input_names(self._store.info(key).schema)
+            return self._store.read(
+                key,
+                start=np.datetime64(first, "ns"),
+                end=np.datetime64(last, "ns"),
+                columns=columns,
+            )
+        except NotFoundError:
+            return None  # destroyed meanwhile
+
+    def _of_portion(
+        self, level: Level, jobs: Sequence[Job], windows: _Windows, pieces: Sequence[_Piece]
+    ) -> Iterator[Bars | Replace]:
+        for alike in _by_columns(pieces):
+            resample = _resampler(alike[0].rows)
+            if resample is None:
+                continue
+            rows = _Rows(alike, windows)
+            for number, step in enumerate(level.steps):
+                chosen, runs = rows.of_step(number)
+                if step.in_hours and self._hours is not None:
+                    chosen, runs = _kept(chosen, runs, self._hours.inside(chosen.ts))
+                filled = np.flatnonzero(np.diff(runs))
+                counts = np.zeros(len(alike), np.intp)
+                bars, counts[filled] = resample(chosen, runs[filled], step.timeframe, self._tz)
+                yield from self._written(step, number, jobs, windows, alike, bars, counts)
+
+    def _written(
+        self,
+        step: Step,
+        number: int,
+        jobs: Sequence[Job],
+        windows: _Windows,
+        pieces: Sequence[_Piece],
+        bars: Columns,
+        counts: NDArray[np.intp],
+    ) -> Iterator[Bars | Replace]:
+        of = [jobs[piece.place] for piece in pieces]
+        removed = np.array([job.removed for job in of])
+        if removed.any():
+            ends = np.cumsum(counts)
+            for at in np.flatnonzero(removed).tolist():
+                rows = bars.slice(int(ends[at] - counts[at]), int(ends[at]))
+                first, last = windows.span(number, pieces[at].place)
+                key = f"{of[at].symbol}/{step.group}"
+                yield Replace(key, np.datetime64(first, "ns"), np.datetime64(last, "ns"), rows)
+            bars = bars.take(np.repeat(~removed, counts))
+            counts = np.where(removed, 0, counts)
+        if len(bars):
+            symbols = np.repeat(np.array([job.symbol for job in of]), counts)
+            yield Bars(step.group, symbols, bars)
+
+
+class _Windows:
+    """The windows of each step that each job touches."""
+
+    def __init__(self, steps: Sequence[Step], jobs: Sequence[Job], tz: str) -> None:
+        firsts = np.array([job.first_ns for job in jobs], np.int64)
+        lasts = np.array([job.last_ns for job in jobs], np.int64)
+        self._first = np.array([step.timeframe.floor(firsts, tz) for step in steps])
+        self._end = np.array([step.timeframe.next(lasts, tz) for step in steps])
+        self.bounds = np.concatenate([self._first, self._end]).T
+        self._around = np.array([self._first.min(axis=0), self._end.max(axis=0) - 1]).T
+
+    def around(self, place: int) -> tuple[int, int]:
+        """First and last instant of all windows of a job."""
+        first, last = self._around[place].tolist()
+        return first, last
+
+    def span(self, number: int, place: int) -> tuple[int, int]:
+        """First and last instant of the windows of one step."""
+        return int(self._first[number, place]), int(self._end[number, place]) - 1
+
+
+class _Rows:
+    """The rows of several pieces, one after the other.
+
+    Args:
+        pieces: with the same columns.
+        windows: which of the rows belong to which step.
+    """
+
+    def __init__(self, pieces: Sequence[_Piece], windows: _Windows) -> None:
+        self._rows = Columns.concat([rows for _, rows in pieces])
+        begins = np.cumsum([0, *(len(rows) for _, rows in pieces)])
+        cuts = np.array([rows.ts.searchsorted(windows.bounds[place]) for place, rows in pieces])
+        self._cuts = cuts + begins[:-1, None]  # per piece: first row of each step, then the ends
+
+    def of_step(self, number: int) -> tuple[Columns, NDArray[np.intp]]:
+        """Rows of one step, and where those of each piece begin, and the last ones end."""
+        steps = self._cuts.shape[1] // 2
+        first, counts = self._cuts[:, number], self._cuts[:, steps + number] - self._cuts[:, number]
+        runs = np.concatenate(([0], np.cumsum(counts)))
+        if runs[-1] == len(self._rows):
+            return self._rows, runs
+        return self._rows.take(np.arange(runs[-1]) + np.repeat(first - runs[:-1], counts)), runs
+
+
+def _resampler(rows: Columns) -> _Resample | None:
+    """What makes bars of such rows, or None where nothing does."""
+    if aggregate.is_bars(rows.schema):
+        return aggregate.resample_runs
+    return tradebars.resample_runs if tradebars.is_trades(rows.schema) else None
+
+
+def _by_columns(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
+    """Pieces whose rows have the same columns together."""
+    alike: dict[Any, list[_Piece]] = {}
+    for piece in pieces:
+        columns = tuple((name, array.dtype) for name, array in piece.rows.items())
+        alike.setdefault(columns, []).append(piece)
+    return list(alike.values())
+
+
+def _kept(
+    rows: Columns, runs: NDArray[np.intp], kept: NDArray[np.bool_]
+) -> tuple[Columns, NDArray[np.intp]]:
+    before = np.concatenate(([0], np.cumsum(kept)))
+    return rows.take(kept), before[runs]
