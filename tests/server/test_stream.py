@@ -16,6 +16,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tsstore.server.stream import _Connection
+from tsstore.server.subscriber import Message
+
 KEY = "AAPL/1Min/OHLCV"
 
 
@@ -242,10 +245,10 @@ def test_publishing_without_subscribers_encodes_nothing(hub):
     hub.publish(KEY, Untouched())
 
 
-def test_publishing_after_the_loop_ended_is_harmless(hub):
-    from tsstore.server.stream import Subscriber
+def test_publishing_to_a_client_whose_loop_ended_is_harmless(hub):
+    async def connected():
+        return _Connection(hub, None, 100)
 
-    loop = asyncio.new_event_loop()
-    subscriber = Subscriber(loop, 100)
-    loop.close()
-    subscriber.push(b"late")
+    connection = asyncio.run(connected())  # and its loop is closed
+    connection.subscriber.push(Message(b"late"))
+    connection.end()

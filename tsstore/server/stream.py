@@ -8,6 +8,20 @@ A subscriber sends msgpack `{"streams": ["AAPL/1Min/OHLCV", "*/1D/*"]}`, or the 
 `[["..."]]`, and gets its own bytes back, or `{"error": "... is an invalid stream"}`. The last valid
 list counts. Messages are `{"key": "AAPL/1Min/OHLCV", "data": {"Epoch": ..., "Open": ...}}`. Text,
 such as JSON, is answered by `{"error": ...}` in JSON; bytes that mean nothing are passed over.
+
+A client that must not miss anything adds `"resume": {}`. Behind the echo it gets
+`{"resume": {"session": "5f…", "id": 7, "complete": true}}`, and its messages have two more fields:
+`id`, which ascends, and `commit`, the number of the commit that wrote the row. On its next
+connection it sends the same streams with `"resume": {"session": "5f…", "id": last seen}`:
+
+- `complete` is true: every message behind that one follows, once.
+- `complete` is false: they are not kept any more (it was away for minutes, or fell behind by more
+  than its queue, or the server was started again), or the streams are others. Messages of a new
+  session follow; what came in between is in the store.
+
+`commit` ties the stream to the store: of a read that shows the commits up to P, rows with
+`commit <= P` are in it, and those with a greater one are not. It is nil where rows went by while
+the server did not keep up: the row may have been sent before, and others may have been left out.
 """
 
 from __future__ import annotations
@@ -15,13 +29,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tsstore.errors import InvalidKeyError
 from tsstore.key import KeyPattern
+from tsstore.server.subscriber import Message, Subscriber
 from tsstore.wire.codec import JSON, MSGPACK, MalformedBodyError, fields
 
 if TYPE_CHECKING:
@@ -31,65 +45,85 @@ TRY_AGAIN_LATER = 1013
 STREAMS_MAX = 1_000
 STREAM_CHARACTERS_MAX = 512
 _CLOSE_TIMEOUT_S = 1.0
-_KEYS_REMEMBERED_MAX = 100_000
 _NOT_MSGPACK = JSON.encode(
     {"error": 'not understood: send {"streams": ["*/1Min/OHLCV"]} as msgpack, in a binary frame'}
 ).decode()
 
 
 class StreamHub:
-    """Hands what is published to the subscribers that asked for it."""
+    """Hands what is published to the subscribers that asked for it.
 
-    def __init__(self, *, queue_bytes_max: int = 8 << 20) -> None:
+    Args:
+        queue_bytes_max: of messages that wait for one client.
+        waits_s: how long a client that resumes may stay away.
+        away_max: how many clients that are away are remembered.
+    """
+
+    def __init__(
+        self, *, queue_bytes_max: int = 8 << 20, waits_s: float = 120.0, away_max: int = 16
+    ) -> None:
         self._queue_bytes_max = queue_bytes_max
+        self._waits_s = waits_s
+        self._away_max = away_max
+        # Held while a message gets its number and is queued, so that each client gets them in
+        # order, and while a client moves to another connection.
         self._lock = threading.Lock()
-        # Replaced as a whole, so that publish() reads it without the lock.
+        # Replaced as a whole, so that it can be looked at without the lock.
         self._subscribers: tuple[Subscriber, ...] = ()
+        self._connections: dict[Subscriber, _Connection] = {}
+        self._away: dict[Subscriber, float] = {}  # until when
+        self._number = 0
         self._messages = 0
         self._dropped = 0
+        self._resumed = 0
+        self._too_late = 0
 
     def stats(self) -> dict[str, int]:
-        """Subscribers now, messages queued and subscribers dropped so far."""
+        """Clients now and away, messages queued, clients dropped because they were too slow.
+
+        Of the clients that came back, `resumed_total` missed nothing, and `resumed_late_total` were
+        told to read what they missed from the store.
+        """
         return {
-            "clients": len(self._subscribers),
+            "clients": len(self._connections),
+            "clients_away": len(self._away),
             "messages_total": self._messages,
             "dropped_clients_total": self._dropped,
+            "resumed_total": self._resumed,
+            "resumed_late_total": self._too_late,
         }
 
-    def publish(self, key: str, scalars: Mapping[str, Any]) -> None:
+    def publish(self, key: str, scalars: Mapping[str, Any], *, commit: int | None = None) -> None:
         """Send one row to those who subscribed to its bucket; callable from any thread.
 
         Args:
             key: the bucket, such as `AAPL/1Min/OHLCV`.
             scalars: column name to value; numpy scalars keep their type on the wire.
+            commit: number of the commit that wrote the row.
         """
-        wanting = [one for one in self._subscribers if one.wants(key)]
-        if not wanting:
+        if not any(one.wants(key) for one in self._subscribers):
             return
-        message = MSGPACK.encode({"key": key, "data": dict(scalars)})
-        for subscriber in wanting:
-            subscriber.push(message)
+        row = {"key": key, "data": dict(scalars)}
         with self._lock:
+            wanting = [one for one in self._subscribers if one.wants(key)]
+            self._number += 1
             self._messages += len(wanting)
+            resuming = [one for one in wanting if one.resumes]
+            _push(resuming, {**row, "id": self._number, "commit": commit}, self._number)
+            _push([one for one in wanting if not one.resumes], row, self._number)
 
     async def serve(self, socket: WebSocket) -> None:
-        """Serve one subscriber until it leaves or is dropped."""
+        """Serve one connection until its client leaves or is dropped."""
         await socket.accept()
-        subscriber = Subscriber(asyncio.get_running_loop(), self._queue_bytes_max)
-        self._add(subscriber)
-        sender = asyncio.create_task(subscriber.send_to(socket))
-        reader = asyncio.create_task(_read_from(socket, subscriber))
-        overflow = asyncio.create_task(subscriber.overflowed.wait())
+        connection = _Connection(self, socket, self._queue_bytes_max)
+        with self._lock:
+            self._subscribers = (*self._subscribers, connection.subscriber)
+            self._connections[connection.subscriber] = connection
         try:
-            await asyncio.wait({sender, reader, overflow}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # the server stops, and uvicorn closes what is left
-            return
+            is_slow = await connection.run()
         finally:
-            self._remove(subscriber)
-            for task in (sender, reader, overflow):
-                task.cancel()
-            await asyncio.gather(sender, reader, overflow, return_exceptions=True)
-        if subscriber.overflowed.is_set():
+            self._leave(connection)
+        if is_slow:
             with self._lock:
                 self._dropped += 1
             # Its receive buffer may be full, and then it cannot even be told.
@@ -97,119 +131,210 @@ class StreamHub:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                     await socket.close(TRY_AGAIN_LATER, "too slow")
 
-    def _add(self, subscriber: Subscriber) -> None:
+    def _leave(self, connection: _Connection) -> None:
+        """Forget the subscriber of a connection that ended, now or when it has been away long."""
         with self._lock:
-            self._subscribers = (*self._subscribers, subscriber)
+            subscriber = connection.subscriber
+            if self._connections.get(subscriber) is not connection:
+                return  # another connection has taken it over
+            del self._connections[subscriber]
+            if not subscriber.resumes or subscriber.is_full:
+                self._forget(subscriber)
+                return
+            loop = asyncio.get_running_loop()
+            self._away[subscriber] = loop.time() + self._waits_s
+            if len(self._away) > self._away_max:
+                self._forget(next(iter(self._away)))
+        loop.call_later(self._waits_s, self._forget_late, loop.time() + self._waits_s)
 
-    def _remove(self, subscriber: Subscriber) -> None:
+    def _forget_late(self, now: float) -> None:
         with self._lock:
-            self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
+            for subscriber in [one for one, until in self._away.items() if until <= now]:
+                self._forget(subscriber)
+
+    def _forget(self, subscriber: Subscriber) -> None:
+        """Call under the lock."""
+        self._away.pop(subscriber, None)
+        self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
+
+    def subscribe(
+        self, connection: _Connection, patterns: tuple[KeyPattern, ...], echo: bytes
+    ) -> None:
+        """Replace what a client wants; it gets its own bytes back before any message."""
+        with self._lock:
+            connection.subscriber.push(Message(echo))
+            connection.subscriber.subscribe(patterns)
+
+    def resume(
+        self,
+        connection: _Connection,
+        patterns: tuple[KeyPattern, ...],
+        asked: Resume,
+        echo: bytes,
+    ) -> None:
+        """Number the messages of a client, or go on where it was on an earlier connection."""
+        with self._lock:
+            if asked.session and self._go_on(connection, patterns, asked, echo):
+                self._resumed += 1
+                return
+            self._too_late += bool(asked.session)
+            subscriber = connection.subscriber
+            answer = _resume_answer(subscriber, self._number, complete=not asked.session)
+            subscriber.push(Message(echo))
+            subscriber.push(Message(answer))
+            subscriber.number_from(self._number)
+            subscriber.subscribe(patterns)
+
+    def _go_on(
+        self,
+        connection: _Connection,
+        patterns: tuple[KeyPattern, ...],
+        asked: Resume,
+        echo: bytes,
+    ) -> bool:
+        known = (one for one in self._subscribers if one.resumes)
+        former = next((one for one in known if one.session == asked.session), None)
+        streams = frozenset(pattern.text for pattern in patterns)
+        if former is None or former is connection.subscriber or former.streams != streams:
+            return False
+        answer = _resume_answer(former, asked.id, complete=True)
+        if not former.go_on(asked.id, [Message(echo), Message(answer)], connection.wake):
+            return False
+        self._forget(connection.subscriber)
+        del self._connections[connection.subscriber]
+        self._away.pop(former, None)
+        # The client knows that the earlier connection is dead, even if nobody has told us.
+        ghost = self._connections.get(former)
+        if ghost is not None:
+            ghost.end()
+        connection.subscriber = former
+        self._connections[former] = connection
+        return True
 
 
-class Subscriber:
-    """One client: the streams it wants, and the messages it has not been sent yet.
+def _push(subscribers: list[Subscriber], content: Mapping[str, Any], number: int) -> None:
+    if not subscribers:
+        return
+    message = Message(MSGPACK.encode(content), number)
+    for subscriber in subscribers:
+        subscriber.push(message)
 
-    Attributes:
-        overflowed: set once it has fallen too far behind; nothing is queued any more.
-    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, queue_bytes_max: int) -> None:
-        self.overflowed = asyncio.Event()
-        self._loop = loop
-        self._queue_bytes_max = queue_bytes_max
-        self._patterns: tuple[KeyPattern, ...] = ()
-        self._wanted: dict[str, bool] = {}
-        self._lock = threading.Lock()
-        self._queue: deque[bytes | str] = deque()
-        self._queue_bytes = 0
-        self._is_full = False
-        self._is_woken = False
+class _Connection:
+    """One socket, and the subscriber that it serves now."""
+
+    def __init__(self, hub: StreamHub, socket: WebSocket, bytes_max: int) -> None:
+        self._hub = hub
+        self._socket = socket
+        self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self.subscriber = Subscriber(bytes_max, self.wake)
 
-    def wants(self, key: str) -> bool:
-        """Whether it subscribed to this bucket; remembered, for the same keys come again."""
-        wanted = self._wanted
-        known = wanted.get(key)
-        if known is None:
-            known = any(pattern.matches(key) for pattern in self._patterns)
-            if len(wanted) < _KEYS_REMEMBERED_MAX:
-                wanted[key] = known
-        return known
-
-    def subscribe(self, patterns: tuple[KeyPattern, ...]) -> None:
-        """Replace what it wants."""
-        self._patterns = patterns
-        self._wanted = {}
-
-    def push(self, message: bytes | str) -> None:
-        """Queue a message, text for a text frame; callable from any thread, never waits."""
-        with self._lock:
-            if self._is_full:
-                return
-            self._queue.append(message)
-            self._queue_bytes += len(message)
-            if self._queue_bytes > self._queue_bytes_max:
-                self._is_full = True
-                self._queue.clear()
-            if self._is_woken and not self._is_full:
-                return
-            self._is_woken = True
+    def wake(self) -> None:
+        """There is something to send; callable from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop was closed: the server is stopping
-            self._loop.call_soon_threadsafe(self._wake)
+            self._loop.call_soon_threadsafe(self._look)
 
-    def _wake(self) -> None:
-        if self._is_full:
-            self.overflowed.set()
+    def end(self) -> None:
+        """End it; callable from any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _look(self) -> None:
+        if self.subscriber.is_full:
+            self._ended.set()
         self._filled.set()
 
-    def _take(self) -> deque[bytes | str]:
-        with self._lock:
-            taken, self._queue = self._queue, deque()
-            self._queue_bytes = 0
-            self._is_woken = False
-        return taken
+    async def run(self) -> bool:
+        """Send and read until the client leaves; whether it was too slow."""
+        tasks = [
+            asyncio.create_task(work) for work in (self._send(), self._read(), self._ended.wait())
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # the server stops, and uvicorn closes what is left
+            return False
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self.subscriber.is_full
 
-    async def send_to(self, socket: WebSocket) -> None:
+    async def _send(self) -> None:
         """Send what is queued, for ever."""
         while True:
             await self._filled.wait()
             self._filled.clear()
-            for message in self._take():
-                if isinstance(message, bytes):
-                    await socket.send_bytes(message)
+            for message in self.subscriber.take(self.wake):
+                if isinstance(message.body, bytes):
+                    await self._socket.send_bytes(message.body)
                 else:
-                    await socket.send_text(message)
+                    await self._socket.send_text(message.body)
 
+    async def _read(self) -> None:
+        """Follow the client's subscriptions until it leaves."""
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            body = message.get("bytes")
+            if body is None:  # no msgpack that subscribes is text
+                self.subscriber.push(Message(_NOT_MSGPACK))
+                continue
+            # Up to a thousand patterns: the other clients need not wait until they are translated.
+            await asyncio.to_thread(self._obey, body)
 
-async def _read_from(socket: WebSocket, subscriber: Subscriber) -> None:
-    """Follow the client's subscriptions until it leaves."""
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
+    def _obey(self, body: bytes) -> None:
+        """Do as a message of the client says; garbage is passed over."""
+        try:
+            decoded = MSGPACK.decode(body)
+            streams, resume = _streams(decoded), _resume(decoded)
+        except MalformedBodyError:
             return
-        body = message.get("bytes")
-        if body is None:  # no msgpack that subscribes is text
-            subscriber.push(_NOT_MSGPACK)
-            continue
-        # Up to a thousand patterns: the other clients need not wait until they are translated.
-        reply = await asyncio.to_thread(_subscribe, subscriber, body)
-        if reply is not None:
-            subscriber.push(reply)
+        try:
+            patterns = _patterns(streams)
+        except InvalidKeyError as error:
+            self.subscriber.push(Message(MSGPACK.encode({"error": str(error)})))
+            return
+        if not patterns:
+            self.subscriber.push(Message(body))
+        elif resume is None:
+            self._hub.subscribe(self, patterns, body)
+        else:
+            self._hub.resume(self, patterns, resume, body)
 
 
-def _subscribe(subscriber: Subscriber, body: bytes) -> bytes | None:
-    """Do as a message of the client says; returns what it gets back, or None for garbage."""
-    try:
-        streams = _streams(MSGPACK.decode(body))
-    except MalformedBodyError:
+class Resume(NamedTuple):
+    """What a client asks for that wants to miss nothing.
+
+    Attributes:
+        session: of its earlier connection; empty at the first time.
+        id: number of the last message it has seen on it.
+    """
+
+    session: str
+    id: int
+
+
+def _resume_answer(subscriber: Subscriber, after: int, *, complete: bool) -> bytes:
+    answer = {"session": subscriber.session, "id": after, "complete": complete}
+    return MSGPACK.encode({"resume": answer})
+
+
+def _resume(decoded: Any) -> Resume | None:
+    if not isinstance(decoded, dict):
         return None
-    try:
-        patterns = _patterns(streams)
-    except InvalidKeyError as error:
-        return MSGPACK.encode({"error": str(error)})
-    if patterns:
-        subscriber.subscribe(patterns)
-    return body
+    asked = fields(decoded, {"resume": "resume"}).get("resume")
+    if asked is None:
+        return None
+    if not isinstance(asked, dict):
+        raise MalformedBodyError("resume is not a map")
+    known = fields(asked, {"session": "session", "id": "id"})
+    session, number = known.get("session", ""), known.get("id", 0)
+    if not isinstance(session, str) or not isinstance(number, int):
+        raise MalformedBodyError("resume: session is text and id a number")
+    return Resume(session, number)
 
 
 def _streams(decoded: Any) -> list[Any]:
