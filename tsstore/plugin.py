@@ -40,7 +40,10 @@ from tsstore.errors import TsStoreError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
@@ -80,9 +83,13 @@ class TriggerEvent:
 
     Attributes:
         batches: bucket key to the rows written to it, ascending in time.
+        commits: bucket key to the number of the commit of each row, int64 of shape (rows,). None
+            where the trigger did not keep up and the rows were read from the store later: then it
+            may have seen some of them, and versions in between are left out.
     """
 
     batches: Mapping[str, Columns]
+    commits: Mapping[str, NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,20 @@ class ChangeEvent:
     position: int | None = None
 
 
+class Publish(Protocol):
+    """Sends one row to the subscribers of /ws."""
+
+    def __call__(self, key: str, scalars: Mapping[str, Any], *, commit: int | None = None) -> None:
+        """Send it; never waits.
+
+        Args:
+            key: the bucket.
+            scalars: column name to value.
+            commit: number of the commit that wrote the row, if it is certain.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class TriggerContext:
     """What a trigger is given.
@@ -115,7 +136,7 @@ class TriggerContext:
         store: reads and writes; a write by a trigger fires triggers like any other.
         clock: the only source of time.
         logger: logs under the trigger's name.
-        publish: sends one message to the subscribers of /ws: (bucket key, column name to scalar).
+        publish: sends one row to the subscribers of /ws.
         timezone: the zone of mkts.yml.
         status: what /heartbeat shows of the trigger; it puts JSON values in.
     """
@@ -124,7 +145,7 @@ class TriggerContext:
     store: StoreApi
     clock: Clock
     logger: logging.Logger
-    publish: Callable[[str, Mapping[str, Any]], None]
+    publish: Publish
     timezone: str = "UTC"
     status: dict[str, Any] = field(default_factory=dict)
 

@@ -38,6 +38,7 @@ class Committed:
     """A commit, as a store tells it."""
 
     data: dict[str, Columns]
+    sequence: int = 0
 
     @property
     def rows(self) -> int:
@@ -57,6 +58,7 @@ class Bench:
         self.closed = False
         self.entered = threading.Event()
         self.store = ModelStore()
+        self.sequence = 0
         bench = self
 
         class Trigger:
@@ -86,7 +88,8 @@ class Bench:
         """Write to the store, then tell the dispatcher, as a store does."""
         for key, columns in data.items():
             self.store.write(key, columns)
-        self.dispatcher.committed(Committed(data))
+        self.sequence += 1
+        self.dispatcher.committed(Committed(data, self.sequence))
 
     def block(self) -> None:
         """Start, and keep the trigger busy with one row of a key of its own."""
@@ -107,6 +110,28 @@ class Bench:
             if key in event.batches
             for ts, price in zip(event.batches[key].ts, event.batches[key]["Price"], strict=True)
         ]
+
+
+def test_rows_come_with_the_number_of_their_commit() -> None:
+    bench = Bench("*/1Sec/OHLCV")
+    bench.block()
+    bench.commit({BARS: rows([5, 6]), TICKS: rows([1])})
+    bench.commit({BARS: rows([4, 6])})
+    bench.finish()
+    event = next(event for event in bench.fired if BARS in event.batches)
+    assert event.commits is not None
+    assert event.batches[BARS].ts.tolist() == [second * SECOND for second in (4, 5, 6, 6)]
+    assert event.commits[BARS].tolist() == [3, 2, 2, 3]
+
+
+def test_rows_that_are_read_again_have_no_commit() -> None:
+    bench = Bench("*/1Sec/OHLCV", commits_max=1)
+    bench.block()
+    for second in range(5):
+        bench.commit({BARS: rows([second])})
+    bench.finish()
+    assert any(event.commits is None for event in bench.fired if BARS in event.batches)
+    assert {second for second, _ in bench.seen(BARS)} == set(range(5))
 
 
 def test_rows_of_matching_keys_are_fired() -> None:

@@ -105,7 +105,7 @@ def host(store, published):
             store,
             clock=SystemClock(),
             redactor=Redactor(),
-            publish=lambda key, row: published.append((key, dict(row))),
+            publish=lambda key, row, *, commit=None: published.append((key, dict(row))),
         )
 
     return host

@@ -108,10 +108,10 @@ def test_options_of_marketstore_without_effect_are_passed_over_with_a_notice(loa
         "    ws_data_types: [1Sec]\n    symbols_dsn: 'postgres://u:SECRET123@h/db'\n"
     )
     assert plugins.workers[0].options.api_key == "SECRET123"
-    ws_data_types, symbols_dsn, stream_filter = plugins.notices
+    assert plugins.triggers[0].options.filter == "nasdaq"
+    ws_data_types, symbols_dsn = plugins.notices
     assert "mkts.yml:10: bgworkers[0].config.ws_data_types: ignored: see" in ws_data_types
     assert "mkts.yml:11: bgworkers[0].config.symbols_dsn: ignored: list" in symbols_dsn
-    assert "mkts.yml:5: triggers[0].config.filter: ignored: every row" in stream_filter
     assert "SECRET123" not in "".join(plugins.notices)
 
 

@@ -30,8 +30,10 @@ class Sent:
 
     def __init__(self):
         self.messages = []
+        self.commits = []
 
-    def __call__(self, key, scalars):
+    def __call__(self, key, scalars, *, commit=None):
+        self.commits.append(commit)
         self.messages.append((key, dict(scalars)))
 
     def wait_for(self, count):
@@ -86,8 +88,9 @@ def rows(*ts, variable=False, **columns):
     return Columns(np.array(ts, np.int64), arrays, variable=variable)
 
 
-def fire(trigger, key, batch):
-    trigger.fire(TriggerEvent({key: batch}))
+def fire(trigger, key, batch, commits=None):
+    commits = None if commits is None else {key: np.array(commits)}
+    trigger.fire(TriggerEvent({key: batch}, commits))
 
 
 def test_every_row_up_to_a_minute_is_sent_at_once(make, sent):
@@ -150,11 +153,30 @@ def test_each_window_of_a_batch_is_sent_in_its_turn(make, sent, clock):
 
 def test_windows_that_ended_before_are_history(make, sent, clock):
     trigger = make()
-    fire(trigger, "A/5Min/X", rows(T0 - 5 * MINUTE, P=[1.0]))
+    fire(trigger, "A/5Min/X", rows(T0 - 10 * MINUTE, P=[1.0]))
     fire(trigger, "A/5Min/X", rows(T0, P=[2.0]))
     clock.go_on.set()
     sent.wait_for(1)
     assert [message["P"] for _, message in sent.messages] == [2.0]
+
+
+def test_a_bar_that_is_whole_only_after_its_window_is_sent_again(make, sent, clock):
+    trigger = make()
+    fire(trigger, "A/5Min/X", rows(T0, P=[1.0]), [7])
+    clock.go_on.set()
+    sent.wait_for(1)
+    fire(trigger, "A/5Min/X", rows(T0, P=[2.0]), [8])
+    clock.advance(61)
+    fire(trigger, "A/5Min/X", rows(T0, P=[3.0]), [9])
+    assert [message["P"] for _, message in sent.messages] == [1.0, 2.0]
+    assert sent.commits == [7, 8]
+
+
+def test_rows_tell_their_commits(make, sent):
+    trigger = make()
+    fire(trigger, "A/1Min/X", rows(T0, T0 + MINUTE, P=[1.0, 2.0]), [3, 5])
+    fire(trigger, "A/1Min/X", rows(T0, P=[1.0]))
+    assert sent.commits == [3, 5, None]
 
 
 def test_an_earlier_deadline_is_not_kept_waiting_by_a_later_one(make, sent, clock):
@@ -186,7 +208,7 @@ def test_with_the_filter_days_end_when_the_market_closes(make, sent, clock, day,
 
 
 def test_without_trading_a_day_ends_at_midnight(make, sent, clock):
-    trigger = make(filter="nasdaq")
+    trigger = make("America/New_York", filter="nasdaq")
     fire(trigger, "A/1D/X", rows(to_ns("2013-10-12 12:00"), P=[1.0]))
     clock.go_on.set()
     sent.wait_for(1)
@@ -196,7 +218,15 @@ def test_without_trading_a_day_ends_at_midnight(make, sent, clock):
 def test_without_a_calendar_the_filter_says_what_to_install(make, monkeypatch):
     monkeypatch.setitem(sys.modules, "exchange_calendars", None)
     with pytest.raises(FatalPluginError, match="pip install"):
-        make(filter="nasdaq")
+        make("America/New_York", filter="nasdaq")
+
+
+def test_the_filter_is_for_new_york_alone(make, sent, clock, caplog):
+    fire(make("UTC", filter="nasdaq"), "A/1D/X", rows(to_ns("2013-10-08"), P=[1.0]))
+    assert "timezone: America/New_York" in caplog.text
+    clock.go_on.set()
+    sent.wait_for(1)
+    assert clock.now_ns() == to_ns("2013-10-09")
 
 
 @pytest.mark.parametrize("options", [{"filter": "nyse"}, {"filtre": "nasdaq"}])

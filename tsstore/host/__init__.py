@@ -21,11 +21,12 @@ from tsstore.host.supervise import WorkerSupervisor
 from tsstore.plugin import TriggerContext, WorkerContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Protocol
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
+    from tsstore.plugin import Publish
     from tsstore.redact import Redactor
 
     class HostStore(StoreApi, ChangingStore, Protocol):
@@ -56,7 +57,7 @@ class PluginHost:
         *,
         clock: Clock,
         redactor: Redactor,
-        publish: Callable[[str, Mapping[str, Any]], None],
+        publish: Publish,
         timezone: str = "UTC",
     ) -> None:
         """Prepare, start nothing.

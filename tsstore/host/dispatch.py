@@ -42,6 +42,11 @@ class Commit(Protocol):
     """What a store tells its listeners."""
 
     @property
+    def sequence(self) -> int:
+        """Number of the commit."""
+        ...
+
+    @property
     def rows(self) -> int:
         """How many rows were written."""
         ...
@@ -175,8 +180,10 @@ class TriggerDispatcher:
             if not commits:
                 stretches, self._stretches = self._stretches, {}
             going_on = bool(commits or stretches)
-        for batches in _coalesced(commit.batches(self._wants) for commit in commits):
-            self._fire(trigger, batches)
+        for event in _coalesced(
+            (commit.sequence, commit.batches(self._wants)) for commit in commits
+        ):
+            self._fire(trigger, event)
         with self._changed:
             # Until here the rows were held in memory, so they counted as waiting.
             self._queued_rows -= sum(commit.rows for commit in commits)
@@ -203,13 +210,13 @@ class TriggerDispatcher:
                 return
             if not len(rows):
                 return
-            self._fire(trigger, {key: rows})
+            self._fire(trigger, TriggerEvent({key: rows}))
             first = int(rows.ts[-1]) + 1
 
-    def _fire(self, trigger: Trigger, batches: Mapping[str, Columns]) -> None:
-        for group in _by_group(batches):
+    def _fire(self, trigger: Trigger, event: TriggerEvent) -> None:
+        for group in _by_group(event.batches):
             try:
-                trigger.fire(TriggerEvent(group))
+                trigger.fire(TriggerEvent(group, event.commits))
             except FatalPluginError:
                 raise
             except Exception as error:  # noqa: BLE001  (a plugin may raise anything)
@@ -242,34 +249,36 @@ class TriggerDispatcher:
             self._count_error(RuntimeError(f"close: {error}"))
 
 
-def _coalesced(all_batches: Iterator[Mapping[str, Columns]]) -> Iterator[dict[str, Columns]]:
+def _coalesced(commits: Iterator[tuple[int, Mapping[str, Columns]]]) -> Iterator[TriggerEvent]:
     """Rows of several commits as few batches per key, in commit order.
 
     A key whose columns change between two commits begins a new round.
     """
-    pieces: dict[str, list[Columns]] = {}
-    for batches in all_batches:
+    pieces: dict[str, list[tuple[int, Columns]]] = {}
+    for sequence, batches in commits:
         if any(
-            key in pieces and pieces[key][0].names != rows.names for key, rows in batches.items()
+            key in pieces and pieces[key][0][1].names != rows.names for key, rows in batches.items()
         ):
             yield _joined(pieces)
             pieces = {}
         for key, rows in batches.items():
             if len(rows):
-                pieces.setdefault(key, []).append(rows)
+                pieces.setdefault(key, []).append((sequence, rows))
     if pieces:
         yield _joined(pieces)
 
 
-def _joined(pieces: Mapping[str, list[Columns]]) -> dict[str, Columns]:
-    return {key: _ascending(Columns.concat(several)) for key, several in pieces.items()}
-
-
-def _ascending(rows: Columns) -> Columns:
-    if (rows.ts[1:] >= rows.ts[:-1]).all():
-        return rows
-    # Stable, so that of two versions of a row the later one comes last.
-    return rows.take(np.argsort(rows.ts, kind="stable"))
+def _joined(pieces: Mapping[str, list[tuple[int, Columns]]]) -> TriggerEvent:
+    batches, commits = {}, {}
+    for key, several in pieces.items():
+        rows = Columns.concat([rows for _, rows in several])
+        numbers = np.repeat([sequence for sequence, _ in several], [len(r) for _, r in several])
+        if not (rows.ts[1:] >= rows.ts[:-1]).all():
+            # Stable, so that of two versions of a row the later one comes last.
+            order = np.argsort(rows.ts, kind="stable")
+            rows, numbers = rows.take(order), numbers[order]
+        batches[key], commits[key] = rows, numbers
+    return TriggerEvent(batches, commits)
 
 
 def _by_group(batches: Mapping[str, Columns]) -> list[dict[str, Columns]]:

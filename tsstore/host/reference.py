@@ -33,5 +33,4 @@ OPTIONS = {
         "symbols_dsn": "list the symbols in `symbols`; without it all of the market is streamed",
         "sync_queries": "not available yet",
     },
-    "stream": {"filter": "every row is pushed"},
 }

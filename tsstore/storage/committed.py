@@ -101,11 +101,15 @@ def _one(bucket_id: int, first: int, last: int) -> _Ends:
 
 
 class Committed:
-    """The rows of one commit, by bucket."""
+    """The rows of one commit, by bucket.
+
+    Attributes:
+        sequence: number of the commit.
+    """
 
     def __init__(self, commit: Commit, catalog: Catalog, sequence: int) -> None:
+        self.sequence = sequence
         self._commit = commit
-        self._sequence = sequence
         self._sections = [*commit.sections, *commit.loaded]
         self._names = catalog.keys_by_id()
         self._schemas = catalog.schemas
@@ -124,7 +128,7 @@ class Committed:
 
     def touched(self) -> Touched:
         """Where rows changed."""
-        return Touched(self._commit, self._names, self._sequence)
+        return Touched(self._commit, self._names, self.sequence)
 
     def batches(self, wanted: Callable[[str], bool]) -> dict[str, Columns]:
         """The rows of the wanted buckets, as they were written: ascending, no row twice."""
