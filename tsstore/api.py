@@ -110,6 +110,18 @@ class Changed(NamedTuple):
     stretches: dict[str, list[tuple[int, int]]]
 
 
+class Snapshot(NamedTuple):
+    """Rows of a bucket, and of which moment they are.
+
+    Attributes:
+        position: the newest commit that they show. The stream of the server goes on from there.
+        rows: the rows.
+    """
+
+    position: int
+    rows: Columns
+
+
 class StoreApi(Protocol):
     """A store of buckets.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tsstore import functions
+    from tsstore.api import Snapshot
     from tsstore.clock import Clock
     from tsstore.schema import Schema
     from tsstore.times import TimeLike
@@ -58,6 +59,23 @@ class Engine(Protocol):
         columns: Sequence[str] | None = None,
     ) -> Columns:
         """Rows with `start_ns <= ts <= end_ns`, the last (or first) `limit` of them if not 0."""
+        ...
+
+
+class SnapshotEngine(Engine, Protocol):
+    """An engine that tells of which moment its rows are."""
+
+    def snapshot(
+        self,
+        key: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        limit: int = 0,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Snapshot:
+        """The rows of `scan` and the newest commit they show."""
         ...
 
 
@@ -206,6 +224,38 @@ def iterate(
         first = _slot_start(Timeframe.parse(name.timeframe), first, store_tz)
     found = engine.slices(str(name), first, query.end_ns, query.limit or LIMIT_MAX, wanted)
     return (part.in_zone(tz) for part in found)
+
+
+def snapshot(
+    engine: SnapshotEngine,
+    key: str,
+    *,
+    start: TimeLike | None = None,
+    end: TimeLike | None = None,
+    tz: str | None = None,
+    columns: Sequence[str] | None = None,
+    store_tz: str = "UTC",
+) -> Snapshot:
+    """`Store.snapshot` over an engine; see there, and `iterate` for the arguments."""
+    name = BucketKey.parse(key)
+    schema = engine.schema(str(name))
+    if tz is not None:
+        zone(tz)
+    query = Query(
+        (name.symbol,),
+        name.timeframe,
+        name.attribute_group,
+        MIN_NS if start is None else to_ns(start, tz),
+        MAX_NS if end is None else to_ns(end, tz),
+        columns=check_columns(columns),
+        tz=store_tz,
+    )
+    wanted = None if query.columns is None else _known(query, key, schema.names)
+    first = query.start_ns
+    if first != MIN_NS and not schema.is_variable:
+        first = _slot_start(Timeframe.parse(name.timeframe), first, store_tz)
+    found = engine.snapshot(str(name), first, query.end_ns, columns=wanted)
+    return found._replace(rows=found.rows.in_zone(tz))
 
 
 def parse_target(

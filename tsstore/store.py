@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from tsstore.api import Changed, TableLike
+    from tsstore.api import Changed, Snapshot, TableLike
     from tsstore.columns import Columns
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
@@ -296,6 +296,25 @@ class Store:
     def announce(self, endpoint: str) -> None:
         """Let processes that find the directory locked know a server that takes their writes."""
         self._writable().announce(endpoint)
+
+    def snapshot(
+        self,
+        key: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Snapshot:
+        """Rows of a stored bucket, and the newest commit that they show.
+
+        Of rows that the server's stream sends, those with a greater `commit` are not among them,
+        and all others are. Arguments and errors as of `read`; NotFoundError for a bucket that
+        would have to be computed.
+        """
+        return query.snapshot(
+            self._engine, key, start=start, end=end, tz=tz, columns=columns, store_tz=self.timezone
+        )
 
     def changed_since(self, position: int, pattern: str = "*/*/*") -> Changed:
         """Where buckets got rows since an earlier moment, without reading the rows.

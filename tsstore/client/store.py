@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
+from tsstore.api import BucketInfo, Operation, Replace, Snapshot, Write, WriteTable
 from tsstore.client.address import check_timeout, parse_address
 from tsstore.client.messages import operation_message, two_keys
 from tsstore.client.pieces import pieces
@@ -228,6 +228,28 @@ class RemoteStore:
 
         # The first piece is read now, so that what is wrong is said here.
         return pieces(params, read(params), read)
+
+    def snapshot(
+        self,
+        key: str,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Snapshot:
+        """Rows of a stored bucket, and the newest commit they show; see `Store.snapshot`."""
+        if tz is not None:
+            zone(tz)
+        names = check_columns(columns)
+        params = exact.SnapshotParams(
+            str(BucketKey.parse(key)),
+            None if start is None else to_ns(start, tz),
+            None if end is None else to_ns(end, tz),
+            None if names is None else list(names),
+        )
+        result = self._rpc.call("TsStore.Snapshot", params, exact.SnapshotResult, repeatable=True)
+        return Snapshot(result.position, exact.columns_of(result.rows, tz or "UTC"))
 
     def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """Delete the rows of a range; see `StoreApi.delete`."""

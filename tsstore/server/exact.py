@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from tsstore.errors import InvalidArgumentError
-from tsstore.query import Query, check_columns, check_limit, parse_target, run
+from tsstore.query import Query, check_columns, check_limit, parse_target, run, snapshot
 from tsstore.server.lanes import Kind
 from tsstore.server.service import BudgetEngine
 from tsstore.times import MAX_NS, MIN_NS
@@ -36,6 +36,7 @@ class ExactService:
         """Functions by the name that clients call."""
         return {
             "TsStore.Read": self.read,
+            "TsStore.Snapshot": self.snapshot,
             "TsStore.Commit": self.commit,
             "TsStore.Bulk": self.bulk,
             "TsStore.Delete": self.delete,
@@ -79,6 +80,19 @@ class ExactService:
         )
         engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
         return exact.read_result(run(engine, query))
+
+    def snapshot(self, params: Any) -> exact.SnapshotResult:
+        """Rows of one bucket, and the newest commit that they show."""
+        asked = _read(params, exact.SnapshotParams)
+        found = snapshot(
+            BudgetEngine(self._store.engine, self._settings.reply_bytes_max),
+            asked.key,
+            start=exact.instant_of(asked.start_ns),
+            end=exact.instant_of(asked.end_ns),
+            columns=asked.columns,
+            store_tz=self._store.timezone,
+        )
+        return exact.SnapshotResult(found.position, exact.rows_of(found.rows))
 
     def commit(self, params: Any) -> exact.CommitResult:
         """Several operations as one atomic unit."""

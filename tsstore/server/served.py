@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from tsstore.api import StoreApi
 
 if TYPE_CHECKING:
-    from tsstore.query import Engine
+    from tsstore.query import SnapshotEngine
     from tsstore.storage.shipping import Shipping
 
 
@@ -15,7 +15,7 @@ class ServedStore(StoreApi, Protocol):
     """A store that was opened from a directory."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> SnapshotEngine:
         """What queries read from."""
         ...
 

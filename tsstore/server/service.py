@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tsstore.api import Snapshot
     from tsstore.columns import Columns
-    from tsstore.query import Engine
+    from tsstore.query import Engine, SnapshotEngine
     from tsstore.server.served import ServedStore
     from tsstore.server.settings import ServerSettings
     from tsstore.tables import Table
@@ -226,7 +227,7 @@ class DataService:
 class BudgetEngine:
     """An engine that stops reading before the answer of one call grows past a limit."""
 
-    def __init__(self, engine: Engine, bytes_max: int) -> None:
+    def __init__(self, engine: SnapshotEngine, bytes_max: int) -> None:
         self._engine = engine
         self._bytes_max = bytes_max
         self._bytes_left = bytes_max
@@ -254,9 +255,24 @@ class BudgetEngine:
         Raises:
             LimitExceededError: they are more than may still be read.
         """
+        return self.snapshot(
+            key, start_ns, end_ns, limit=limit, from_start=from_start, columns=columns
+        ).rows
+
+    def snapshot(
+        self,
+        key: str,
+        start_ns: int,
+        end_ns: int,
+        *,
+        limit: int = 0,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Snapshot:
+        """The same rows, with the commit up to which they are."""
         row_bytes = self._row_bytes(key, columns)
         affordable = self._bytes_left // row_bytes
-        rows = self._engine.scan(
+        found = self._engine.snapshot(
             key,
             start_ns,
             end_ns,
@@ -264,13 +280,13 @@ class BudgetEngine:
             from_start=from_start or limit == 0,
             columns=columns,
         )
-        self._bytes_left -= len(rows) * row_bytes
-        if len(rows) > affordable:
+        self._bytes_left -= len(found.rows) * row_bytes
+        if len(found.rows) > affordable:
             raise LimitExceededError(
                 f"the answer would be larger than the server's limit of {self._bytes_max} bytes "
                 f"(at {key}); ask for a shorter range, fewer symbols or columns"
             )
-        return rows
+        return found
 
     def _row_bytes(self, key: str, columns: Sequence[str] | None) -> int:
         schema = self._engine.schema(key)

@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tsstore.api import BucketInfo, Changed
+from tsstore.api import BucketInfo, Changed, Snapshot
 from tsstore.columns import Columns
 from tsstore.errors import ClosedError, CorruptionError
 from tsstore.storage.slices import slices
@@ -107,11 +107,27 @@ class Engine(ABC):
             NotFoundError: no such bucket.
             CorruptionError: rows cannot be read as they were written.
         """
+        return self.snapshot(
+            key, start, end, limit=limit, from_start=from_start, columns=columns
+        ).rows
 
-        def look(state: State) -> Columns:
+    def snapshot(
+        self,
+        key: str,
+        start: int = MIN_NS,
+        end: int = MAX_NS,
+        *,
+        limit: int = 0,
+        from_start: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> Snapshot:
+        """The same rows as `scan`, with the commit up to which they are."""
+
+        def look(state: State) -> Snapshot:
             view, bucket = state.view, state.catalog.known(key)
             schemas = state.catalog.schemas
-            return _read(view, bucket, schemas, start, end, limit, from_start, columns)
+            rows = _read(view, bucket, schemas, start, end, limit, from_start, columns)
+            return Snapshot(view.sequence, rows)
 
         return self._look(look)
 

@@ -110,6 +110,22 @@ class ReadResult(msgspec.Struct, omit_defaults=True):
     partial: list[str] = []
 
 
+class SnapshotParams(msgspec.Struct, omit_defaults=True):
+    """Parameters of `TsStore.Snapshot`."""
+
+    key: str
+    start_ns: int | None = None
+    end_ns: int | None = None
+    columns: list[str] | None = None
+
+
+class SnapshotResult(msgspec.Struct):
+    """Result of `TsStore.Snapshot`; see `tsstore.api.Snapshot`."""
+
+    position: int
+    rows: Rows
+
+
 class CommitParams(msgspec.Struct):
     """Parameters of `TsStore.Commit` and `TsStore.Bulk`."""
 
