@@ -105,6 +105,7 @@ class TriggerDispatcher:
         """What /heartbeat shows."""
         with self._changed:
             return {
+                **self._context.status,
                 "state": self._state,
                 "fired_rows": self._fired,
                 "queued_rows": self._queued_rows,
