@@ -42,6 +42,7 @@ _COMMANDS = {
     "repair": "Mend a damaged data directory with what can be read.",
     "dump": "Show what a file of a data directory holds.",
     "estimate": "Estimate the disk that a plan takes.",
+    "plugin": "Write plugins of your own.",
     "demo": "Run simulator and server, and watch live data arrive.",
 }
 

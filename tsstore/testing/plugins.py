@@ -26,7 +26,7 @@ from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.config import load_config
 from tsstore.host import PluginHost, load_plugins
-from tsstore.plugin import ChangeEvent, TriggerContext, TriggerEvent
+from tsstore.plugin import ChangeEvent, TriggerContext, TriggerEvent, WorkerContext
 from tsstore.redact import Redactor
 from tsstore.store import Store
 from tsstore.times import MAX_NS, MIN_NS, to_ns
@@ -254,6 +254,18 @@ class ChangeTriggerContract(_AnyTrigger):
         assert contents(store) == before
 
 
+def trigger_context(store: Store, timezone: str = "UTC", name: str = "trigger") -> TriggerContext:
+    """What a trigger is given, for tests that call it themselves."""
+    logger = logging.getLogger(f"tsstore.trigger.{name}")
+    return TriggerContext(name, store, SystemClock(), logger, _publish, timezone)
+
+
+def worker_context(store: Store, timezone: str = "UTC", name: str = "worker") -> WorkerContext:
+    """What a bgworker is given, for tests that run it themselves."""
+    logger = logging.getLogger(f"tsstore.bgworker.{name}")
+    return WorkerContext(name, store, SystemClock(), logger, timezone=timezone)
+
+
 def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     """All rows by key, for comparing; buckets whose names begin with `_` are left out."""
     found = {}
@@ -266,9 +278,7 @@ def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def _built(plugin: Plugin, store: Store, timezone: str) -> Any:
-    logger = logging.getLogger(f"tsstore.contract.{plugin.name}")
-    context = TriggerContext(plugin.name, store, SystemClock(), logger, _publish, timezone)
-    return plugin.build(context, plugin.options)
+    return plugin.build(trigger_context(store, timezone, plugin.name), plugin.options)
 
 
 def _publish(key: str, scalars: Mapping[str, Any], *, commit: int | None = None) -> None:
