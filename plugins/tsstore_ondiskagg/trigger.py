@@ -46,6 +46,7 @@ class Trigger:
         self._filtered = hours is not None
         self._refresher = Refresher(context.store, context.timezone, hours)
         self._writer = BarWriter(context.store, context.logger)
+        self._looked_for: dict[str, frozenset[str]] = {}
         self._written = 0
         self._kept = 0
         self._plan = lru_cache(maxsize=1024)(self._plan_of)
@@ -65,9 +66,13 @@ class Trigger:
 
     def changed(self, event: ChangeEvent) -> None:
         """Write the bars of all windows in which rows changed."""
-        for group, jobs in self._jobs(event).items():
+        keys = frozenset(self._store.list()) if event.stretches else frozenset()
+        self._writer.forget_destroyed(keys)
+        looked_for: dict[str, frozenset[str]] = {}
+        for group, jobs in self._jobs(event, keys, looked_for).items():
             for level in self._plan(group):
                 self._written += self._writer.write(self._refresher.bars(level, jobs))
+        self._looked_for |= looked_for
         if event.position is not None:
             self._keep(event.position)
         self._status.update(written_bars=self._written, refused_bars=self._writer.refused)
@@ -97,18 +102,24 @@ class Trigger:
         self._store.commit([Write(self._position_key, row, _POSITION)])
         self._kept = position
 
-    def _jobs(self, event: ChangeEvent) -> dict[str, list[Job]]:
-        """What is to be done, by timeframe and attribute group of the rows that changed."""
-        has_started = not all(event.stretches.values())
-        keys = set(self._store.list()) if has_started else None
+    def _jobs(
+        self, event: ChangeEvent, keys: frozenset[str], looked_for: dict[str, frozenset[str]]
+    ) -> dict[str, list[Job]]:
+        """What is to be done, by timeframe and attribute group of the rows that changed.
+
+        A destination that is not there, or was destroyed, is made from all of history, once: some
+        never come to be, such as the market days of what trades on Sundays alone.
+        """
         jobs: dict[str, list[Job]] = {}
         for key, stretches in event.stretches.items():
             symbol, _, group = key.partition("/")
             made = [f"{symbol}/{step.group}" for lv in self._plan(group) for step in lv.steps]
             if not made:
                 continue
-            lacks = keys is not None and not keys.issuperset(made)
-            parts = self._within([key, *made], _EVERYTHING if lacks else stretches)
+            lacking = frozenset(made) - keys
+            is_news = not lacking <= self._looked_for.get(key, frozenset())
+            looked_for[key] = lacking
+            parts = self._within([key, *made], _EVERYTHING if is_news else stretches)
             removed = key in event.removed
             jobs.setdefault(group, []).extend(
                 Job(symbol, first, last, removed) for first, last in parts

@@ -278,19 +278,74 @@ def test_a_destination_with_other_columns_is_named_once_and_the_rest_goes_on(sto
     assert_up_to_date(store, "MSFT/1Min/OHLCV")
 
 
-def test_bars_fit_a_destination_of_other_types_that_hold_them(store):
-    columns = {"Open": "f4", "High": "f4", "Low": "f4", "Close": "f4", "Volume": "i4"}
+def test_a_destroyed_destination_is_made_again_from_history(store):
+    with running(store):
+        store.write(BASE, bars(range(100)))
+    with running(store):
+        store.destroy("AAPL/1H/OHLCV")
+        store.write(BASE, bars([200]))
+    assert_up_to_date(store)
+
+
+def test_a_bucket_that_was_in_the_way_is_made_anew_when_it_is_gone(store):
+    store.create("AAPL/15Min/OHLCV", Schema.of({"Open": "f8", "TickCnt": "i4"}))
+    store.write(BASE, bars(range(100)))
+    with running(store):
+        store.destroy("AAPL/15Min/OHLCV")
+        store.write(BASE, bars([102]))
+    assert_up_to_date(store)
+
+
+def test_what_never_comes_to_be_is_looked_for_once(tmp_path):
+    sunday = to_ns("2013-11-03 12:00", tz=NEW_YORK)
+    with Watched(tmp_path / "data", timezone=NEW_YORK) as store:
+        store.write(BASE, bars(range(500), start=sunday))
+        with running(store, plugin(["1D"], filter="nasdaq")) as host:
+            for minute in range(500, 505):
+                store.reads = 0
+                store.write(BASE, bars([minute], start=sunday))
+                while (
+                    host.status()["triggers"]["ondiskagg */1Min/OHLCV"]["handled_keys"]
+                    < minute - 498
+                ):
+                    sleep(0.002)
+        assert store.list("AAPL/1D/*") == []
+
+
+MARKETSTORE = {"Open": "f4", "High": "f4", "Low": "f4", "Close": "f4", "Volume": "i4"}
+
+
+@pytest.mark.parametrize("volume", ["i4", "f4", "f8"])
+def test_bars_fit_destinations_as_marketstore_made_them(store, caplog, volume):
+    types = {**MARKETSTORE, "Volume": volume}
     minutes = Columns(
         T0 + np.arange(10) * MINUTE,
-        {n: np.full(10, 7, "f4" if n != "Volume" else "i4") for n in columns},
-    )
-    store.create("AAPL/5Min/OHLCV", Schema.of(columns))
+        {name: np.full(10, 0.1, kind) if kind == "f4" else np.full(10, 7, kind)
+         for name, kind in types.items()},
+    )  # fmt: skip
+    store.create("AAPL/5Min/OHLCV", Schema.of(types))
     with running(store):
         store.write(BASE, minutes)
+        store.write("MSFT/1Min/OHLCV", minutes)
     five = store.read("AAPL/5Min/OHLCV")
-    assert five["Volume"].tolist() == [35, 35]
-    assert five["Volume"].dtype == np.dtype("i4")
-    assert store.read("AAPL/1H/OHLCV")["Open"].dtype == np.dtype("f4")
+    assert five.schema == Schema.of(types)
+    expected = aggregate.resample(minutes, Timeframe.parse("5Min"))["Volume"].astype(volume)
+    assert np.array_equal(five["Volume"], expected)
+    assert store.read("MSFT/1H/OHLCV")["Open"].dtype == np.dtype("f4")
+    assert caplog.text == ""
+
+
+def test_values_that_do_not_fit_cost_their_bucket_alone(store, caplog):
+    columns = dict.fromkeys(("Open", "High", "Low", "Close"), "f8")
+    store.create("AAPL/5Min/OHLCV", Schema.of({**columns, "Volume": "i4", "VWAP": "f8"}))
+    with running(store), caplog.at_level(logging.ERROR):
+        for minute in range(10):
+            store.write_many({BASE: bars([minute], minute), "MSFT/1Min/OHLCV": bars([minute])})
+    errors = [record.getMessage() for record in caplog.records]
+    assert len(errors) == 1
+    assert "AAPL/5Min/OHLCV: has the columns" in errors[0]
+    assert_up_to_date(store, destinations=["15Min", "1H", "1D"])
+    assert_up_to_date(store, "MSFT/1Min/OHLCV")
 
 
 def test_destinations_are_no_base(store):

@@ -81,7 +81,10 @@ class PluginContract:
         before = set(threading.enumerate())
         with self._running(store, loaded):
             pass
-        assert not [one.name for one in set(threading.enumerate()) - before if one.is_alive()]
+        deadline = SystemClock().monotonic() + PATIENCE_S
+        while left := [one.name for one in set(threading.enumerate()) - before]:
+            assert SystemClock().monotonic() < deadline, f"threads are left: {left}"
+            threading.Event().wait(0.005)
 
     def _load(self, tmp_path: Path, options: Mapping[str, Any]) -> Plugins:
         path = tmp_path / "mkts.yml"
