@@ -96,8 +96,8 @@ def start(here: Path, spawn):
     def start(config: str = CONFIG, **environment: str) -> Server:
         (here / "mkts.yml").write_text(config)
         (here / "my_plugin.py").write_text(PLUGIN)
-        path = [str(here), os.environ.get("PYTHONPATH", "")]
-        return Server(spawn("start", PYTHONPATH=os.pathsep.join(path), **environment))
+        paths = [str(here), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return Server(spawn("start", PYTHONPATH=os.pathsep.join(paths), **environment))
 
     return start
 
@@ -301,6 +301,36 @@ def test_rows_of_a_trigger_reach_the_stream(start) -> None:
         message = msgpack.unpackb(stream.recv(timeout=10))
     server.stop()
     assert message == {"key": BARS, "data": {"Epoch": 60, "Close": 2.0}}
+
+
+def test_a_mkts_yml_of_marketstore_makes_bars_and_streams_them(start) -> None:
+    from websockets.sync.client import connect
+
+    server = start(
+        "root_directory: data\nlisten_port: 0\ntimezone: America/New_York\ntriggers:\n"
+        "  - module: ondiskagg.so\n    on: '*/1Min/OHLCV'\n    config:\n"
+        "        filter: 'nasdaq'\n        destinations:\n            - 5Min\n            - 1H\n"
+        "            - 1D\n"
+        "  - module: stream.so\n    on: '*/*/*'\n    config: {filter: nasdaq}\n"
+    )
+    minutes = np.arange(60) * 60 + 1_717_421_400  # 2024-06-03 09:30 in New York
+    prices = {name: np.arange(60.0) for name in ("Open", "High", "Low", "Close")}
+    with connect(server.url.replace("http", "ws") + "/ws", proxy=None) as stream:
+        import msgpack
+
+        stream.send(msgpack.packb({"streams": ["*/1Min/*"]}))
+        stream.recv(timeout=10)
+        with tsstore.connect(server.url) as store:
+            store.write(BARS, {"Epoch": minutes, **prices, "Volume": np.ones(60)})
+            wait_for(lambda: "AAPL/1D/OHLCV" in store.list())
+            day = store.read("AAPL/1D/OHLCV")
+            assert store.read("AAPL/5Min/OHLCV")["Volume"].tolist() == [5.0] * 12
+        rows = [msgpack.unpackb(stream.recv(timeout=10))["data"] for _ in range(60)]
+    server.stop()
+    assert [row["Epoch"] for row in rows] == minutes.tolist()
+    assert day.ts.tolist() == [1_717_387_200 * 10**9]
+    assert (day["Open"][0], day["Close"][0], day["Volume"][0]) == (0.0, 59.0, 60.0)
+    assert "ignored" not in server.log
 
 
 @pytest.mark.parametrize(
