@@ -108,9 +108,11 @@ class StreamHub:
             wanting = [one for one in self._subscribers if one.wants(key)]
             self._number += 1
             self._messages += len(wanting)
-            resuming = [one for one in wanting if one.resumes]
-            _push(resuming, {**row, "id": self._number, "commit": commit}, self._number)
-            _push([one for one in wanting if not one.resumes], row, self._number)
+            plain = [one for one in wanting if not one.resumes]
+            _push(plain, row, self._number)
+            if len(plain) < len(wanting):
+                numbered = {**row, "id": self._number, "commit": commit}
+                _push([one for one in wanting if one.resumes], numbered, self._number)
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one connection until its client leaves or is dropped."""

@@ -93,12 +93,14 @@ class Subscriber:
                 return
             self._waiting.append(message)
             self._waiting_bytes += len(message.body)
-            self._last = max(self._last, message.id)
+            if message.id:
+                self._last = message.id
             if self._waiting_bytes > self._bytes_max:
                 self.is_full = True
                 self._waiting.clear()
                 self._sent.clear()
-            self._forget()
+            elif self._sent:
+                self._forget()
             if self._is_woken and not self.is_full:
                 return
             self._is_woken = True
