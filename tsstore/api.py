@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from tsstore.asof import Duration, Side
     from tsstore.columns import Columns
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
@@ -281,6 +282,55 @@ class StoreApi(Protocol):
             NotFoundError: no such bucket.
             InvalidArgumentError: a key, time, column or number that cannot be right.
             CorruptionError: the rows cannot be read as they were written.
+        """
+        ...
+
+    def asof(
+        self,
+        left: Side | Sequence[str],
+        right: Side,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        columns: Sequence[str] | None = None,
+        right_columns: Sequence[str] | None = None,
+        direction: str = "backward",
+        tolerance: Duration | None = None,
+        allow_exact: bool = True,
+        drop: bool = False,
+        suffix: str = "_right",
+        age: str | None = None,
+    ) -> Any:
+        """The rows of one side with what the other side had at each of them: trades and quotes.
+
+            store.asof("AAPL/1Sec/TRADE", "AAPL/1Sec/QUOTE", start="2024-01-02", end="2024-01-03")
+
+        Every row of `left` is kept, with the columns of the last row of `right` at or before it.
+
+        Args:
+            left: a bucket key, or rows that were read; or, for a mapping of key to rows, a pattern
+                or a list of keys.
+            right: a bucket key, or rows that were read. `1Sec/QUOTE` or `*/1Sec/QUOTE` stand for
+                the bucket of the same symbol as the left one; of a pattern or a list, symbols
+                without one are left out.
+            start: first instant of `left`; see `read`. The right side is read from the row before.
+            end: last instant of `left`.
+            tz: zone of times without one, and of the frames made from the result.
+            columns: of `left`; all when left out.
+            right_columns: of `right`; all when left out.
+            direction: `backward`, `forward` for the next row of `right`, or `nearest`.
+            tolerance: how far a matching row may be: seconds, text such as `5Sec`, a timedelta.
+            allow_exact: whether a row of the same instant matches.
+            drop: leave out rows that nothing matches. They are kept with NaN otherwise (empty
+                text for text), and columns of whole numbers become floats.
+            suffix: added to names of `right` that `left` has as well.
+            age: name of one more column: seconds from the matching row to the row of `left`.
+
+        Raises:
+            NotFoundError: no such bucket.
+            InvalidArgumentError: an argument that cannot be right, or whole numbers beyond 2**53
+                in rows of which some match nothing.
         """
         ...
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tsstore.api import Changed, Snapshot, TableLike
+    from tsstore.asof import Duration, Side
     from tsstore.columns import Columns
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
@@ -216,6 +217,41 @@ class Store:
             columns=columns,
             store_tz=self.timezone,
         )
+
+    def asof(
+        self,
+        left: Side | Sequence[str],
+        right: Side,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        columns: Sequence[str] | None = None,
+        right_columns: Sequence[str] | None = None,
+        direction: str = "backward",
+        tolerance: Duration | None = None,
+        allow_exact: bool = True,
+        drop: bool = False,
+        suffix: str = "_right",
+        age: str | None = None,
+    ) -> Any:
+        """Rows of one side with what the other side had at each of them; see `StoreApi.asof`."""
+        from tsstore.asof import asof, in_zone, make_options  # few programs need it
+
+        options = make_options(
+            start=start,
+            end=end,
+            tz=tz,
+            columns=columns,
+            right_columns=right_columns,
+            direction=direction,
+            tolerance=tolerance,
+            allow_exact=allow_exact,
+            drop=drop,
+            suffix=suffix,
+            age=age,
+        )
+        return in_zone(asof(self.read, left, right, options), tz)
 
     def alter(self, key: str, schema: Schema) -> None:
         """Give a bucket more or wider columns; see `StoreApi.alter`."""

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from tsstore.api import BucketInfo, Operation, Replace, Snapshot, Write, WriteTable
+from tsstore.asof import asof, in_zone, make_options
 from tsstore.client.address import check_timeout, parse_address
 from tsstore.client.messages import operation_message, two_keys
 from tsstore.client.pieces import pieces
 from tsstore.client.rpc import Rpc
 from tsstore.client.transport import Transport
-from tsstore.key import BucketKey, KeyPattern
+from tsstore.columns import Columns
+from tsstore.key import BucketKey, KeyPattern, is_pattern
 from tsstore.operations import check_operations, check_schema, writes_of
 from tsstore.query import check_columns, check_functions, check_limit, parse_target
 from tsstore.times import to_ns
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tsstore.api import TableLike
-    from tsstore.columns import Columns
+    from tsstore.asof import Duration, Side
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
     from tsstore.times import TimeLike
@@ -250,6 +252,48 @@ class RemoteStore:
         )
         result = self._rpc.call("TsStore.Snapshot", params, exact.SnapshotResult, repeatable=True)
         return Snapshot(result.position, exact.columns_of(result.rows, tz or "UTC"))
+
+    def asof(
+        self,
+        left: Side | Sequence[str],
+        right: Side,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        tz: str | None = None,
+        columns: Sequence[str] | None = None,
+        right_columns: Sequence[str] | None = None,
+        direction: str = "backward",
+        tolerance: Duration | None = None,
+        allow_exact: bool = True,
+        drop: bool = False,
+        suffix: str = "_right",
+        age: str | None = None,
+    ) -> Any:
+        """Rows of one side with what the other side had at each of them; see `StoreApi.asof`.
+
+        The server matches them, unless one side is rows that were read.
+        """
+        options = make_options(
+            start=start,
+            end=end,
+            tz=tz,
+            columns=columns,
+            right_columns=right_columns,
+            direction=direction,
+            tolerance=tolerance,
+            allow_exact=allow_exact,
+            drop=drop,
+            suffix=suffix,
+            age=age,
+        )
+        if isinstance(left, Columns) or isinstance(right, Columns):
+            return in_zone(asof(self.read, left, right, options), tz)
+        params = exact.AsofParams(left if isinstance(left, str) else list(left), right, options)
+        result = self._rpc.call("TsStore.Asof", params, exact.ReadResult, repeatable=True)
+        found = exact.found_in(result, tz or "UTC")
+        is_single = isinstance(left, str) and not is_pattern(left)
+        return next(iter(found.values())) if is_single else found
 
     def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """Delete the rows of a range; see `StoreApi.delete`."""

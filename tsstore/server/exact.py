@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from tsstore import query
+from tsstore.asof import asof
 from tsstore.errors import InvalidArgumentError
 from tsstore.query import Query, check_columns, check_limit, parse_target, run, snapshot
 from tsstore.server.lanes import Kind
@@ -37,6 +40,7 @@ class ExactService:
         return {
             "TsStore.Read": self.read,
             "TsStore.Snapshot": self.snapshot,
+            "TsStore.Asof": self.asof,
             "TsStore.Commit": self.commit,
             "TsStore.Bulk": self.bulk,
             "TsStore.Delete": self.delete,
@@ -66,7 +70,7 @@ class ExactService:
         """Rows of one bucket, or of those that a list or pattern names."""
         asked = _read(params, exact.ReadParams)
         symbols, timeframe, group, _ = parse_target(asked.key, asked.group)
-        query = Query(
+        wanted = Query(
             symbols,
             timeframe,
             group,
@@ -79,7 +83,15 @@ class ExactService:
             tz=self._store.timezone,
         )
         engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
-        return exact.read_result(run(engine, query))
+        return exact.read_result(run(engine, wanted))
+
+    def asof(self, params: Any) -> exact.ReadResult:
+        """Rows of one side with what the other side had at each of them."""
+        asked = _read(params, exact.AsofParams)
+        engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
+        read = partial(query.read, engine, store_tz=self._store.timezone)
+        found = asof(read, asked.left, asked.right, asked.options)
+        return exact.read_result(found if isinstance(found, dict) else {str(asked.left): found})
 
     def snapshot(self, params: Any) -> exact.SnapshotResult:
         """Rows of one bucket, and the newest commit that they show."""

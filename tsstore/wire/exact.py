@@ -13,6 +13,7 @@ import numpy as np
 
 from tsstore import errors
 from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
+from tsstore.asof import AsofOptions  # noqa: TC001  of messages
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, TsStoreError
 from tsstore.reports import BackupReport, BucketStats, CompactionReport  # noqa: TC001  of messages
@@ -136,6 +137,14 @@ class CommitResult(msgspec.Struct):
     """Result of `TsStore.Commit` and `TsStore.Bulk`: rows given; of `TsStore.Delete`: rows gone."""
 
     rows: int
+
+
+class AsofParams(msgspec.Struct):
+    """Parameters of `TsStore.Asof`; see `tsstore.asof`. Its result is one of `TsStore.Read`."""
+
+    left: str | list[str]
+    right: str
+    options: AsofOptions
 
 
 class CreateParams(msgspec.Struct):
