@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tsstore.columns import Columns
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
+    from tsstore.sql.result import SqlResult
     from tsstore.times import TimeLike
 
 #: What `write` takes: Columns, a mapping of name to array, a structured numpy array, a pandas or
@@ -282,6 +283,37 @@ class StoreApi(Protocol):
             NotFoundError: no such bucket.
             InvalidArgumentError: a key, time, column or number that cannot be right.
             CorruptionError: the rows cannot be read as they were written.
+        """
+        ...
+
+    def sql(
+        self,
+        statement: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> SqlResult:
+        """The rows of a statement that reads buckets as tables, carried out by DuckDB.
+
+            store.sql('SELECT Symbol, avg(Close) FROM "*/1D/OHLCV" GROUP BY Symbol').to_pandas()
+
+        A table is a bucket (`"AAPL/1Min/OHLCV"`, in double quotes or backticks), a timeframe that
+        `read` can compute, or a cross-section of the buckets of many symbols (`"*/1Min/OHLCV"`,
+        or for short `"1Min/OHLCV"`) with a column `Symbol`. Its time is `Epoch`, a TIMESTAMP_NS in
+        UTC; the data columns follow. NaN is NULL. Only rows and columns that the statement needs
+        are read: it should name symbols and a range of `Epoch`.
+
+        Args:
+            statement: one SELECT, WITH, EXPLAIN, DESCRIBE, SUMMARIZE or SHOW TABLES.
+            parameters: values for its `?` or `$1` (a list) or its `$name` (a mapping): text,
+                numbers, times, None.
+            timeout_s: longest time it may take.
+
+        Raises:
+            NotFoundError: there is no bucket for a table.
+            InvalidArgumentError: the statement cannot be carried out, or what it needs is not
+                installed (`pip install tsstore[sql]`).
+            LimitExceededError: it took too long, too much memory, or answers too much.
         """
         ...
 

@@ -162,6 +162,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         threads: calls carried out at one time.
         long_calls: copies, compactions and backups carried out at one time.
         replicas: servers that follow this one at one time.
+        sql_calls: SQL statements carried out at one time.
+        sql_memory_bytes: what these may use together.
+        sql_time_s: longest time of one.
+        sql_rows_max: most rows that one may answer.
         stream_queue_bytes: what a subscriber of /ws may fall behind before it is dropped.
     """
 
@@ -173,6 +177,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     threads: Positive | None = None
     long_calls: Positive | None = None
     replicas: Positive | None = None
+    sql_calls: Positive | None = None
+    sql_memory_bytes: Positive | None = None
+    sql_time_s: PositiveSeconds | None = None
+    sql_rows_max: Positive | None = None
     stream_queue_bytes: Positive | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tsstore.columns import Columns
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
+    from tsstore.sql import SqlDatabase, SqlLimits, SqlResult
     from tsstore.storage.check import CheckReport
     from tsstore.storage.committed import Committed
     from tsstore.storage.engine import Engine
@@ -86,6 +88,8 @@ class Store:
             self._writer = Writer(self._fs, chosen, timezone=timezone)
             self._engine = self._writer
         self.timezone = self._engine.timezone
+        self._sql: dict[SqlLimits, SqlDatabase] = {}
+        self._sql_lock = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -217,6 +221,27 @@ class Store:
             columns=columns,
             store_tz=self.timezone,
         )
+
+    def sql(
+        self,
+        statement: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> SqlResult:
+        """The rows of a statement over buckets; see `StoreApi.sql`."""
+        return self.sql_database().run(statement, parameters, time_s=timeout_s)
+
+    def sql_database(self, limits: SqlLimits | None = None) -> SqlDatabase:
+        """What carries out statements within limits; the same one for the same limits."""
+        from tsstore.sql import SqlDatabase, SqlLimits  # few programs need them
+
+        limits = limits or SqlLimits()
+        self._engine.keys()  # raises when the store is closed
+        with self._sql_lock:
+            if limits not in self._sql:
+                self._sql[limits] = SqlDatabase(self._engine, self.timezone, limits)
+            return self._sql[limits]
 
     def asof(
         self,
@@ -378,6 +403,9 @@ class Store:
 
     def close(self) -> None:
         """Release the directory; written rows are on disk already."""
+        with self._sql_lock:
+            for database in self._sql.values():
+                database.close()
         self._engine.close()
 
     def __enter__(self) -> Self:

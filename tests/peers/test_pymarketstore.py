@@ -234,3 +234,33 @@ def test_committed_rows_are_streamed(peer):
         """
     )
     assert found == [["A/1Min/X", 1], ["A/1Min/X", 2], ["A/1Min/X", 3]]
+
+
+def test_sql_answers_a_frame(bars):
+    found = bars.run(
+        """
+        statement = "SELECT Epoch, Open FROM `AAPL/1Min/OHLCV` WHERE Epoch >= '2013-10-08-13:32';"
+        reply = c.sql(statement)
+        df = reply.first().df()
+        out = [reply.keys()[0], str(df.index[0]), df["Open"].tolist(), str(df["Open"].dtype)]
+        """
+    )
+    # The client takes what stands before the first colon for the key.
+    assert found == [
+        "SELECT Epoch, Open FROM `AAPL/1Min/OHLCV` WHERE Epoch >= '2013-10-08-13",
+        "2013-10-08 13:32:00+00:00",
+        [102, 103, 104],
+        "float32",
+    ]
+
+
+def test_sql_groups_and_fails_in_words(bars):
+    found = bars.run(
+        """
+        statement = "SELECT Symbol, max(Open) AS top FROM `*/1Min/OHLCV` GROUP BY Symbol ORDER BY 1"
+        out = c.sql(statement).first().array.tolist()
+        """
+    )
+    assert found == [["AAPL", 104.0], ["MSFT", 104.0]]
+    reply = bars.attempt("c.sql('SELECT * FROM `NOPE/1Min/OHLCV`;')")
+    assert "there is no bucket for the table 'NOPE/1Min/OHLCV'" in reply["error"]

@@ -235,11 +235,6 @@ def test_functions_are_applied(bars):
     assert bars.query(KEY, functions=["count(*)"])["Count"] == [5]
 
 
-def test_sql_is_refused_in_words(rpc):
-    request = {"is_sqlstatement": True, "sql_statement": "SELECT * FROM `A/1Min/B`;"}
-    assert "SQL" in rpc.error("Query", request)
-
-
 def test_no_requests_is_no_responses(rpc):
     result = rpc.answer("DataService.Query", None)["result"]
     assert result["responses"] is None

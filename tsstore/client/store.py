@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tsstore.asof import Duration, Side
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
+    from tsstore.sql import SqlResult
     from tsstore.times import TimeLike
 
 
@@ -252,6 +253,23 @@ class RemoteStore:
         )
         result = self._rpc.call("TsStore.Snapshot", params, exact.SnapshotResult, repeatable=True)
         return Snapshot(result.position, exact.columns_of(result.rows, tz or "UTC"))
+
+    def sql(
+        self,
+        statement: str,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> SqlResult:
+        """The rows of a statement, carried out by the server; see `StoreApi.sql`."""
+        from tsstore.sql.parameters import plain_parameters
+        from tsstore.sql.result import SqlResult
+
+        params = exact.SqlParams(statement, plain_parameters(parameters), timeout_s)
+        answer = self._rpc.call(
+            "TsStore.Sql", params, exact.SqlAnswer, repeatable=True, patient=True
+        )
+        return SqlResult.from_ipc(answer.rows, variable=answer.variable)
 
     def asof(
         self,

@@ -14,6 +14,7 @@ from tsstore.errors import InvalidArgumentError
 from tsstore.query import Query, check_columns, check_limit, parse_target, run, snapshot
 from tsstore.server.lanes import Kind
 from tsstore.server.service import BudgetEngine
+from tsstore.server.sqlreply import sql_limits
 from tsstore.times import MAX_NS, MIN_NS
 from tsstore.wire import exact
 from tsstore.wire.codec import MalformedBodyError
@@ -41,6 +42,7 @@ class ExactService:
             "TsStore.Read": self.read,
             "TsStore.Snapshot": self.snapshot,
             "TsStore.Asof": self.asof,
+            "TsStore.Sql": self.sql,
             "TsStore.Commit": self.commit,
             "TsStore.Bulk": self.bulk,
             "TsStore.Delete": self.delete,
@@ -64,6 +66,7 @@ class ExactService:
             "TsStore.Copy": Kind.LONG,
             "TsStore.Compact": Kind.LONG,
             "TsStore.Backup": Kind.LONG,
+            "TsStore.Sql": Kind.SQL,
         }
 
     def read(self, params: Any) -> exact.ReadResult:
@@ -105,6 +108,17 @@ class ExactService:
             store_tz=self._store.timezone,
         )
         return exact.SnapshotResult(found.position, exact.rows_of(found.rows))
+
+    def sql(self, params: Any) -> exact.SqlAnswer:
+        """The rows of a statement."""
+        asked = _read(params, exact.SqlParams)
+        found = self._store.sql_database(sql_limits(self._settings)).run(
+            asked.statement,
+            asked.parameters,
+            time_s=asked.timeout_s,
+            bytes_max=self._settings.reply_bytes_max,
+        )
+        return exact.SqlAnswer(found.to_ipc(), found.variable)
 
     def commit(self, params: Any) -> exact.CommitResult:
         """Several operations as one atomic unit."""

@@ -73,13 +73,14 @@ def create_app(
     metrics.watch("tsstore_stream", hub.stats)
     metrics.watch("tsstore_worker", lambda: heartbeat().get("workers", {}), label="worker")
     exact = ExactService(store, settings, version=__version__)
-    replicas = ReplicaService(store, settings, clock)
-    methods = {
-        **DataService(store, settings, version=__version__).methods(),
-        **exact.methods(),
-        **replicas.methods(),
-    }
-    dispatcher = RpcDispatcher(methods, metrics, {**exact.kinds(), **replicas.kinds()})
+    data, replicas = (
+        DataService(store, settings, version=__version__),
+        ReplicaService(store, settings, clock),
+    )
+    methods = {**data.methods(), **exact.methods(), **replicas.methods()}
+    dispatcher = RpcDispatcher(
+        methods, metrics, {**data.kinds(), **exact.kinds(), **replicas.kinds()}
+    )
     pools = lanes or Lanes(settings)
     rpc = RpcEndpoint(dispatcher, settings, metrics, pools, version=__version__)
 

@@ -1,7 +1,7 @@
 """Threads for calls, so that those that take long never keep others waiting.
 
-A query or a write takes milliseconds, a bulk load seconds, a compaction or a backup hours, and a
-replica waits for whatever comes next. Each kind has threads of its own.
+A query or a write takes milliseconds, a bulk load or an SQL statement seconds, a compaction or a
+backup hours, and a replica waits for whatever comes next. Each kind has threads of its own.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Kind(Enum):
     SHORT = "rpc"
     BULK = "bulk"
     LONG = "long"
+    SQL = "sql"
     WAIT = "wait"
 
 
@@ -49,6 +50,7 @@ class Lanes:
             Kind.SHORT: settings.threads,
             Kind.BULK: _BULK_THREADS,
             Kind.LONG: settings.long_calls,
+            Kind.SQL: settings.sql_calls,
             Kind.WAIT: settings.replicas,
         }
         self._free = {kind: threading.Semaphore(threads[kind]) for kind in _REFUSED}

@@ -134,11 +134,6 @@ def query_of(request: QueryRequest, tz: str) -> Query:
     Raises:
         InvalidArgumentError: a destination, timeframe or limit that cannot be right.
     """
-    if request.is_sqlstatement:
-        raise InvalidArgumentError(
-            "SQL statements are not served; query a key such as AAPL/1Min/OHLCV, or read the rows "
-            "as Arrow and query them with DuckDB"
-        )
     symbols, timeframe, group = _destination(request)
     try:
         Timeframe.parse(timeframe)

@@ -72,14 +72,14 @@ class RpcDispatcher:
     Args:
         methods: functions by the name that clients call.
         metrics: what counts the calls.
-        kinds: of the methods that are not short.
+        kinds: of the methods that are not short; a function where the parameters tell.
     """
 
     def __init__(
         self,
         methods: Mapping[str, _Method],
         metrics: Metrics,
-        kinds: Mapping[str, Kind],
+        kinds: Mapping[str, Kind | Callable[[Any], Kind]],
     ) -> None:
         self._methods = dict(methods)
         self._kinds = dict(kinds)
@@ -98,7 +98,8 @@ class RpcDispatcher:
             return b""
         echo = len(body) <= _ECHO_BYTES_MAX
         method = self._methods.get(call.method)
-        kind = self._kinds.get(call.method, Kind.SHORT)
+        found = self._kinds.get(call.method, Kind.SHORT)
+        kind = found if isinstance(found, Kind) else found(call.params)
         if kind is Kind.SHORT:
             return self._finish(call, codec, method, role, echo)
         return Deferred(

@@ -8,6 +8,7 @@ from tsstore.api import StoreApi
 
 if TYPE_CHECKING:
     from tsstore.query import SnapshotEngine
+    from tsstore.sql import SqlDatabase, SqlLimits
     from tsstore.storage.shipping import Shipping
 
 
@@ -17,6 +18,10 @@ class ServedStore(StoreApi, Protocol):
     @property
     def engine(self) -> SnapshotEngine:
         """What queries read from."""
+        ...
+
+    def sql_database(self, limits: SqlLimits | None = None) -> SqlDatabase:
+        """What carries out statements within limits."""
         ...
 
     @property

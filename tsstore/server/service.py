@@ -23,12 +23,14 @@ from tsstore.errors import (
     TsStoreError,
 )
 from tsstore.key import KEY_CATEGORY, BucketKey
-from tsstore.query import Query, run
+from tsstore.query import run
 from tsstore.schema import Schema, type_name
 from tsstore.server import params as request
+from tsstore.server.lanes import Kind
+from tsstore.server.sqlreply import sql_dataset, sql_limits
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
-from tsstore.wire.codec import Int64
+from tsstore.wire.codec import Int64, MalformedBodyError
 from tsstore.wire.dataset import WriteRows, to_dataset
 from tsstore.zones import zone
 
@@ -76,12 +78,26 @@ class DataService:
             "DataService.GetInfo": self.get_info,
         }
 
+    def kinds(self) -> dict[str, Callable[[Any], Kind]]:
+        """Of the methods that are not always short."""
+        return {"DataService.Query": self._kind_of_query}
+
+    def _kind_of_query(self, params: Any) -> Kind:
+        try:
+            requests = request.read_requests(
+                params, request.QueryRequest, self._settings.requests_max
+            )
+        except (TsStoreError, MalformedBodyError):  # which the call itself answers
+            return Kind.SHORT
+        return Kind.SQL if any(one.is_sqlstatement for one in requests) else Kind.SHORT
+
     def query(self, params: Any) -> dict[str, Any]:
-        """Rows of buckets; one dataset per request."""
+        """Rows of buckets or of statements; one dataset per request."""
         requests = request.read_requests(params, request.QueryRequest, self._settings.requests_max)
         engine = BudgetEngine(self._store.engine, self._settings.reply_bytes_max)
         responses = [
-            self._query_one(engine, request.query_of(one, self._store.timezone)) for one in requests
+            self._statement(one) if one.is_sqlstatement else self._rows(engine, one)
+            for one in requests
         ]
         return {
             "responses": responses or None,
@@ -89,8 +105,13 @@ class DataService:
             "timezone": self._store.timezone,
         }
 
-    def _query_one(self, engine: Engine, query: Query) -> dict[str, Any]:
-        batches = run(engine, query)
+    def _statement(self, one: request.QueryRequest) -> dict[str, Any]:
+        database = self._store.sql_database(sql_limits(self._settings))
+        found = database.run(one.sql_statement, bytes_max=self._settings.reply_bytes_max)
+        return {"result": sql_dataset(found, one.sql_statement)}
+
+    def _rows(self, engine: Engine, one: request.QueryRequest) -> dict[str, Any]:
+        batches = run(engine, request.query_of(one, self._store.timezone))
         _check_same_columns(batches)
         partial = [f"{key}:{KEY_CATEGORY}" for key, rows in batches.items() if rows.partial]
         return {"result": to_dataset(batches)} | ({"partial": partial} if partial else {})

@@ -37,6 +37,11 @@ class ServerSettings:
         threads: calls that are carried out at one time; further ones wait.
         long_calls: copies, compactions and backups that are carried out at one time, besides the
             others; further ones are refused.
+        sql_calls: SQL statements that are carried out at one time, besides the others; further
+            ones wait. DuckDB gets as many threads.
+        sql_memory_bytes: what these may use together.
+        sql_time_s: longest time of one.
+        sql_rows_max: most rows that one may answer.
         replication_port: TCP port for servers that follow this one; 0 takes a free one, None lets
             none follow.
         replicas: how many of them at one time.
@@ -63,6 +68,10 @@ class ServerSettings:
     connections_max: int = 1024
     threads: int = 8
     long_calls: int = 2
+    sql_calls: int = 2
+    sql_memory_bytes: int = 512 * MIB
+    sql_time_s: float = 30.0
+    sql_rows_max: int = 5_000_000
     replication_port: int | None = None
     replicas: int = 8
     stream_queue_bytes: int = 8 * MIB

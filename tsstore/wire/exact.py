@@ -6,7 +6,7 @@ so `tsstore.connect` speaks the `TsStore.*` methods, whose parameters and result
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+#: A parameter of a statement.
+Scalar: TypeAlias = str | int | float | bool | None
 
 _NAT = np.iinfo(np.int64).min
 
@@ -145,6 +148,26 @@ class AsofParams(msgspec.Struct):
     left: str | list[str]
     right: str
     options: AsofOptions
+
+
+class SqlParams(msgspec.Struct, omit_defaults=True):
+    """Parameters of `TsStore.Sql`: a statement, and values for what it leaves open."""
+
+    statement: str
+    parameters: list[Scalar] | dict[str, Scalar] | None = None
+    timeout_s: float | None = None
+
+
+class SqlAnswer(msgspec.Struct):
+    """Result of `TsStore.Sql`.
+
+    Attributes:
+        rows: an Arrow IPC stream.
+        variable: see `tsstore.sql.SqlResult`.
+    """
+
+    rows: memoryview
+    variable: bool
 
 
 class CreateParams(msgspec.Struct):

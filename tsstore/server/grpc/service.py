@@ -79,6 +79,7 @@ class MarketstoreService:
             **service.methods(),
             "DataService.ServerVersion": lambda _: {"version": version},
         }
+        self._kinds = service.kinds()
         self._settings = settings
         self._tokens = Tokens(settings)
         self._metrics = metrics
@@ -136,7 +137,10 @@ class MarketstoreService:
             )
         self._admit(method, dict(context.invocation_metadata() or ()))
         body = await self._request(context)
-        return await self._lanes.run(Kind.SHORT, partial(self._carry_out, method, form, body))
+        kind = Kind.SHORT
+        if method in self._kinds:
+            kind = await self._lanes.run(kind, partial(self._kind, method, form, body))
+        return await self._lanes.run(kind, partial(self._carry_out, method, form, body))
 
     def _admit(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
         authorization = metadata.get("authorization", "")
@@ -159,6 +163,12 @@ class MarketstoreService:
         if not isinstance(body, bytes):  # the end of the stream
             raise CallFailedError(grpc.StatusCode.INTERNAL, "the call has no request")
         return body
+
+    def _kind(self, method: str, form: Form, body: bytes) -> Kind:
+        try:
+            return self._kinds[method](form.read(body))
+        except MalformedMessageError:  # which the call itself answers
+            return Kind.SHORT
 
     def _carry_out(self, method: str, form: Form, body: bytes) -> bytes:
         with self._metrics.timed(method) as outcome:

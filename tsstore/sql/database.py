@@ -1,0 +1,394 @@
+"""Runs statements in a DuckDB that holds no rows and can reach no file."""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from tsstore.errors import (
+    ClosedError,
+    InvalidArgumentError,
+    LimitExceededError,
+    TsStoreError,
+)
+from tsstore.sql.limits import SqlLimits
+from tsstore.sql.missing import import_duckdb, import_pyarrow
+from tsstore.sql.parameters import plain_parameters
+from tsstore.sql.pushdown import ColumnNames, Needs, read_plan
+from tsstore.sql.result import SqlResult, settled
+from tsstore.sql.statement import read_statement
+from tsstore.sql.tables import find_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from tsstore.query import SlicedEngine
+    from tsstore.sql.parameters import Parameters, Scalar
+    from tsstore.sql.scan import TableScan
+    from tsstore.sql.statement import Statement
+    from tsstore.sql.tables import SqlTable
+
+_FETCH_ROWS = 64 * 1024
+#: How often a statement that is out of time is told so; it may not have begun at the first time.
+_INTERRUPT_EVERY_S = 0.05
+#: With a line of its own, so that the places that DuckDB shows in a statement stay right.
+_EXPLAIN = "EXPLAIN (FORMAT JSON)\n"
+_LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
+#: In this order; after the last one nothing can be changed any more.
+_SETTINGS = (
+    "SET GLOBAL python_enable_replacements = false",  # no variables of the calling program
+    "SET GLOBAL temp_directory = ''",  # nothing is written to disk
+    "SET GLOBAL autoinstall_known_extensions = false",
+    "SET GLOBAL autoload_known_extensions = false",
+    "SET GLOBAL allow_community_extensions = false",
+    "SET GLOBAL TimeZone = 'UTC'",
+    # DuckDB takes an Arrow dataset for one row; these have it join as if there were many.
+    "SET GLOBAL asof_loop_join_threshold = 0",
+    "SET GLOBAL nested_loop_join_threshold = 0",
+    "SET GLOBAL merge_join_threshold = 0",
+    # Epoch has no zone and is UTC, so what is compared with it should be the same.
+    "CREATE MACRO now() AS system.main.now() AT TIME ZONE 'UTC'",
+    "CREATE MACRO get_current_timestamp() AS system.main.now() AT TIME ZONE 'UTC'",
+    "SET GLOBAL enable_external_access = false",
+    "SET GLOBAL lock_configuration = true",
+)
+
+
+class SqlDatabase:
+    """Runs statements over the buckets of one store. Thread-safe.
+
+    Args:
+        engine: where the rows are.
+        tz: zone of the store, whose midnights bound days, weeks, months and years.
+        limits: what statements may cost.
+    """
+
+    def __init__(self, engine: SlicedEngine, tz: str, limits: SqlLimits | None = None) -> None:
+        self._engine = engine
+        self._tz = tz
+        self._limits = limits or SqlLimits()
+        self._lock = threading.Lock()
+        self._root: Any = None
+        self._is_closed = False
+
+    def run(
+        self,
+        text: str,
+        parameters: Parameters = None,
+        *,
+        time_s: float | None = None,
+        bytes_max: int | None = None,
+    ) -> SqlResult:
+        """The rows of a statement; see `StoreApi.sql`.
+
+        Args:
+            text: one statement that only reads.
+            parameters: values of its `?` or `$1`, as a list, or of its `$name`, as a mapping.
+            time_s: longest time it may take; never more than the limit of the database.
+            bytes_max: bytes of Arrow that it may return.
+        """
+        _check_text(text, self._limits)
+        values = plain_parameters(parameters)
+        times = [time for time in (time_s, self._limits.time_s) if time is not None]
+        connection = self._connect()
+        try:
+            with _Deadline(connection, min(times, default=None)) as deadline:
+                return _Run(self, connection, deadline, values, bytes_max).result(text)
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """End all statements and give the memory back."""
+        with self._lock:
+            self._is_closed = True
+            self._drop()
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._is_closed:
+                raise ClosedError("the store is closed; open it again")
+            if self._root is None:
+                self._root = _open(self._limits)
+            return self._root.cursor()
+
+    def _drop(self) -> None:
+        if self._root is not None:
+            self._root.close()
+            self._root = None
+
+    def forget(self) -> None:
+        """Begin anew with the next statement: DuckDB has found itself to be broken."""
+        with self._lock:
+            self._drop()
+
+    @property
+    def engine(self) -> SlicedEngine:
+        """Where the rows are."""
+        return self._engine
+
+    @property
+    def tz(self) -> str:
+        """Zone of the store."""
+        return self._tz
+
+    @property
+    def limits(self) -> SqlLimits:
+        """What statements may cost."""
+        return self._limits
+
+
+class _Run:
+    """One statement on its own connection."""
+
+    def __init__(
+        self,
+        database: SqlDatabase,
+        connection: Any,
+        deadline: _Deadline,
+        parameters: list[Scalar] | dict[str, Scalar] | None,
+        bytes_max: int | None,
+    ) -> None:
+        self._database = database
+        self._connection = connection
+        self._deadline = deadline
+        self._parameters = parameters
+        self._bytes_max = bytes_max
+        self._scans: list[tuple[ColumnNames, TableScan]] = []
+        self._lines_before = 0  # of what DuckDB is given, before the statement's own
+
+    def result(self, text: str) -> SqlResult:
+        pa = import_pyarrow()
+        with self._errors():
+            statement = read_statement(self._connection, text)
+            if statement.lists_tables:
+                return SqlResult(pa.table({"name": pa.array(self._database.engine.keys())}))
+            tables = self._tables(statement)
+            self._show(statement, tables)
+            relation = self._connection.sql(statement.text, params=self._parameters)
+            reader = relation.to_arrow_reader(_FETCH_ROWS)
+            rows = pa.Table.from_batches(list(self._counted(reader)), reader.schema)
+        return SqlResult(settled(rows), variable=any(table.is_variable for table in tables))
+
+    def _tables(self, statement: Statement) -> list[SqlTable]:
+        database = self._database
+        tables = [find_table(database.engine, name, database.tz) for name in statement.tables]
+        seen: dict[str, str] = {}
+        for table in tables:
+            other = seen.setdefault(table.name.casefold(), table.name)
+            if other != table.name:
+                raise InvalidArgumentError(
+                    f"{other!r} and {table.name!r} differ in capitals only, which SQL does not "
+                    "see; query them one at a time"
+                )
+        return tables
+
+    def _show(self, statement: Statement, tables: list[SqlTable]) -> None:
+        """Let DuckDB see the tables, and read no more of them than it will need."""
+        from tsstore.sql.scan import TableDataset, TableScan
+
+        prefix = _unused_prefix(statement.text)
+        for index, table in enumerate(tables):
+            names = ColumnNames.of(f"{prefix}{index}", len(table.labels), len(table.columns))
+            database = self._database
+            scan = TableScan(database.engine, table, names, database.tz, self._deadline.check)
+            self._connection.register(names.table, TableDataset(scan))
+            self._connection.execute(_view(table, names)).fetchall()
+            self._scans.append((names, scan))
+        for (names, scan), needs in zip(self._scans, self._needs(statement), strict=True):
+            scan.span = needs.span
+            self._choose(names, scan, needs)
+
+    def _needs(self, statement: Statement) -> list[Needs]:
+        if statement.is_explain:
+            return [Needs.everything() for _ in self._scans]
+        self._lines_before = 1
+        plan = _EXPLAIN + statement.text
+        ((_, found),) = self._connection.execute(plan, self._parameters).fetchall()
+        self._lines_before = 0
+        return read_plan(self._connection, found, [names for names, _ in self._scans])
+
+    def _choose(self, names: ColumnNames, scan: TableScan, needs: Needs) -> None:
+        """Leave out the buckets whose symbol no scan of the table asks for."""
+        if not all(needs.conditions):
+            return
+        pa = import_pyarrow()
+        duckdb = import_duckdb()
+        texts = (" AND ".join(parts) for parts in needs.conditions)
+        condition = " OR ".join(f"({text})" for text in texts)
+        labels = zip(*(bucket.labels for bucket in scan.buckets), strict=True)
+        columns = {name: pa.array(texts) for name, texts in zip(names.labels, labels, strict=True)}
+        row = f"{names.table}row"
+        keys = pa.table({**columns, row: pa.array(np.arange(len(scan.buckets)))})
+        try:
+            kept = self._connection.from_arrow(keys).filter(condition).select(row).fetchall()
+        except duckdb.Error:  # the plan's words need not be SQL
+            return
+        scan.buckets = [scan.buckets[index] for index in sorted(index for (index,) in kept)]
+
+    def _counted(self, reader: Any) -> Iterator[Any]:
+        """The batches of the answer, as long as they are within the limits."""
+        limits = self._database.limits
+        rows = octets = 0
+        for batch in reader:
+            rows += batch.num_rows
+            octets += batch.nbytes
+            if limits.rows_max is not None and rows > limits.rows_max:
+                raise LimitExceededError(
+                    f"the answer has more than {limits.rows_max} rows; add LIMIT, a range of "
+                    "Epoch or GROUP BY"
+                )
+            if self._bytes_max is not None and octets > self._bytes_max:
+                raise LimitExceededError(
+                    f"the answer has more than {self._bytes_max} bytes; add LIMIT, a range of "
+                    "Epoch or GROUP BY, or name fewer columns"
+                )
+            yield batch
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """DuckDB's errors as ours, and our own back from beneath DuckDB."""
+        duckdb = import_duckdb()
+        try:
+            yield
+        except (duckdb.InternalException, duckdb.FatalException) as error:
+            self._database.forget()
+            raise TsStoreError(
+                f"DuckDB failed: {_first_line(error)}; write the statement in another way"
+            ) from error
+        except duckdb.InterruptException:
+            self._deadline.check()
+            raise ClosedError("the store was closed while the statement ran") from None
+        except duckdb.OutOfMemoryException as error:
+            raise LimitExceededError(
+                f"the statement needs more memory than the limit of "
+                f"{self._database.limits.memory} bytes ({_first_line(error)}); ask for fewer rows "
+                "or columns"
+            ) from None
+        except duckdb.Error as error:
+            for _, scan in self._scans:
+                if scan.failure is not None:
+                    raise scan.failure from None
+            raise InvalidArgumentError(self._in_own_lines(str(error).rstrip())) from None
+
+    def _in_own_lines(self, text: str) -> str:
+        return _LINE.sub(lambda found: f"LINE {int(found[1]) - self._lines_before}:", text)
+
+
+class _Deadline:
+    """Interrupts a connection when its statement is out of time."""
+
+    def __init__(self, connection: Any, time_s: float | None) -> None:
+        if time_s is not None and not time_s > 0:
+            raise InvalidArgumentError(f"{time_s!r} s is no time that a statement may take")
+        self._connection = connection
+        self._time_s = time_s
+        self._is_over = threading.Event()
+        self._is_done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if self._time_s is not None:
+            self._thread = threading.Thread(
+                target=self._watch, name="tsstore-sql-deadline", daemon=True
+            )
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_done.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def check(self) -> None:
+        """Raise LimitExceededError when the time is over."""
+        if self._is_over.is_set():
+            raise LimitExceededError(
+                f"the statement took longer than {self._time_s:g} s; ask for fewer rows, or allow "
+                "it more time"
+            )
+
+    def _watch(self) -> None:
+        if self._is_done.wait(self._time_s):
+            return
+        self._is_over.set()
+        while not self._is_done.is_set():
+            self._connection.interrupt()
+            self._is_done.wait(_INTERRUPT_EVERY_S)
+
+
+def _open(limits: SqlLimits) -> Any:
+    duckdb = import_duckdb()
+    import_pyarrow()
+    root = duckdb.connect(":memory:")
+    root.execute(f"SET GLOBAL memory_limit = '{limits.memory}B'")
+    if limits.threads is not None:
+        root.execute(f"SET GLOBAL threads = {limits.threads:d}")
+    for setting in _SETTINGS:
+        root.execute(setting).fetchall()
+    return root
+
+
+def _check_text(text: object, limits: SqlLimits) -> None:
+    if not isinstance(text, str):
+        raise InvalidArgumentError(f"a statement is text, not {type(text).__name__}")
+    try:
+        octets = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("the statement is no Unicode text; correct it") from None
+    if octets > limits.statement_bytes_max:
+        raise LimitExceededError(
+            f"the statement has {octets} bytes; at most {limits.statement_bytes_max}"
+        )
+
+
+def _unused_prefix(text: str) -> str:
+    """What no name in the statement begins with."""
+    folded, prefix = text.casefold(), "t"
+    while any(f"{prefix}{digit}" in folded for digit in range(10)):
+        prefix += "t"
+    return prefix
+
+
+def _view(table: SqlTable, names: ColumnNames) -> str:
+    """The table under its own name and with its own columns, as a view of the dataset."""
+    plan_names = [*names.labels, names.epoch, *names.data]
+    shown = [*table.labels, "Epoch", *(name for name, _ in table.columns)]
+    columns = ", ".join(
+        f"{name} AS {_quoted(own)}"
+        for name, own in zip(plan_names, _told_apart(shown), strict=True)
+    )
+    view = _quoted(table.name)
+    return f"CREATE TEMP VIEW {view} AS SELECT {columns} FROM {names.table}"  # noqa: S608  quoted
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """The names; one that differs from an earlier one in capitals only gets a number."""
+    seen = set[str]()
+    for index, name in enumerate(names):
+        free, number = name, 0
+        while free.casefold() in seen:
+            number += 1
+            free = f"{name}_{number}"
+        seen.add(free.casefold())
+        names[index] = free
+    return names
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first_line(error: BaseException) -> str:
+    with suppress(IndexError):
+        return str(error).splitlines()[0]
+    return type(error).__name__
