@@ -24,6 +24,7 @@ _COMMANDS = {
     "init": "Write a commented mkts.yml.",
     "start": "Run the server with the plugins of mkts.yml.",
     "query": "Print rows of a bucket, or of several.",
+    "sql": "Print the rows of an SQL statement.",
     "ls": "List buckets.",
     "load": "Write CSV, Parquet or Arrow files to buckets.",
     "migrate": "Copy the data directory of a MarketStore.",
