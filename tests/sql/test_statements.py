@@ -381,10 +381,15 @@ def test_limits_end_statements(filled) -> None:
             database.run(ENDLESS, time_s=time_s)
     with pytest.raises(LimitExceededError, match="at most 500"):
         database.run("SELECT '" + "x" * 500 + "'")
-    with pytest.raises(InvalidArgumentError, match="no time"):
-        database.run("SELECT 1", time_s=0)
+    for time_s in (0, -1, float("nan"), "5"):
+        with pytest.raises(InvalidArgumentError, match="no time"):
+            database.run("SELECT 1", time_s=time_s)
     assert database.run("SELECT 1 AS one")["one"].tolist() == [1]
     database.close()
+
+
+def test_a_statement_may_have_all_the_time_there_is(filled) -> None:
+    assert filled.sql("SELECT 1 AS one", timeout_s=float("inf"))["one"].tolist() == [1]
 
 
 def test_memory_is_limited(filled) -> None:

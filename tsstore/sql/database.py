@@ -94,7 +94,7 @@ class SqlDatabase:
         """
         _check_text(text, self._limits)
         values = plain_parameters(parameters)
-        times = [time for time in (time_s, self._limits.time_s) if time is not None]
+        times = [_checked_time(time) for time in (time_s, self._limits.time_s) if time is not None]
         connection = self._connect()
         try:
             with _Deadline(connection, min(times, default=None)) as deadline:
@@ -283,8 +283,6 @@ class _Deadline:
     """Interrupts a connection when its statement is out of time."""
 
     def __init__(self, connection: Any, time_s: float | None) -> None:
-        if time_s is not None and not time_s > 0:
-            raise InvalidArgumentError(f"{time_s!r} s is no time that a statement may take")
         self._connection = connection
         self._time_s = time_s
         self._is_over = threading.Event()
@@ -336,6 +334,12 @@ def _open(limits: SqlLimits) -> Any:
     for setting in _SETTINGS:
         root.execute(setting).fetchall()
     return root
+
+
+def _checked_time(time_s: object) -> float:
+    if isinstance(time_s, bool) or not isinstance(time_s, int | float) or not time_s > 0:
+        raise InvalidArgumentError(f"{time_s!r} s is no time that a statement may take")
+    return min(time_s, threading.TIMEOUT_MAX)
 
 
 def _check_text(text: object, limits: SqlLimits) -> None:

@@ -111,17 +111,21 @@ def _single(engine: Engine, name: str, target: str, tz: str) -> SqlTable:
 
 def _matching(engine: Engine, target: str, shown: list[int], tz: str) -> Iterator[Bucket]:
     """Buckets that a pattern names: stored, or, of one timeframe, computed as well."""
-    pattern = KeyPattern(target)
-    symbol, timeframe, group = pattern.parts
-    keys = engine.keys()
-    names = {BucketKey.parse(key) for key in pattern.filter(keys)}
-    if not is_pattern(timeframe):
-        others = KeyPattern(f"{symbol}/*/{group}").filter(keys)
-        names |= {BucketKey.parse(key)._replace(timeframe=timeframe) for key in others}
-    for key in sorted(names):
+    for text in sorted(_candidates(engine.keys(), KeyPattern(target))):
+        key = BucketKey.parse(text)
         found = _found(engine, key, tuple(key[index] for index in shown), tz)
         if found is not None:
             yield found
+
+
+def _candidates(keys: list[str], pattern: KeyPattern) -> set[str]:
+    found = set(pattern.filter(keys))
+    symbol, timeframe, group = pattern.parts
+    if not is_pattern(timeframe):
+        for key in KeyPattern(f"{symbol}/*/{group}").filter(keys):
+            name, _, of = key.split("/")
+            found.add(f"{name}/{timeframe}/{of}")
+    return found
 
 
 def _found(engine: Engine, key: BucketKey, labels: tuple[str, ...], tz: str) -> Bucket | None:
@@ -142,7 +146,9 @@ def _found(engine: Engine, key: BucketKey, labels: tuple[str, ...], tz: str) -> 
 def _common_columns(name: str, buckets: Iterable[Bucket]) -> tuple[tuple[str, np.dtype[Any]], ...]:
     """Columns of all buckets by name, in types that hold the values of each."""
     columns: dict[str, np.dtype[Any]] = {}
-    for schema in dict.fromkeys(bucket.schema for bucket in buckets):
+    # Most buckets share one schema, and comparing thousands takes longer than the rest.
+    schemas = {id(bucket.schema): bucket.schema for bucket in buckets}
+    for schema in schemas.values():
         for column, dtype in schema.columns:
             if column in columns and dtype != columns[column]:
                 dtype = _wider(name, column, columns[column], dtype)  # noqa: PLW2901
