@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -398,6 +400,51 @@ def test_memory_is_limited(filled) -> None:
         database.run("SELECT list(range || 'xxxxxxxxxxxxxxxxxxxxxxxxx') FROM range(5000000)")
     assert database.run("SELECT 1 AS one")["one"].tolist() == [1]
     database.close()
+
+
+@pytest.fixture
+def busy(filled):
+    """A database, a statement that never ends, and what is set when it has begun."""
+    begun = threading.Event()
+
+    class Told(Recorder):
+        def slices(self, *arguments, **options):
+            begun.set()
+            return super().slices(*arguments, **options)
+
+    database = SqlDatabase(Told(filled.engine), "UTC")
+    yield database, f"SELECT max(sqrt(x.Close * r.range)) FROM {AAPL} x, range(1000000000) r", begun
+    database.close()
+
+
+def test_ctrl_c_ends_a_statement(busy) -> None:
+    database, statement, begun = busy
+
+    def interrupt() -> None:
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        database.run(statement)
+    assert database.run("SELECT 1 AS one")["one"].tolist() == [1]
+
+
+def test_closing_ends_statements(busy) -> None:
+    database, statement, begun = busy
+    raised = []
+
+    def run() -> None:
+        with pytest.raises(ClosedError, match="closed while the statement ran") as told:
+            database.run(statement)
+        raised.append(told.value)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    begun.wait()
+    database.close()
+    thread.join()
+    assert len(raised) == 1
 
 
 def test_a_scan_ends_when_its_time_is_over(filled) -> None:

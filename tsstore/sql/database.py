@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +21,12 @@ from tsstore.sql.missing import import_duckdb, import_pyarrow
 from tsstore.sql.parameters import plain_parameters
 from tsstore.sql.pushdown import ColumnNames, Needs, read_plan
 from tsstore.sql.result import SqlResult, settled
+from tsstore.sql.running import Running
 from tsstore.sql.statement import read_statement
 from tsstore.sql.tables import find_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from tsstore.query import SlicedEngine
     from tsstore.sql.parameters import Parameters, Scalar
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from tsstore.sql.tables import SqlTable
 
 _FETCH_ROWS = 64 * 1024
-#: How often a statement that is out of time is told so; it may not have begun at the first time.
-_INTERRUPT_EVERY_S = 0.05
 #: With a line of its own, so that the places that DuckDB shows in a statement stay right.
 _EXPLAIN = "EXPLAIN (FORMAT JSON)\n"
 _LINE = re.compile(r"^LINE (\d+):", re.MULTILINE)
@@ -75,6 +74,7 @@ class SqlDatabase:
         self._lock = threading.Lock()
         self._root: Any = None
         self._is_closed = False
+        self._running = set[Running[SqlResult]]()
 
     def run(
         self,
@@ -95,36 +95,37 @@ class SqlDatabase:
         _check_text(text, self._limits)
         values = plain_parameters(parameters)
         times = [_checked_time(time) for time in (time_s, self._limits.time_s) if time is not None]
-        connection = self._connect()
+        running = self._begin(min(times, default=None))
         try:
-            with _Deadline(connection, min(times, default=None)) as deadline:
-                return _Run(self, connection, deadline, values, bytes_max).result(text)
+            statement = _Statement(self, running, values, bytes_max)
+            return running.result(partial(statement.result, text))
         finally:
-            connection.close()
+            self._running.discard(running)
+            with suppress(Exception):  # a second Ctrl-C leaves it at work for a moment
+                running.connection.close()
 
     def close(self) -> None:
         """End all statements and give the memory back."""
         with self._lock:
             self._is_closed = True
-            self._drop()
+        for running in tuple(self._running):
+            running.end()
+        self.forget()
 
-    def _connect(self) -> Any:
+    def _begin(self, time_s: float | None) -> Running[SqlResult]:
         with self._lock:
             if self._is_closed:
                 raise ClosedError("the store is closed; open it again")
             if self._root is None:
                 self._root = _open(self._limits)
-            return self._root.cursor()
-
-    def _drop(self) -> None:
-        if self._root is not None:
-            self._root.close()
-            self._root = None
+            running: Running[SqlResult] = Running(self._root.cursor(), time_s)
+            self._running.add(running)
+            return running
 
     def forget(self) -> None:
-        """Begin anew with the next statement: DuckDB has found itself to be broken."""
+        """Begin anew with the next statement: DuckDB may have found itself to be broken."""
         with self._lock:
-            self._drop()
+            self._root = None  # its memory is given back with the last connection to it
 
     @property
     def engine(self) -> SlicedEngine:
@@ -142,20 +143,19 @@ class SqlDatabase:
         return self._limits
 
 
-class _Run:
+class _Statement:
     """One statement on its own connection."""
 
     def __init__(
         self,
         database: SqlDatabase,
-        connection: Any,
-        deadline: _Deadline,
+        running: Running[SqlResult],
         parameters: list[Scalar] | dict[str, Scalar] | None,
         bytes_max: int | None,
     ) -> None:
         self._database = database
-        self._connection = connection
-        self._deadline = deadline
+        self._connection = running.connection
+        self._check = running.check
         self._parameters = parameters
         self._bytes_max = bytes_max
         self._scans: list[tuple[ColumnNames, TableScan]] = []
@@ -195,7 +195,7 @@ class _Run:
         for index, table in enumerate(tables):
             names = ColumnNames.of(f"{prefix}{index}", len(table.labels), len(table.columns))
             database = self._database
-            scan = TableScan(database.engine, table, names, database.tz, self._deadline.check)
+            scan = TableScan(database.engine, table, names, database.tz, self._check)
             self._connection.register(names.table, TableDataset(scan))
             self._connection.execute(_view(table, names)).fetchall()
             self._scans.append((names, scan))
@@ -261,8 +261,8 @@ class _Run:
                 f"DuckDB failed: {_first_line(error)}; write the statement in another way"
             ) from error
         except duckdb.InterruptException:
-            self._deadline.check()
-            raise ClosedError("the store was closed while the statement ran") from None
+            self._check()
+            raise
         except duckdb.OutOfMemoryException as error:
             raise LimitExceededError(
                 f"the statement needs more memory than the limit of "
@@ -277,51 +277,6 @@ class _Run:
 
     def _in_own_lines(self, text: str) -> str:
         return _LINE.sub(lambda found: f"LINE {int(found[1]) - self._lines_before}:", text)
-
-
-class _Deadline:
-    """Interrupts a connection when its statement is out of time."""
-
-    def __init__(self, connection: Any, time_s: float | None) -> None:
-        self._connection = connection
-        self._time_s = time_s
-        self._is_over = threading.Event()
-        self._is_done = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        if self._time_s is not None:
-            self._thread = threading.Thread(
-                target=self._watch, name="tsstore-sql-deadline", daemon=True
-            )
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._is_done.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def check(self) -> None:
-        """Raise LimitExceededError when the time is over."""
-        if self._is_over.is_set():
-            raise LimitExceededError(
-                f"the statement took longer than {self._time_s:g} s; ask for fewer rows, or allow "
-                "it more time"
-            )
-
-    def _watch(self) -> None:
-        if self._is_done.wait(self._time_s):
-            return
-        self._is_over.set()
-        while not self._is_done.is_set():
-            self._connection.interrupt()
-            self._is_done.wait(_INTERRUPT_EVERY_S)
 
 
 def _open(limits: SqlLimits) -> Any:
