@@ -13,23 +13,33 @@ import pytest
 from websockets.sync.client import connect as connect_ws
 
 import tsstore
+from tsstore.asof import make_options
+from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError, ForbiddenError
 from tsstore.server.exact import ExactService
 from tsstore.server.http import create_app
 from tsstore.server.ports import Ports
+from tsstore.server.replicas import ReplicaService
 from tsstore.server.serve import serve
 from tsstore.server.service import DataService
 from tsstore.server.settings import ServerSettings
 from tsstore.server.stream import StreamHub
 
 WRITER, READER = "SECRETWRITER", "SECRETREADER"
-SETTINGS = ServerSettings(port=0, token=WRITER, read_token=READER)
+SETTINGS = ServerSettings(port=0, token=WRITER, read_token=READER, replication_port=0)
 KEY = "AAPL/1Min/OHLCV"
 READING = {
     "DataService.Query": {"requests": [{"destination": KEY}]},
     "DataService.ListSymbols": {},
     "DataService.GetInfo": {"requests": [{"key": KEY}]},
     "TsStore.Read": {"key": KEY},
+    "TsStore.Snapshot": {"key": KEY},
+    "TsStore.Asof": {"left": KEY, "right": KEY, "options": [*make_options()]},
+    "TsStore.Sql": {"statement": f'SELECT Close FROM "{KEY}"'},
+    "TsStore.Shipment": {},
+    "TsStore.Piece": {"name": "wal/000001.wal", "offset": 0, "length": 1},
+    "TsStore.Digest": {"name": "wal/000001.wal", "length": 1},
+    "TsStore.Await": {"mark": [0, 0, 0], "timeout_s": 0.0},
     "TsStore.List": {},
     "TsStore.Info": {"key": KEY},
     "TsStore.Stats": {},
@@ -73,6 +83,7 @@ def called(server, method, params, token):
 def test_it_is_decided_for_every_method_what_it_does(store):
     services = (DataService, ExactService)
     methods = {name for kind in services for name in kind(store, SETTINGS, version="").methods()}
+    methods |= ReplicaService(store, SETTINGS, SystemClock()).methods().keys()
     assert methods == READING.keys() | CHANGING.keys()
 
 
