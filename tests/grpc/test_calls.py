@@ -259,6 +259,16 @@ def test_many_calls_at_once_are_answered(client, bars) -> None:
         assert columns_of(data)["Open"] == list(range(10))
 
 
+def test_of_too_many_calls_at_once_each_is_answered_or_told_why(client, bars) -> None:
+    call = client.channel.unary_unary("/proto.Marketstore/Query")
+    body = pb.MultiQueryRequest(requests=[pb.QueryRequest(destination=BARS)]).SerializeToString()
+    calls = [call.future(body, timeout=60) for _ in range(3000)]
+    refused = [one for one in calls if one.code() is not grpc.StatusCode.OK]
+    assert {one.code() for one in refused} <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert all("limits.connections_max" in one.details() for one in refused)
+    assert len(refused) < len(calls)
+
+
 def test_a_bug_is_an_error_that_tells_nothing_and_the_log_more(
     client, store, monkeypatch, caplog
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import grpc
 import httpx
@@ -218,3 +220,22 @@ def test_a_pair_that_cannot_be_used_is_refused_at_the_start(authority, tmp_path,
     settings = ServerSettings(port=0, token=TOKEN, tls_certificate=certificate, tls_key=key)
     with tsstore.open(tmp_path) as store, pytest.raises(ConfigError, match="tls_certificate"):
         Ports(store, settings, hub=StreamHub())
+
+
+def test_handshakes_that_are_not_finished_keep_nobody_waiting(ports, trusting, authority):
+    addresses = [ports.url.removeprefix("https://"), ports.grpc_target]
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    peers = []
+    for host, port in (address.split(":") for address in addresses * 50):
+        peers.append(socket.create_connection((host, int(port))))
+        peers[-1].sendall(hello)
+    began = monotonic()
+    response = httpx.get(f"{ports.url}/heartbeat", headers=BEARER, verify=trusting)
+    credentials = grpc.ssl_channel_credentials(Path(authority.ca).read_bytes())
+    with grpc.secure_channel(ports.grpc_target, credentials) as channel:
+        call = channel.unary_unary("/proto.Marketstore/ServerVersion")
+        call(b"", metadata=(("authorization", f"Bearer {TOKEN}"),), timeout=10)
+    assert response.status_code == 200
+    assert monotonic() - began < 5
+    for peer in peers:
+        peer.close()

@@ -34,6 +34,7 @@ _DRAIN_S = 1.0
 _KEEPALIVE_MS = 60_000
 _PING_INTERVAL_MIN_MS = 10_000
 _IDENTITY_ONLY = 1
+_PENDING_FACTOR = 10
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,10 @@ def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.grpc_receive_bytes_max),
         ("grpc.max_send_message_length", settings.grpc_send_bytes_max),
         ("grpc.max_allowed_incoming_connections", settings.connections_max),
+        # Of calls that nobody has looked at, it breaks off some from 1,000 on, with CANCELLED and
+        # without a word. The service says which limit it was.
+        ("grpc.server.max_pending_requests", _PENDING_FACTOR * settings.connections_max),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING_FACTOR * settings.connections_max),
         ("grpc.server_handshake_timeout_ms", round(settings.read_timeout_s * 1000)),
         # Peers that are gone are noticed; those that ask often whether we are here are served.
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
