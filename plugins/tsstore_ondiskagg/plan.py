@@ -33,10 +33,12 @@ class Level(NamedTuple):
     Attributes:
         source: what is read, such as `1Min/OHLCV`.
         steps: what is made of it, shortest first.
+        is_made: whether the source is a destination itself.
     """
 
     source: str
     steps: tuple[Step, ...]
+    is_made: bool
 
 
 def plan(
@@ -74,7 +76,7 @@ def plan(
         step = Step(f"{each}/{group}", each, wants_hours and length < _DAY.duration_ns)
         levels.setdefault(source, []).append(step)
     return tuple(
-        Level(base if source is None else f"{source}/{group}", tuple(steps))
+        Level(base if source is None else f"{source}/{group}", tuple(steps), source is not None)
         for source, steps in levels.items()
     )
 

@@ -9,10 +9,11 @@ import numpy as np
 from tsstore import aggregate, tradebars
 from tsstore.api import Replace
 from tsstore.columns import Columns
-from tsstore.errors import NotFoundError
+from tsstore.errors import CorruptionError, NotFoundError
 from tsstore.timeframe import Timeframe
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
@@ -73,9 +74,18 @@ class Refresher:
         store: where the rows are.
         timezone: zone whose midnights bound days and longer windows.
         hours: when the market trades, for steps that ask for it.
+        logger: told of damaged buckets, once of each.
+
+    Attributes:
+        unreadable: how often rows could not be read.
     """
 
-    def __init__(self, store: StoreApi, timezone: str, hours: MarketHours | None) -> None:
+    def __init__(
+        self, store: StoreApi, timezone: str, hours: MarketHours | None, logger: logging.Logger
+    ) -> None:
+        self.unreadable = 0
+        self._logger = logger
+        self._said: set[str] = set()
         self._store = store
         self._tz = timezone
         self._hours = hours
@@ -110,7 +120,7 @@ class Refresher:
         pieces: list[_Piece] = []
         rows = 0
         for place, job in enumerate(jobs):
-            piece = self._read(f"{job.symbol}/{level.source}", *windows.around(place))
+            piece = self._read(level, job.symbol, *windows.around(place))
             if piece is None or not (len(piece) or job.removed):
                 continue
             pieces.append(_Piece(place, piece))
@@ -121,20 +131,26 @@ class Refresher:
         if pieces:
             yield pieces
 
-    def _read(self, key: str, first: int, last: int) -> Columns | None:
-        """The rows of a range, or None where bars cannot be made of them."""
+    def _read(self, level: Level, symbol: str, first: int, last: int) -> Columns | None:
+        """The rows of a range, or None where there is nothing to make bars of."""
+        key = f"{symbol}/{level.source}"
+        begin, end = np.array([first, last]).view("M8[ns]")
         try:
             columns = None
-            if key.endswith("/TRADE"):
-                columns = tradebars.input_names(self._store.info(key).schema)
-            return self._store.read(
-                key,
-                start=np.datetime64(first, "ns"),
-                end=np.datetime64(last, "ns"),
-                columns=columns,
-            )
+            if level.is_made or level.source.endswith(f"/{tradebars.TRADES}"):
+                # A read would compute what is not stored, and not as it was meant to be made.
+                schema = self._store.info(key).schema
+                columns = tradebars.input_names(schema) if tradebars.is_trades(schema) else None
+            return self._store.read(key, start=begin, end=end, columns=columns)
         except NotFoundError:
-            return None  # destroyed meanwhile
+            return None  # destroyed meanwhile, or not made
+        except CorruptionError as error:
+            # One damaged bucket must not keep the others from their bars.
+            self.unreadable += 1
+            if key not in self._said:
+                self._said.add(key)
+                self._logger.error("no bars are made of %s: %s", key, error)  # noqa: TRY400
+            return None
 
     def _of_portion(
         self, level: Level, jobs: Sequence[Job], windows: _Windows, pieces: Sequence[_Piece]

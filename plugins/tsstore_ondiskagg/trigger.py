@@ -44,7 +44,7 @@ class Trigger:
         self._destinations = tuple(config.timeframes)
         hours = self._market_hours(config)
         self._filtered = hours is not None
-        self._refresher = Refresher(context.store, context.timezone, hours)
+        self._refresher = Refresher(context.store, context.timezone, hours, context.logger)
         self._writer = BarWriter(context.store, context.logger)
         self._looked_for: dict[str, frozenset[str]] = {}
         self._written = 0
@@ -75,7 +75,11 @@ class Trigger:
         self._looked_for |= looked_for
         if event.position is not None:
             self._keep(event.position)
-        self._status.update(written_bars=self._written, refused_bars=self._writer.refused)
+        self._status.update(
+            written_bars=self._written,
+            refused_bars=self._writer.refused,
+            unreadable=self._refresher.unreadable,
+        )
 
     def close(self) -> None:
         """Nothing is under way between two calls."""

@@ -392,6 +392,28 @@ def test_rows_that_are_no_bars_are_passed_over(store):
     assert next(iter(host.status()["triggers"].values()))["errors"] == 0
 
 
+def test_a_damaged_bucket_costs_its_own_bars_alone(tmp_path, caplog):
+    with Store(tmp_path / "data", timezone=NEW_YORK) as store:
+        store.write(BASE, bars(range(100)))
+        store.flush()
+        store.write("MSFT/1Min/OHLCV", bars(range(100)))
+    path = next((tmp_path / "data").rglob("*.seg"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with Store(tmp_path / "data") as store:
+        with running(store, plugin()) as host, caplog.at_level(logging.ERROR):
+            store.write(BASE, bars([101]))
+            store.write("MSFT/1Min/OHLCV", bars([101]))
+        status = host.status()["triggers"]["ondiskagg */1Min/OHLCV"]
+        assert status["unreadable"] >= 1
+        assert (status["state"], status["errors"]) == ("stopped", 0)
+        assert_up_to_date(store, "MSFT/1Min/OHLCV")
+        assert store.list("AAPL/*/*") == [BASE]
+    assert len(caplog.records) == 1
+    assert "no bars are made of AAPL/1Min/OHLCV" in caplog.text
+
+
 # Market hours
 
 
@@ -412,6 +434,18 @@ def test_filter_keeps_daily_bars_to_market_hours(store):
         assert daily["Open"][at] == inside["Open"][0]
         assert daily["Close"][at] == inside["Close"][-1]
     assert_up_to_date(store, destinations=["1H"])
+
+
+def test_weeks_of_filtered_days_are_filtered_too(store):
+    sunday = to_ns("2013-11-03 12:00", tz=NEW_YORK)
+    store.write(BASE, bars(range(100), start=sunday))
+    store.write("MSFT/1Min/OHLCV", bars(range(3000), start=sunday))
+    with running(store, plugin(["1D", "1W"], filter="nasdaq")):
+        pass
+    assert store.list("AAPL/*/*") == [BASE]
+    days = store.read("MSFT/1D/OHLCV")
+    weeks = aggregate.resample(days, Timeframe.parse("1W"), NEW_YORK)
+    assert rows_of(store.read("MSFT/1W/OHLCV")) == rows_of(weeks)
 
 
 def test_filter_in_another_zone_warns_and_does_not_filter(tmp_path, caplog):

@@ -101,3 +101,17 @@ def test_listeners_are_told_where_rows_changed(store):
     assert last() == [("D/1Min/X", MIN_NS, MAX_NS, False)]
     store.bulk({A: rows(*range(100_000))})
     assert last() == [(A, 0, 99_999 * MINUTE, False)]
+
+
+def test_of_a_file_that_cannot_say_what_it_holds_everything_may_be_new(tmp_path):
+    with Store(tmp_path / "data") as store:
+        store.write_many({A: rows(1, 2), B: rows(3)})
+        store.flush()
+        position = store.changed_since(0).position
+    path = next((tmp_path / "data").rglob("*.seg"))
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 0xFF
+    path.write_bytes(content)
+    with Store(tmp_path / "data") as store:
+        changed = store.changed_since(position)
+        assert changed.stretches == {key: [(MIN_NS, MAX_NS)] for key in (A, B)}

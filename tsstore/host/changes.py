@@ -36,7 +36,7 @@ PAUSE_FIRST_S = 1.0
 PAUSE_LAST_S = 60.0
 # A minute of all of a market is one event; of history an event has so much that a stop need not
 # wait long for it.
-KEY_DAYS_PER_EVENT = 20_000
+KEY_DAYS_PER_EVENT = 10_000
 # How long work goes on after a stop was asked for; the host waits two seconds for all.
 _LAST_WORK_S = 1.0
 

@@ -249,7 +249,11 @@ def _changed_since(state: State, sequence: int, keys: Iterable[str]) -> Changed:
         bucket = catalog.get(key)
         if bucket is None:
             continue
-        sources = view.sources(bucket, catalog.schemas)
+        try:
+            sources = view.sources(bucket, catalog.schemas)
+        except CorruptionError:  # a file that cannot say what it holds
+            changed[key] = [(MIN_NS, MAX_NS)]
+            continue
         changed[key] = [
             (source.first_ts, source.last_ts)
             for source in sources
