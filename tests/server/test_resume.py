@@ -10,6 +10,8 @@ from time import monotonic, sleep
 import msgpack
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -192,3 +194,33 @@ def test_a_resume_that_means_nothing_is_passed_over(ws_url, asked):
     with connect(ws_url) as socket:
         socket.send(msgpack.packb({"streams": [KEY], "resume": asked}))
         assert resume(socket)[1]
+
+
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats()
+    | st.text(max_size=20) | st.binary(max_size=20) | st.sampled_from([KEY, "*/*/*", "//"])
+)  # fmt: skip
+_VALUES = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["streams", "resume", "session", "id", "x"]), inner)
+    ),
+    max_leaves=12,
+)
+_ASKED = st.fixed_dictionaries({"streams": st.just([KEY]) | _VALUES, "resume": _VALUES})
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists((_ASKED | _VALUES).map(msgpack.packb) | st.binary(max_size=60), max_size=5))
+def test_whatever_clients_send_others_are_served(ws_url, hub, frames):
+    with connect(ws_url) as hostile:
+        for frame in frames:
+            hostile.send(frame)
+    with connect(ws_url) as socket:
+        assert resume(socket)[1]
+        hub.publish(KEY, {"Epoch": 1})
+        assert epochs(receive(socket, 1)) == [1]
+    assert len(hub._away) <= 17
