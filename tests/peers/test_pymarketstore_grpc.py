@@ -180,6 +180,16 @@ def test_what_cannot_be_created_or_destroyed_is_told_in_the_reply(both):
     assert "removal of catalog entry failed: Unable to find level item: NOPE" in destroyed
 
 
+def test_statements_give_the_same_rows(both):
+    found = both(
+        """
+        statement = "SELECT Symbol, max(Close) AS top FROM `*/1Min/OHLCV` GROUP BY ALL ORDER BY ALL"
+        out = client.sql(statement).first().array.tolist()
+        """
+    )
+    assert found == [["AAPL", 109.5], ["MSFT", 109.5]]
+
+
 def test_statements_that_are_wrong_fail_with_the_same_text(both):
     assert both("out = text_of(lambda: client.sql('SELEKT * FROM nothing'))")
 
