@@ -191,6 +191,8 @@ def test_replication_is_said_as_in_marketstore(load) -> None:
     assert (found.master_url, found.retry_s, found.retry_backoff_coeff) == ("https://a:7", 90, 3)
     found = load("root_directory: d\nreplication: {master_host: a}").replication
     assert (found.master_url, found.retry_s) == ("http://a:5996", 10)
+    found = load("root_directory: d\nreplication: {master_host: '[::1]'}").replication
+    assert found.master_url == "http://[::1]:5996"
     assert load("root_directory: d\nreplication: {enabled: true}").replication.listen_port == 5996
 
 
@@ -198,7 +200,9 @@ def test_replication_is_said_as_in_marketstore(load) -> None:
     ("text", "problem"),
     [
         ("{enabled: true, master_host: 'a:7'}", "a replica cannot have replicas"),
-        ("{retry_interval: soon}", "'soon' is no duration; write 10s or 1m30s"),
+        ("{retry_interval: soon}", "'soon' is no duration above 0; write 10s or 1m30s"),
+        ("{retry_interval: 1.2.3s}", "is no duration"),
+        ("{retry_interval: 0s}", "is no duration above 0"),
         ("{retry_backoff_coeff: 0.5}", "retry_backoff_coeff"),
         ("{listen_port: 70000}", "listen_port"),
     ],

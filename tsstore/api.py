@@ -276,8 +276,9 @@ class StoreApi(Protocol):
             rows: about so many in a piece; all rows of one instant are in one.
             columns: see `read`.
 
-        The embedded store reads one state, whatever is written meanwhile; over RPC each piece is of
-        the state when it is asked for.
+        The store of the writing process reads one state, whatever is written meanwhile. Over RPC
+        each piece is of the state when it is asked for, and where another process writes, the rest
+        may be of a later state if files were merged meanwhile.
 
         Raises:
             NotFoundError: no such bucket.

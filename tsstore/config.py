@@ -97,10 +97,11 @@ def _seconds(text: str) -> float:
     Raises:
         InvalidArgumentError: it is none.
     """
-    parts = re.findall(r"([0-9.]+)(ms|s|m|h)", text)
-    if "".join(number + unit for number, unit in parts) != text or not parts:
-        raise InvalidArgumentError(f"{text!r} is no duration; write 10s or 1m30s")
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    seconds = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or not seconds:
+        raise InvalidArgumentError(f"{text!r} is no duration above 0; write 10s or 1m30s")
+    return seconds
 
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -141,7 +142,8 @@ class Replication(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def master_url(self) -> str:
         """The server to follow."""
-        host = self.master_host if ":" in self.master_host else f"{self.master_host}:5996"
+        has_port = re.search(r":\d+$", self.master_host) is not None
+        host = self.master_host if has_port else f"{self.master_host}:5996"
         return f"http{'s' if self.tls_enabled else ''}://{host}"
 
     @property

@@ -14,7 +14,10 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
 
 from tsstore.client.address import parse_address
 from tsstore.client.rpc import Rpc
@@ -22,11 +25,13 @@ from tsstore.client.transport import Transport
 from tsstore.clock import SystemClock
 from tsstore.errors import (
     ConnectionFailedError,
+    InvalidArgumentError,
+    LockedError,
     NotFoundError,
     ReadOnlyError,
-    StorageError,
     TsStoreError,
 )
+from tsstore.storage.follower import Follower
 from tsstore.storage.mirror import Mirror
 from tsstore.storage.shipping import Shipment
 from tsstore.store import Store
@@ -47,6 +52,7 @@ _TIMEOUT_S = 30.0
 #: The writer answers a wait after so long even when nothing happens, which shows that it lives.
 _WAIT_S = 1.0
 _PAUSE_LAST_S = 60.0
+_PAUSE_REPLACED_S = 0.05
 
 
 class Replica:
@@ -89,18 +95,19 @@ class Replica:
         self._pause_s = pause_s
         self._pause_factor = pause_factor
         self._shipment: Shipment | None = None
-        self._has_stumbled = False
         self._in_step_at = self._clock.monotonic()
         self._status: dict[str, Any] = {"state": "connecting", "writer": self.writer}
 
     def begin(self, stop: threading.Event) -> bool:
-        """Copy until the directory is whole; False if it was stopped before.
+        """Copy until the directory is whole, which it may be already; False if it was stopped.
 
         Raises:
             InvalidArgumentError: the directory and the server do not belong together.
         """
+        if self._mirror.is_whole:
+            return not stop.is_set()
         self._become("copying")
-        return self._persist(stop, lambda: self._update(lambda: None))
+        return self._persist(stop, lambda: self._update(lambda: None)) and not stop.is_set()
 
     def follow(self, store: Store, stop: threading.Event) -> None:
         """Keep up until stopped.
@@ -113,10 +120,12 @@ class Replica:
             InvalidArgumentError: the directory and the server no longer belong together.
         """
         engine = store.engine
+        assert isinstance(engine, Follower)  # noqa: S101  (it was opened read-only)
 
         def seen() -> None:
-            if self._has_stumbled:
-                engine.refreshed()
+            if self._mirror.has_replaced_log:
+                engine.reload()
+                self._mirror.has_replaced_log = False
             engine.current()
 
         def once() -> None:
@@ -127,9 +136,13 @@ class Replica:
         try:
             while not stop.is_set():
                 self._persist(stop, once)
-        except TsStoreError as error:
+        except BaseException as error:
             self._become("failed", str(error))
             raise
+
+    def abort(self) -> None:
+        """Have a call that is under way end at once; for who has set `stop`."""
+        self._server.abort()
 
     def close(self) -> None:
         """Let go of the directory and the connections."""
@@ -138,39 +151,47 @@ class Replica:
 
     def _persist(self, stop: threading.Event, once: Callable[[], None]) -> bool:
         """Do something until it works; False if it was stopped before."""
-        pause_s = self._pause_s
         self._server.stop = stop
-        while not stop.is_set():
+        for tries in count():
+            if stop.is_set():
+                return False
             try:
                 once()
                 return True
-            except NotFoundError:  # a file was replaced meanwhile: look again
-                continue
-            except (ConnectionFailedError, StorageError) as error:
-                if stop.is_set():
-                    break
-                self._has_stumbled |= isinstance(error, StorageError)
-                self._become("waiting", str(error))
-                logger.warning("%s; trying again", error)
-                # Jitter shares out the return of many; nothing secret depends on it.
-                self._clock.wait(stop, pause_s * random.uniform(0.75, 1.25))  # noqa: S311
-                pause_s = min(pause_s * self._pause_factor, _PAUSE_LAST_S)
-        return False
+            except (InvalidArgumentError, LockedError):
+                raise  # which no further try changes
+            except NotFoundError as error:
+                # A file was replaced meanwhile: the next shipment names another one.
+                if tries:
+                    self._pause(stop, error, _PAUSE_REPLACED_S * 2.0 ** min(tries, 10))
+            except TsStoreError as error:
+                self._pause(stop, error, self._pause_s * self._pause_factor ** min(tries, 50))
+        raise AssertionError("unreachable")
+
+    def _pause(self, stop: threading.Event, error: TsStoreError, pause_s: float) -> None:
+        if stop.is_set():
+            return
+        self._become("waiting", str(error))
+        logger.warning("%s; trying again", error)
+        # Jitter shares out the return of many; nothing secret depends on it.
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311
+        self._clock.wait(stop, min(pause_s, _PAUSE_LAST_S) * jitter)
 
     def _update(self, seen: Callable[[], None]) -> None:
         shipment = self._server.shipment(self._mirror.manifest_number)
         self._mirror.update(shipment, self._server, seen)
-        self._has_stumbled = False
         self._shipment = shipment
-        self._status["behind_commits"] = 0
-        self._in_step_at = self._clock.monotonic()
+        self._compare(shipment.newest)
 
     def _wait(self) -> None:
-        if self._shipment is None:
-            return
-        newest = self._server.wait(self._shipment.mark, _WAIT_S)
-        self._status["behind_commits"] = max(0, newest - self._shipment.sequence)
-        if newest == self._shipment.sequence:
+        if self._shipment is not None:
+            self._compare(self._server.wait(self._shipment.mark, _WAIT_S))
+
+    def _compare(self, newest: int) -> None:
+        """Note how far behind the writer's newest commit the directory is."""
+        behind = max(0, newest - self._shipment.sequence) if self._shipment else newest
+        self._status["behind_commits"] = behind
+        if not behind:
             self._in_step_at = self._clock.monotonic()
 
     def _become(self, state: str, error: str | None = None) -> None:
@@ -215,22 +236,15 @@ class _Server:
 
     def __init__(self, url: str, token: str | None, ca: str | None) -> None:
         self.stop = threading.Event()
-        self._rpc = Rpc(Transport(parse_address(url, token, ca), _TIMEOUT_S))
+        self._transport = Transport(parse_address(url, token, ca), _TIMEOUT_S)
+        self._rpc = Rpc(self._transport)
         self.url = self._rpc.url
 
     def shipment(self, manifest_number: int) -> Shipment:
         params = wire.ShipmentParams(manifest_number)
         kind = wire.ShipmentResult
         found = self._rpc.call("TsStore.Shipment", params, kind, repeatable=True)
-        return Shipment(
-            found.store_id,
-            found.sequence,
-            found.manifest_number,
-            found.manifest,
-            found.loaded,
-            found.wal,
-            found.announced,
-        )
+        return Shipment(*msgspec.structs.astuple(found))
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """See `Source`."""
@@ -250,6 +264,9 @@ class _Server:
         params = wire.AwaitParams(mark, timeout_s)
         kind = wire.AwaitResult
         return self._rpc.call("TsStore.Await", params, kind, repeatable=True).sequence
+
+    def abort(self) -> None:
+        self._transport.abort()
 
     def close(self) -> None:
         self._rpc.close()

@@ -27,7 +27,13 @@ from tests.crash.workload import (
 )
 from tsstore import Store
 from tsstore.clock import SystemClock
-from tsstore.errors import InvalidArgumentError, LockedError, NotFoundError, StorageError
+from tsstore.errors import (
+    ConnectionFailedError,
+    InvalidArgumentError,
+    LockedError,
+    NotFoundError,
+    StorageError,
+)
 from tsstore.storage.mirror import Mirror
 from tsstore.storage.settings import Settings
 from tsstore.storage.shipping import Mark, Shipping
@@ -122,9 +128,11 @@ def test_the_power_of_a_replica_fails(part: int) -> None:
         rng = random.Random(change)
         there, here = FaultFileSystem(), FaultFileSystem()
         here.cut_power_at(change, torn_bytes=rng.randrange(300))
-        mirror, shown = Mirror(here, WRITER), 0
+        mirror: Mirror | None = None
+        shown = 0
         for done, store in steps(there, QUIET):
             try:
+                mirror = mirror or Mirror(here, WRITER)
                 update(mirror, store)
                 shown = done
             except PowerCut:
@@ -290,7 +298,7 @@ def test_a_writer_that_went_back_in_time_is_refused() -> None:
     with (
         open_store(older) as store,
         mirror_of(here) as mirror,
-        pytest.raises(InvalidArgumentError, match="is ahead of the writer"),
+        pytest.raises(InvalidArgumentError, match="before it was restored from a backup"),
     ):
         update(mirror, store)
 
@@ -303,3 +311,97 @@ def test_only_files_of_the_store_can_be_fetched() -> None:
         for name in ("LOCK", "MANIFEST-000001", "../secret", "wal/../LOCK", "wal/x.wal", "", "/"):
             with pytest.raises(NotFoundError, match="is no file of this store"):
                 shipping.read(name, 0, 10)
+
+
+def test_a_replica_never_goes_on_with_a_restored_writer() -> None:
+    """A backup counts manifests, files of the log and segments anew."""
+    from tsstore.storage.backup import back_up_beside, restore
+
+    there, here = FaultFileSystem(), FaultFileSystem()
+    backup, restored = FaultFileSystem(), FaultFileSystem()
+    with open_store(there) as store:
+        STEPS[0](store)
+        store.flush()
+        back_up_beside(there, backup)
+        with mirror_of(here) as mirror:
+            update(mirror, store)
+    restore(backup, restored)
+    for other in (backup, restored):
+        with open_store(other) as store, mirror_of(here) as mirror:
+            for step in STEPS[1:6]:
+                step(store)
+            store.flush()
+            with pytest.raises(InvalidArgumentError, match="before it was restored from a backup"):
+                update(mirror, store)
+    assert open_or_none(here) == CONTENTS[1]
+
+
+class CutOff:
+    """A writer whose connection breaks after so many pieces."""
+
+    def __init__(self, shipping: Shipping, pieces: int) -> None:
+        self._shipping = shipping
+        self._left = pieces
+        self.read_names = list[str]()
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise ConnectionFailedError("cut off")
+        self.read_names.append(name)
+        return self._shipping.read(name, offset, length)
+
+    def digest(self, name: str, length: int) -> int:
+        return self._shipping.digest(name, length)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_copy_that_is_broken_off_goes_on_where_it_was(restarted: bool) -> None:
+    there, here = FaultFileSystem(), FaultFileSystem()
+    with open_store(there) as store:
+        for number in range(6):
+            store.bulk({f"S{number}/1Min/OHLCV": {"Epoch": [number * 60], "Close": [1.0]}})
+        store.flush()
+        shipping = shipping_of(store)
+        fetched = list[str]()
+        mirror = Mirror(here, WRITER)
+        for pieces in (2, 2, 2, 100):
+            source = CutOff(shipping, pieces)
+            with contextlib.suppress(ConnectionFailedError):
+                mirror.update(shipping.shipment(mirror.manifest_number), source, lambda: None)
+            fetched += [name for name in source.read_names if name.endswith(".seg")]
+            if restarted:
+                mirror.close()
+                mirror = Mirror(here, WRITER)
+        assert sorted(fetched) == sorted(set(fetched)) == sorted(segments(there))
+        assert segments(here) == segments(there)
+        with open_store(here, read_only=True) as copy:
+            assert contents(copy) == contents(store)
+
+
+def test_the_log_goes_on_in_a_file_that_is_there() -> None:
+    """Between two steps of a replica, the end of a file may name the next one."""
+    there, here = FaultFileSystem(), FaultFileSystem()
+    with open_store(there) as store:
+        STEPS[0](store)
+        with mirror_of(here) as mirror:
+            update(mirror, store)
+            writer = store.engine
+            assert isinstance(writer, Writer)
+            with writer._log.leader:
+                writer._log.rotate()
+            STEPS[1](store)
+            changes = here.changes
+            update(mirror, store)
+            for change in range(changes, here.changes):
+                assert_readable_after(there, change)
+
+
+def assert_readable_after(there: FaultFileSystem, change: int) -> None:
+    """A replica of this writer whose power is cut at a change can be read and promoted."""
+    here = FaultFileSystem()
+    with open_store(there.survivors(all_live=True)) as store, contextlib.suppress(PowerCut):
+        here.cut_power_at(change, torn_bytes=100)
+        update(Mirror(here, WRITER), store)
+    for left in (here.survivors(), here.survivors(all_live=True)):
+        open_or_none(left)

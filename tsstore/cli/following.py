@@ -58,7 +58,8 @@ def following(
             while not copied.done():
                 if is_stopping(_LOOK_S):
                     stop.set()
-            if not copied.result():
+                    replica.abort()
+            if not copied.result() or stop.is_set():
                 yield None
                 return
             with ReplicaStore(root, replica.writer, settings) as store:
@@ -67,9 +68,11 @@ def following(
                     yield store, replica
                 finally:
                     stop.set()
+                    replica.abort()
                     pool.shutdown()  # before the store is closed
         finally:
             stop.set()
+            replica.abort()
 
 
 def _follow(replica: Replica, store: ReplicaStore, stop: threading.Event) -> None:

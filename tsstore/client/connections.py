@@ -10,6 +10,7 @@ import ssl
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from tsstore.client.tls import refused_certificate, tls_context
 from tsstore.errors import ClosedError, ConnectionFailedError
@@ -32,6 +33,7 @@ class Connections:
         self._context = tls_context(address)
         self._lock = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
+        self._lent: WeakSet[http.client.HTTPConnection] = WeakSet()
         self._process = os.getpid()
         self._is_closed = False
 
@@ -52,9 +54,13 @@ class Connections:
             while self._idle:
                 connection = self._idle.pop()
                 if _is_quiet(connection):
+                    self._lent.add(connection)
                     return connection
                 connection.close()
-        return self.open()
+        connection = self.open()
+        with self._lock:
+            self._lent.add(connection)
+        return connection
 
     def give_back(self, connection: http.client.HTTPConnection) -> None:
         """Keep a connection whose answer was read to its end."""
@@ -91,6 +97,16 @@ class Connections:
         with suppress(OSError):
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
+
+    def abort(self) -> None:
+        """Close all connections, also those in use: who waits for an answer gets an error."""
+        self.close()
+        with self._lock:
+            lent = list(self._lent)
+        for connection in lent:
+            if connection.sock is not None:
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close idle connections; those in use are closed when they come back."""

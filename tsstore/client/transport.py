@@ -63,6 +63,10 @@ class Transport:
                 f"{self.url} broke off twice before it answered ({error}); see the server's log"
             ) from None
 
+    def abort(self) -> None:
+        """Break off what is under way, and refuse everything from now on."""
+        self._connections.abort()
+
     def close(self) -> None:
         """Close idle connections; those in use are closed when they come back."""
         self._connections.close()

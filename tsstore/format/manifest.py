@@ -76,6 +76,8 @@ class Manifest:
         timezone: whose midnights begin the slots of days and longer; None when an older format
             did not say.
         former: the schemas that buckets had before, oldest first; rows may still have them.
+        lineage: random number of the history that the other numbers count; a backup begins one of
+            its own, in which they mean other files. 0 in a directory that was never one.
     """
 
     number: int
@@ -97,11 +99,12 @@ class Manifest:
     deletes: NDArray[np.void] = field(default_factory=lambda: np.empty(0, DELETE_DTYPE))
     timezone: str | None = None
     former: Former = field(default_factory=dict)
+    lineage: int = 0
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """The whole file."""
-    meta = {
+    meta: dict[str, Any] = {
         "store": manifest.store_id,
         "checkpoint": [manifest.checkpoint, manifest.catalog_sequence],
         "wal": [manifest.first_wal, manifest.last_wal],
@@ -111,6 +114,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "timezone": manifest.timezone,
         "former": [[bucket, list(map(list, of))] for bucket, of in manifest.former.items()],
     }
+    if manifest.lineage:
+        meta["lineage"] = manifest.lineage
     arrays: list[NDArray[Any]] = [
         lines_to_array(manifest.keys),
         manifest.bucket_ids,
@@ -156,6 +161,7 @@ def decode_manifest(record: Record) -> Manifest:
         deletes=table_from_arrays(DELETE_DTYPE, deletes) if deletes else np.empty(0, DELETE_DTYPE),
         timezone=meta.get("timezone"),
         former={bucket: tuple(map(tuple, of)) for bucket, of in meta.get("former", ())},
+        lineage=meta.get("lineage", 0),
     )
 
 

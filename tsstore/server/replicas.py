@@ -44,7 +44,7 @@ class ReplicaService:
 
     def kinds(self) -> dict[str, Kind]:
         """Of the methods that are not short."""
-        return {"TsStore.Await": Kind.WAIT, "TsStore.Digest": Kind.WAIT}
+        return {"TsStore.Await": Kind.WAIT}
 
     def shipment(self, params: Any) -> replica.ShipmentResult:
         """The store at this moment, as files."""
@@ -70,7 +70,7 @@ class ReplicaService:
     def wait(self, params: Any) -> replica.AwaitResult:
         """Return once there is more than the replica has, or after some time."""
         asked = self._read(params, replica.AwaitParams)
-        timeout_s = min(max(asked.timeout_s, 0.0), _WAIT_S_MAX)
+        timeout_s = asked.timeout_s if 0 <= asked.timeout_s <= _WAIT_S_MAX else _WAIT_S_MAX
         shipping = self._store.shipping
         return replica.AwaitResult(shipping.wait(Mark(*asked.mark), timeout_s, self._clock))
 

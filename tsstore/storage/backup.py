@@ -128,6 +128,7 @@ class Backup:
             segments=segments.table,
             segment_names=segments.names,
             deletes=segments.deletes,
+            lineage=self._older.lineage if self._older else _new_lineage(),
         )
         publish_manifest(self._dest, manifest)
         sweep(self._dest, manifest)
@@ -219,6 +220,11 @@ class Backup:
 
 
 _ANOTHER = "choose another directory"
+
+
+def _new_lineage() -> int:
+    """See `Manifest`; replicas of the one history refuse to go on with another."""
+    return int.from_bytes(os.urandom(8)) >> 1
 
 
 def backup_target(source: FileSystem, dest: str | os.PathLike[str]) -> FileSystem:

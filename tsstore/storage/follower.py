@@ -107,6 +107,11 @@ class Follower(Engine):
         numbers = manifest_numbers(self._fs)
         return numbers[-1] if numbers else 0
 
+    def reload(self) -> None:
+        """Read everything anew: a file that was read is another one now."""
+        with self._lock:
+            self._reload()
+
     def _reload(self) -> None:
         old, self._now = self._now, self._load()
         old.close()

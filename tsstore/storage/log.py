@@ -77,6 +77,7 @@ class CommitLog:
         refused: whether a commit ever was.
         leader: held by whoever appends to the log: the thread, or a rotation.
         sealed: (number, bytes) of the files that were ended.
+        synced_sequence: of the newest commit that is on the medium.
         announced: the manifest that the log told of last, and the place in the log before that.
     """
 
@@ -95,6 +96,7 @@ class CommitLog:
         self.refused = False
         self.leader = threading.Lock()
         self.sealed: list[tuple[int, int]] = []
+        self.synced_sequence = sequence
         self.announced = (0, Position(0))
         self._new_wal = new_wal
         self._begin = begin
@@ -191,6 +193,8 @@ class CommitLog:
             return
         first = self.sequence + 1
         self.sequence += len(group)
+        if self._sync:
+            self.synced_sequence = self.sequence
         try:
             for number, ticket in enumerate(group):
                 self._apply(ticket.commit, first + number)
@@ -258,6 +262,7 @@ class CommitLog:
         """
         if self._wal is not None and self._failure is None:
             self._sync_or_fail(self._wal)
+            self.synced_sequence = self.sequence
 
     def begin(self) -> None:
         """Begin the first WAL file, if there is none yet.
@@ -293,6 +298,7 @@ class CommitLog:
         if old is None:
             return
         self._sync_or_fail(old)
+        self.synced_sequence = self.sequence
         # The next file first: when there is no room for it, nothing has happened.
         self._wal = self._new_wal(self.sequence + 1)
         self._seal(old, self._wal.number)

@@ -52,19 +52,23 @@ class Shipment(NamedTuple):
 
     Attributes:
         store_id: of the store.
-        sequence: of the newest commit.
+        lineage: of its history; see `Manifest`.
+        sequence: of the newest commit that is synced; later ones are not in it.
+        newest: of the newest commit.
         manifest_number: of the valid manifest.
         manifest: its bytes; none for a replica that has it.
-        loaded: (name, bytes) of segments that are named by the log only.
+        loaded: (name, bytes, checksum) of segments that are named by the log only.
         wal: (number, bytes) of the files of the log, ascending, as far as they are synced.
         announced: where the log stands before it tells of this manifest; its end, if it has not.
     """
 
     store_id: int
+    lineage: int
     sequence: int
+    newest: int
     manifest_number: int
     manifest: bytes
-    loaded: list[tuple[str, int]]
+    loaded: list[tuple[str, int, int]]
     wal: list[tuple[int, int]]
     announced: tuple[int, int]
 
@@ -72,6 +76,17 @@ class Shipment(NamedTuple):
     def mark(self) -> Mark:
         """How far who has all of it has come."""
         return Mark(self.manifest_number, *(self.wal[-1] if self.wal else (0, 0)))
+
+
+class _Moment(NamedTuple):
+    """What belongs together."""
+
+    manifest: Manifest
+    view: View
+    synced: Position | None
+    synced_sequence: int
+    announced: tuple[int, Position]
+    wal_numbers: list[int]
 
 
 class Shipping:
@@ -83,12 +98,18 @@ class Shipping:
         self._publisher = publisher
         self._log = log
         self._moved = threading.Condition()
-        self._loaded: tuple[object, object, list[tuple[str, int]]] = (None, None, [])
+        self._is_closed = False
+        self._loaded: tuple[object, object, list[tuple[str, int, int]]] = (None, None, [])
 
     def poke(self) -> None:
         """Tell those who wait that there may be more."""
         with self._moved:
             self._moved.notify_all()
+
+    def close(self) -> None:
+        """Let those go who wait: the store is closed."""
+        self._is_closed = True
+        self.poke()
 
     def wait(self, mark: Mark, timeout_s: float, clock: Clock) -> int:
         """Wait until there is more than a replica has, or for some time.
@@ -99,11 +120,11 @@ class Shipping:
             clock: says when it is over.
 
         Returns:
-            Sequence number of the newest commit.
+            Sequence number of the newest commit, which need not be synced.
         """
         deadline = clock.monotonic() + timeout_s
         with self._moved:
-            while self._mark() == mark:
+            while not self._is_closed and self._mark() == mark:
                 left = deadline - clock.monotonic()
                 if left <= 0 or not self._moved.wait(left):
                     break
@@ -111,8 +132,10 @@ class Shipping:
 
     def _mark(self) -> Mark:
         # Without the lock of the log, whose holder pokes: too early costs the replica one question.
-        manifest = self._publisher.manifest
-        wal = self._wal_files(manifest.first_wal, self._log.synced)
+        manifest, synced = self._publisher.manifest, self._log.synced
+        if synced is not None:
+            return Mark(manifest.number, *synced)
+        wal = self._wal_files(manifest.first_wal, None, wal_numbers(self._fs))
         return Mark(manifest.number, *(wal[-1] if wal else (0, 0)))
 
     def shipment(self, manifest_number: int = 0) -> Shipment:
@@ -123,15 +146,19 @@ class Shipping:
 
         Raises:
             StorageError: a file of the log cannot be looked at.
+            NotFoundError: one of them went meanwhile; ask again.
         """
         while (moment := self._moment()) is None:
             with self._publisher.publishing:
                 pass
-        manifest, view, synced, (told, place) = moment
-        wal = self._wal_files(manifest.first_wal, synced)
+        manifest, view = moment.manifest, moment.view
+        wal = self._wal_files(manifest.first_wal, moment.synced, moment.wal_numbers)
         end = wal[-1] if wal else (manifest.first_wal, 0)
+        told, place = moment.announced
         return Shipment(
             manifest.store_id,
+            manifest.lineage,
+            moment.synced_sequence,
             view.sequence,
             manifest.number,
             b"" if manifest.number == manifest_number else encode_manifest(manifest),
@@ -140,29 +167,41 @@ class Shipping:
             (place.number, place.offset) if told == manifest.number else end,
         )
 
-    def _moment(self) -> tuple[Manifest, View, Position | None, tuple[int, Position]] | None:
+    def _moment(self) -> _Moment | None:
         """What belongs together; None while a manifest is published, and files come and go."""
         publisher, log = self._publisher, self._log
         with log.leader:
             if not publisher.publishing.acquire(blocking=False):
                 return None
             try:
-                return publisher.manifest, self._state.view, log.synced, log.announced
+                return _Moment(
+                    publisher.manifest,
+                    self._state.view,
+                    log.synced,
+                    log.synced_sequence,
+                    log.announced,
+                    wal_numbers(self._fs),
+                )
             finally:
                 publisher.publishing.release()
 
-    def _loaded_since(self, manifest: Manifest, segments: SegmentSet) -> list[tuple[str, int]]:
+    def _loaded_since(self, manifest: Manifest, segments: SegmentSet) -> list[tuple[str, int, int]]:
         """Segments of bulk loads that the manifest does not name yet."""
-        if self._loaded[:2] != (manifest, segments):  # neither ever changes
-            new = ~np.isin(segments.table["number"], manifest.segments["number"])
-            sizes = segments.table["bytes"].tolist()
-            found = [(segments.names[row], sizes[row]) for row in np.flatnonzero(new).tolist()]
-            self._loaded = (manifest, segments, found)
-        return self._loaded[2]
+        known = self._loaded
+        if known[:2] == (manifest, segments):  # neither ever changes
+            return known[2]
+        table = segments.table
+        rows = np.flatnonzero(~np.isin(table["number"], manifest.segments["number"])).tolist()
+        sizes, checksums = table["bytes"].tolist(), table["checksum"].tolist()
+        found = [(segments.names[row], sizes[row], checksums[row]) for row in rows]
+        self._loaded = (manifest, segments, found)
+        return found
 
-    def _wal_files(self, first: int, synced: Position | None) -> list[tuple[int, int]]:
+    def _wal_files(
+        self, first: int, synced: Position | None, numbers: list[int]
+    ) -> list[tuple[int, int]]:
         files = []
-        for number in wal_numbers(self._fs):
+        for number in numbers:
             if number < first or (synced is not None and number > synced.number):
                 continue
             if synced is not None and number == synced.number:
@@ -205,7 +244,7 @@ class Shipping:
     def _open(self, name: str) -> File:
         directory, _, entry = name.rpartition("/")
         is_log = directory == WAL_DIR and wal_number(entry) is not None
-        if not is_log and (segment_number(name) is None or name not in self._live()):
+        if not is_log and (segment_number(name) is None or not self._is_live(name)):
             raise NotFoundError(f"{name[:200]} is no file of this store any more")
         try:
             return self._fs.open(name)
@@ -214,9 +253,11 @@ class Shipping:
                 raise NotFoundError(f"{name} is no file of this store any more") from None
             raise
 
-    def _live(self) -> frozenset[str]:
-        manifest = self._publisher.manifest
-        return self._state.view.segments.files | frozenset(manifest.segment_names)
+    def _is_live(self, name: str) -> bool:
+        return (
+            name in self._state.view.segments.files
+            or name in self._publisher.manifest.segment_names
+        )
 
 
 def digest(file: File, length: int) -> int:

@@ -329,6 +329,7 @@ class Writer(Engine):
         if self._pid != os.getpid():
             self._closed = True  # the parent process owns the files
             return
+        self.shipping.close()
         self._compactor.stop()
         self._changes.close()
         self._flusher.close(self._finish)

@@ -15,10 +15,12 @@ class ShipmentResult(msgspec.Struct):
     """Result of `TsStore.Shipment`; the fields of `Shipment`."""
 
     store_id: int
+    lineage: int
     sequence: int
+    newest: int
     manifest_number: int
     manifest: bytes
-    loaded: list[tuple[str, int]]
+    loaded: list[tuple[str, int, int]]
     wal: list[tuple[int, int]]
     announced: tuple[int, int]
 
