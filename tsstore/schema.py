@@ -62,6 +62,24 @@ def parse_dtype(text: str | np.dtype[Any] | type) -> np.dtype[Any]:
     )
 
 
+def parse_shapes(text: str) -> list[tuple[str, str]]:
+    """Names and types as MarketStore's users write them: `Open,High/float32:Volume/int64`.
+
+    Raises:
+        InvalidArgumentError: a part of it has no type.
+    """
+    pairs = list[tuple[str, str]]()
+    for shape in text.split(":"):
+        names, slash, kind = shape.rpartition("/")
+        if not slash:
+            raise InvalidArgumentError(
+                f"data_shapes holds {shape[:60]!r}; write name/type:name/type, such as "
+                "Open/float32:Volume/int64"
+            )
+        pairs.extend((name, kind) for name in names.split(","))
+    return pairs
+
+
 def type_name(dtype: np.dtype[Any]) -> str:
     """The type as MarketStore writes it: no byte-order mark (`f8`, `U16`)."""
     return dtype.str.lstrip("<|=")

@@ -15,7 +15,7 @@ import msgspec
 from tsstore.errors import InvalidArgumentError, InvalidKeyError, LimitExceededError
 from tsstore.key import KEY_CATEGORY
 from tsstore.query import Query
-from tsstore.schema import Schema, parse_dtype
+from tsstore.schema import Schema, parse_dtype, parse_shapes
 from tsstore.timeframe import Timeframe
 from tsstore.times import MAX_NS, MIN_NS
 from tsstore.wire.codec import MalformedBodyError, fields, plain_name
@@ -193,7 +193,7 @@ def schema_of(request: CreateRequest) -> Schema:
     Raises:
         InvalidArgumentError: names, types or a kind that no bucket can have.
     """
-    pairs = _data_shapes(request.data_shapes) if request.data_shapes else _paired(request)
+    pairs = parse_shapes(request.data_shapes) if request.data_shapes else _paired(request)
     variable = _is_variable(request)
     hidden = {"Epoch", "Nanoseconds"} if variable else {"Epoch"}
     for name, text in pairs:
@@ -213,20 +213,6 @@ def _paired(request: CreateRequest) -> list[tuple[str, str]]:
     if len(names) != len(types):
         raise InvalidArgumentError(f"{len(names)} column names and {len(types)} column types")
     return list(zip(names, types, strict=True))
-
-
-def _data_shapes(text: str) -> list[tuple[str, str]]:
-    """`Open,High/float32:Volume/int64` as names and types."""
-    pairs = list[tuple[str, str]]()
-    for shape in text.split(":"):
-        names, slash, kind = shape.rpartition("/")
-        if not slash:
-            raise InvalidArgumentError(
-                f"data_shapes holds {shape[:60]!r}; write name/type:name/type, such as "
-                "Open/float32:Volume/int64"
-            )
-        pairs.extend((name, kind) for name in names.split(","))
-    return pairs
 
 
 def _is_variable(request: CreateRequest) -> bool:
