@@ -29,7 +29,12 @@ _READ_AS = {np.dtype(np.float32): np.dtype(np.float64)}
 
 
 def read_quickly(
-    path: Path, types: Types, layout: Layout, wanted: list[str] | None = None
+    path: Path,
+    types: Types,
+    layout: Layout,
+    wanted: list[str] | None = None,
+    *,
+    header_rows: int | None = None,
 ) -> Iterator[Batch]:
     """Rows, some at a time.
 
@@ -38,6 +43,8 @@ def read_quickly(
         types: of all its columns, in their order.
         layout: which column is the time.
         wanted: only these columns.
+        header_rows: rows before the data, if the columns are called as in `types` and not as in
+            the first row.
 
     Raises:
         NotReadQuicklyError: there is no pyarrow, or a cell it cannot read.
@@ -64,7 +71,11 @@ def read_quickly(
             size = max(1, raw.size())
             batches = csv.open_csv(
                 octets,
-                csv.ReadOptions(block_size=_BLOCK_BYTES),
+                csv.ReadOptions(
+                    block_size=_BLOCK_BYTES,
+                    column_names=None if header_rows is None else list(types),
+                    skip_rows_after_names=header_rows or 0,
+                ),
                 csv.ParseOptions(newlines_in_values=True),
                 convert,
             )

@@ -77,13 +77,17 @@ def readable(path: Path) -> Iterator[None]:
         raise StorageError(f"cannot read {path}: {error}; is it whole?") from None
 
 
-def read_slowly(path: Path, types: Types, skipped: int) -> Iterator[Batch]:
+def read_slowly(
+    path: Path, types: Types, skipped: int, *, header_rows: int | None = None
+) -> Iterator[Batch]:
     """Rows, some at a time.
 
     Args:
         path: the file.
         types: of all its columns.
         skipped: rows that are passed over.
+        header_rows: rows before the data, if the columns are called as in `types` and not as in
+            the first row.
 
     Raises:
         TooNarrowError: a cell that is not of the type of its column, with its line.
@@ -92,7 +96,9 @@ def read_slowly(path: Path, types: Types, skipped: int) -> Iterator[Batch]:
     """
     with open_csv(path) as file:
         rows = file.rows()
-        names: list[str] = next(rows, [])
+        names: list[str] = next(rows, []) if header_rows is None else list(types)
+        for _ in islice(rows, header_rows or 0):
+            pass
         numbered = ((rows.line_num, row) for row in rows if row)
         for _ in islice(numbered, skipped):
             pass

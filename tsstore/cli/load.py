@@ -148,10 +148,11 @@ def command(
         for source in sources:
             loaded = load(store, source, layout, variable=variable)
             click.echo(f"wrote {loaded.rows} rows of {source.path} to {source.target}")
-            _tell_of_replaced(loaded)
+            tell_of_replaced(loaded)
 
 
-def _tell_of_replaced(loaded: Loaded) -> None:
+def tell_of_replaced(loaded: Loaded) -> None:
+    """Say how many rows replaced each other, if any did."""
     if loaded.replaced:
         count = loaded.replaced if loaded.exact else f"at least {loaded.replaced}"
         click.echo(f"{count} of them were replaced by a later one of the same slot")
@@ -196,22 +197,11 @@ def load(
     """
     table = open_table(source.path, layout, with_symbol=source.with_symbol)
     schema = _schema(store, source, table, variable=variable)
-    loading = _Loading(store, source, schema, may_replace=variable is False)
-    try:
-        with Bar(source.target) as bar:
-            for batch in _batches(table.pieces(schema)):
-                loading.write(batch)
-                bar.update(batch[-1].fraction, loading.rows)
-    except TsStoreError:
-        if loading.rows:
-            click.echo(
-                f"tsstore: {loading.rows} rows of the file were written before the error", err=True
-            )
-        raise
-    return loading.result()
+    loading = Loading(store, source, schema, may_replace=variable is False)
+    return loading.run(table.pieces(schema))
 
 
-class _Loading:
+class Loading:
     """A file on its way into the store.
 
     Attributes:
@@ -232,7 +222,22 @@ class _Loading:
         if not schema.is_variable:
             self._slots = SlotWatch(source.timeframe, store.timezone)
 
-    def write(self, batch: list[Piece]) -> None:
+    def run(self, pieces: Iterable[Piece]) -> Loaded:
+        """Write all pieces; on an error, those before it are told and stay."""
+        try:
+            with Bar(self._source.target) as bar:
+                for batch in _batches(pieces):
+                    self._write(batch)
+                    bar.update(batch[-1].fraction, self.rows)
+        except TsStoreError:
+            if self.rows:
+                click.echo(
+                    f"tsstore: {self.rows} rows of the file were written before the error", err=True
+                )
+            raise
+        return Loaded(self.rows, self._replaced, self._slots is None or self._slots.exact)
+
+    def _write(self, batch: list[Piece]) -> None:
         """Write pieces, together.
 
         Raises:
@@ -266,10 +271,6 @@ class _Loading:
             "nothing of the file was written: --variable keeps every row, --fixed the last one of "
             "each slot"
         )
-
-    def result(self) -> Loaded:
-        """What became of the rows."""
-        return Loaded(self.rows, self._replaced, self._slots is None or self._slots.exact)
 
 
 def _schema(
