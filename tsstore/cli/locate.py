@@ -85,8 +85,10 @@ def location_options(command: _F) -> _F:
             type=FilledPath(dir_okay=False),
             help="Certificates to trust of an https server, as PEM.",
         ),
-        click.option("--dir", "directory", help="Data directory.", type=FilledPath()),
-        click.option("--url", envvar="TSSTORE_URL", help="Server, such as http://127.0.0.1:5993."),
+        click.option("-d", "--dir", "directory", help="Data directory.", type=FilledPath()),
+        click.option(
+            "-u", "--url", envvar="TSSTORE_URL", help="Server, such as http://127.0.0.1:5993."
+        ),
     ):
         command = option(command)
     return command

@@ -25,6 +25,7 @@ _COMMANDS = {
     "start": "Run the server with the plugins of mkts.yml.",
     "query": "Print rows of a bucket, or of several.",
     "sql": "Print the rows of an SQL statement.",
+    "connect": "Show, load and change buckets in a session.",
     "ls": "List buckets.",
     "load": "Write CSV, Parquet or Arrow files to buckets.",
     "migrate": "Copy the data directory of a MarketStore.",

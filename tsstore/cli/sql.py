@@ -49,7 +49,7 @@ def command(statement: str, style: str, timeout_s: float | None, **where: Any) -
     if style in ("arrow", "parquet"):
         _write_binary(result, style)
         return
-    print_table(result.names, _pieces(result.to_arrow()), style)
+    print_table(result.names, pieces(result.to_arrow()), style)
 
 
 def _write_binary(result: SqlResult, style: str) -> None:
@@ -68,7 +68,7 @@ def _write_binary(result: SqlResult, style: str) -> None:
     stream.flush()
 
 
-def _pieces(table: pa.Table) -> Iterator[list[Row]]:
+def pieces(table: pa.Table) -> Iterator[list[Row]]:
     """Rows of plain values."""
     units = {name: _unit(table.column(name)) for name in table.column_names}
     for start in range(0, table.num_rows, _PIECE_ROWS):
