@@ -33,6 +33,7 @@ from tsstore.errors import (
     StorageError,
     TsStoreError,
 )
+from tsstore.following import Subscription, Update
 from tsstore.schema import Schema
 from tsstore.storage.settings import Settings
 from tsstore.store import Store
@@ -68,7 +69,9 @@ __all__ = [
     "StorageError",
     "Store",
     "StoreApi",
+    "Subscription",
     "TsStoreError",
+    "Update",
     "Write",
     "WriteTable",
     "connect",

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from tsstore import query
+from tsstore import following, query
 from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
 from tsstore.errors import InvalidArgumentError, ReadOnlyError
+from tsstore.following import LocalFeed
 from tsstore.key import BucketKey, KeyPattern
 from tsstore.operations import (
     check_operations,
@@ -19,6 +20,7 @@ from tsstore.operations import (
     writes_of,
 )
 from tsstore.storage.follower import Follower
+from tsstore.storage.recent import RecentCommits
 from tsstore.storage.settings import Settings
 from tsstore.times import MAX_NS, MIN_NS
 from tsstore.vfs import FileSystem, OsFileSystem
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from tsstore.api import Changed, Snapshot, TableLike
     from tsstore.asof import Duration, Side
     from tsstore.columns import Columns
+    from tsstore.following import Subscription, Update, Wanted
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
     from tsstore.sql import SqlDatabase, SqlLimits, SqlResult
@@ -90,6 +93,8 @@ class Store:
         self.timezone = self._engine.timezone
         self._sql: dict[SqlLimits, SqlDatabase] = {}
         self._sql_lock = threading.Lock()
+        self._recent: RecentCommits | None = None
+        self._recent_lock = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -401,12 +406,100 @@ class Store:
         """
         self._engine.add_listener(listener)
 
+    @property
+    def recent(self) -> RecentCommits:
+        """The commits since this was first asked for, as far as they are kept.
+
+        Raises:
+            ReadOnlyError: the store was opened read-only.
+        """
+        writer = self._writable()
+        with self._recent_lock:
+            if self._recent is None:
+                recent = RecentCommits()
+                writer.add_listener(recent.add)
+                # Only now: what is committed from here on is told.
+                recent.begin(self._engine.changed_since(0, ()).position)
+                self._recent = recent
+        return self._recent
+
+    def subscribe(
+        self,
+        patterns: str | Sequence[str],
+        *,
+        after: int | None = None,
+        on_update: Callable[[Update], None] | None = None,
+    ) -> Subscription:
+        """Rows of buckets as they are committed from now on; iterate over it, and close it.
+
+            with store.subscribe("*/1Min/OHLCV") as updates:
+                for update in updates:
+                    print(update.key, update.rows["Close"])
+
+        Every row that is committed after this call comes once, in the order of the commits, as one
+        `Update` for each bucket and commit. Deleted rows and new names of buckets are not told.
+
+        The store never waits for whoever is slow. It keeps what was committed lately, up to 64 MiB;
+        who falls behind by more gets what is missing from the store, as it is by then: versions of
+        a row that were replaced meanwhile are skipped. See `Update.replaces` for what is older than
+        anything that was handed out.
+
+        Args:
+            patterns: keys or patterns of buckets, which may come to be later.
+            after: `position` of an earlier subscription, to go on behind it.
+            on_update: called with each update on a thread of its own, instead of iterating; what
+                it raises ends the subscription, and `wait` raises it again.
+
+        Raises:
+            InvalidKeyError: not a key or pattern.
+            ReadOnlyError: the store was opened read-only.
+        """
+        return following.subscribe(
+            self, self._open_feed, patterns, after=after, on_update=on_update
+        )
+
+    def follow(
+        self,
+        patterns: str | Sequence[str],
+        *,
+        since: TimeLike | None = None,
+        tz: str | None = None,
+        on_update: Callable[[Update], None] | None = None,
+    ) -> Subscription:
+        """The rows of buckets since an instant, and then live ones: no gap, and no row twice.
+
+        History comes bucket by bucket, ascending, in updates of some hundred thousand rows
+        (`is_live` false); then all that was committed meanwhile and is from now on, as of
+        `subscribe`. Bars that are written again come as updates with `is_correction`.
+
+        Args:
+            patterns: keys or patterns of buckets; of a key the bucket must be there.
+            since: first instant; of bars, the slot that holds it. Left out, all there is. Earlier
+                rows do not come, not even late ones.
+            tz: zone of `since`, if it has none, and of the frames made from the rows.
+            on_update: see `subscribe`.
+
+        Raises:
+            NotFoundError: no bucket of that name.
+            InvalidArgumentError: not a key, pattern or time.
+            ReadOnlyError: the store was opened read-only.
+        """
+        return following.follow(
+            self, self._open_feed, patterns, since=since, tz=tz, on_update=on_update
+        )
+
+    def _open_feed(self, wanted: Wanted, after: int | None) -> LocalFeed:
+        return LocalFeed(self.recent, wanted, after)
+
     def close(self) -> None:
         """Release the directory; written rows are on disk already."""
         with self._sql_lock:
             for database in self._sql.values():
                 database.close()
         self._engine.close()
+        with self._recent_lock:
+            if self._recent is not None:
+                self._recent.close()
 
     def __enter__(self) -> Self:
         return self

@@ -34,6 +34,7 @@ READING = {
     "DataService.GetInfo": {"requests": [{"key": KEY}]},
     "TsStore.Read": {"key": KEY},
     "TsStore.Snapshot": {"key": KEY},
+    "TsStore.ChangedSince": {"position": 0},
     "TsStore.Asof": {"left": KEY, "right": KEY, "options": [*make_options()]},
     "TsStore.Sql": {"statement": f'SELECT Close FROM "{KEY}"'},
     "TsStore.Shipment": {},

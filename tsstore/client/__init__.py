@@ -1,6 +1,7 @@
 """A store at the other end of a connection: `tsstore.connect("http://127.0.0.1:5993")`.
 
 - `store`        `RemoteStore`, which has the methods of the embedded store
+- `feed`         the commits of the server, over a `websocket`
 - `messages`, `pieces`  what its arguments and long reads become
 - `rpc`          one call and its result
 - `transport`    one request and its answer, with `connections` and `heartbeat`

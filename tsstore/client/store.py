@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, overload
+from weakref import WeakSet
 
-from tsstore.api import BucketInfo, Operation, Replace, Snapshot, Write, WriteTable
+from tsstore.api import BucketInfo, Changed, Operation, Replace, Snapshot, Write, WriteTable
 from tsstore.asof import asof, in_zone, make_options
 from tsstore.client.address import check_timeout, parse_address
 from tsstore.client.messages import operation_message, two_keys
@@ -20,6 +21,7 @@ from tsstore.client.pieces import pieces
 from tsstore.client.rpc import Rpc
 from tsstore.client.transport import Transport
 from tsstore.columns import Columns
+from tsstore.following import follow, subscribe
 from tsstore.key import BucketKey, KeyPattern, is_pattern
 from tsstore.operations import check_operations, check_schema, writes_of
 from tsstore.query import check_columns, check_functions, check_limit, parse_target
@@ -29,11 +31,12 @@ from tsstore.zones import zone
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from tsstore.api import TableLike
     from tsstore.asof import Duration, Side
+    from tsstore.following import Feed, Subscription, Update, Wanted
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
     from tsstore.sql import SqlResult
@@ -87,7 +90,9 @@ class RemoteStore:
         ca: str | os.PathLike[str] | None = None,
     ) -> None:
         transport = Transport(parse_address(url, token, ca), check_timeout(timeout_s))
+        self._transport = transport
         self._rpc = Rpc(transport)
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
         self.url = transport.url
 
     def __repr__(self) -> str:
@@ -313,6 +318,53 @@ class RemoteStore:
         is_single = isinstance(left, str) and not is_pattern(left)
         return next(iter(found.values())) if is_single else found
 
+    def changed_since(self, position: int, pattern: str = "*/*/*") -> Changed:
+        """Where buckets got rows since an earlier moment; see `Store.changed_since`."""
+        params = exact.ChangedParams(position, KeyPattern(pattern).text)
+        result = self._rpc.call(
+            "TsStore.ChangedSince", params, exact.ChangedResult, repeatable=True
+        )
+        return Changed(result.position, result.stretches)
+
+    def subscribe(
+        self,
+        patterns: str | Sequence[str],
+        *,
+        after: int | None = None,
+        on_update: Callable[[Update], None] | None = None,
+    ) -> Subscription:
+        """Rows of buckets as they are committed from now on; see `Store.subscribe`.
+
+        It goes on by itself, without a gap and without anything twice, when the connection breaks
+        or the server is started again; meanwhile it waits. What a slow user has not taken waits at
+        the server, among the commits of the last while that it keeps for all its clients.
+
+        Raises:
+            ConnectionFailedError: the server cannot be reached now, does not accept the token, or
+                is of another version.
+        """
+        found = subscribe(self, self._open_feed, patterns, after=after, on_update=on_update)
+        self._subscriptions.add(found)
+        return found
+
+    def follow(
+        self,
+        patterns: str | Sequence[str],
+        *,
+        since: TimeLike | None = None,
+        tz: str | None = None,
+        on_update: Callable[[Update], None] | None = None,
+    ) -> Subscription:
+        """Rows since an instant, and then live ones; see `Store.follow` and `subscribe`."""
+        found = follow(self, self._open_feed, patterns, since=since, tz=tz, on_update=on_update)
+        self._subscriptions.add(found)
+        return found
+
+    def _open_feed(self, wanted: Wanted, after: int | None) -> Feed:
+        from tsstore.client.feed import RemoteFeed  # who only reads needs no websocket
+
+        return RemoteFeed(self._transport, wanted, after)
+
     def delete(self, key: str, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
         """Delete the rows of a range; see `StoreApi.delete`."""
         params = exact.DeleteParams(
@@ -397,7 +449,9 @@ class RemoteStore:
         return self._rpc.call("TsStore.Ping", exact.Nothing(), exact.PingResult, repeatable=True)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections and end the subscriptions."""
+        for subscription in list(self._subscriptions):
+            subscription.close()
         self._rpc.close()
 
     def __enter__(self) -> Self:

@@ -14,6 +14,7 @@ from tsstore.wire.envelope import OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from tsstore.client.address import Address
+    from tsstore.client.websocket import WebSocket
 
 
 class _BrokenOffError(Exception):
@@ -26,11 +27,15 @@ class Transport:
     Args:
         address: the server.
         timeout_s: longest silence of the server, or of its heartbeat while a patient call waits.
+
+    Attributes:
+        url: the server, without any token.
+        timeout_s: see above.
     """
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.url = address.url
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._authorization: dict[str, str] = {}
         if address.token is not None:
             self._authorization["Authorization"] = f"Bearer {address.token}"
@@ -67,6 +72,25 @@ class Transport:
         """Break off what is under way, and refuse everything from now on."""
         self._connections.abort()
 
+    def open_websocket(self, path: str, *, silence_s: float) -> WebSocket:
+        """A websocket with a connection of its own.
+
+        Raises:
+            ClosedError: after `close`.
+            ConnectionFailedError: nobody answers.
+            BrokenOffError: the connection broke.
+            RefusedError: there is none for us.
+        """
+        from tsstore.client.websocket import WebSocket
+
+        connection = self._connections.open()
+        try:
+            url = self.url.replace("http", "ws", 1) + path
+            return WebSocket(connection, url, self._authorization, silence_s)
+        except BaseException:
+            connection.close()
+            raise
+
     def close(self) -> None:
         """Close idle connections; those in use are closed when they come back."""
         self._connections.close()
@@ -77,11 +101,11 @@ class Transport:
             if patient:
                 status, answer = self._wait(connection, body, repeatable=repeatable)
             else:
-                connection.sock.settimeout(self._timeout_s)
+                connection.sock.settimeout(self.timeout_s)
                 status, answer = self._exchange(connection, body)
         except TimeoutError:
             connection.close()
-            raise _BrokenOffError(f"no answer within {self._timeout_s:g} s") from None
+            raise _BrokenOffError(f"no answer within {self.timeout_s:g} s") from None
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise _BrokenOffError(str(error) or type(error).__name__) from None
@@ -103,7 +127,7 @@ class Transport:
     ) -> tuple[int, bytes]:
         connection.sock.settimeout(None)
         watch = HeartbeatWatch(
-            connection, self._connections, self._authorization, every_s=self._timeout_s
+            connection, self._connections, self._authorization, every_s=self.timeout_s
         )
         try:
             with watch:
@@ -114,7 +138,7 @@ class Transport:
             outcome = "" if repeatable else f"; {OUTCOME_UNKNOWN}"
             raise ConnectionFailedError(
                 f"{self.url} died or froze before it answered ({BEATS_MISSED_MAX} heartbeats, "
-                f"{self._timeout_s:g} s each, did not come); look after its process{outcome}"
+                f"{self.timeout_s:g} s each, did not come); look after its process{outcome}"
             ) from None
 
     def _check_status(self, status: int, answer: bytes, *, repeatable: bool) -> None:

@@ -28,6 +28,7 @@ READING = frozenset(
         "DataService.ServerVersion",
         "TsStore.Asof",
         "TsStore.Await",
+        "TsStore.ChangedSince",
         "TsStore.Digest",
         "TsStore.Piece",
         "TsStore.Read",

@@ -43,6 +43,7 @@ class ExactService:
             "TsStore.Snapshot": self.snapshot,
             "TsStore.Asof": self.asof,
             "TsStore.Sql": self.sql,
+            "TsStore.ChangedSince": self.changed_since,
             "TsStore.Commit": self.commit,
             "TsStore.Bulk": self.bulk,
             "TsStore.Delete": self.delete,
@@ -119,6 +120,12 @@ class ExactService:
             bytes_max=self._settings.reply_bytes_max,
         )
         return exact.SqlAnswer(found.to_ipc(), found.variable)
+
+    def changed_since(self, params: Any) -> exact.ChangedResult:
+        """Where buckets got rows since a commit."""
+        asked = _read(params, exact.ChangedParams)
+        found = self._store.changed_since(asked.position, asked.pattern)
+        return exact.ChangedResult(found.position, found.stretches)
 
     def commit(self, params: Any) -> exact.CommitResult:
         """Several operations as one atomic unit."""

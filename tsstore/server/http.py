@@ -1,4 +1,4 @@
-"""The HTTP application: /rpc, /ws, /heartbeat and /metrics.
+"""The HTTP application: /rpc, /ws, /feed, /heartbeat and /metrics.
 
 The event loop only moves bytes: decoding, the store and encoding run in bounded pools of threads,
 so a large query delays neither small ones nor the stream, and a backup no query.
@@ -20,6 +20,7 @@ from tsstore import __version__
 from tsstore.clock import SystemClock
 from tsstore.errors import BusyError
 from tsstore.server.exact import ExactService
+from tsstore.server.feed import CommitFeed
 from tsstore.server.guard import ROLE, Guard
 from tsstore.server.lanes import Kind, Lanes
 from tsstore.server.metrics import Metrics
@@ -71,6 +72,8 @@ def create_app(
     metrics = metrics or Metrics()
     metrics.watch("tsstore_store", store.stats)
     metrics.watch("tsstore_stream", hub.stats)
+    feed = CommitFeed(store)
+    metrics.watch("tsstore_feed", feed.stats)
     metrics.watch("tsstore_worker", lambda: heartbeat().get("workers", {}), label="worker")
     exact = ExactService(store, settings, version=__version__)
     data, replicas = (
@@ -112,6 +115,7 @@ def create_app(
             Route("/heartbeat", show_heartbeat),
             Route("/metrics", show_metrics),
             WebSocketRoute("/ws", hub.serve),
+            WebSocketRoute("/feed", feed.serve),
         ],
         middleware=[Middleware(Guard, settings=settings, metrics=metrics)],
         exception_handlers={404: show_not_found},

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 from tsstore.api import StoreApi
 
 if TYPE_CHECKING:
+    from tsstore.api import Changed
     from tsstore.query import SnapshotEngine
     from tsstore.sql import SqlDatabase, SqlLimits
+    from tsstore.storage.recent import RecentCommits
     from tsstore.storage.shipping import Shipping
 
 
@@ -32,4 +34,13 @@ class ServedStore(StoreApi, Protocol):
     @property
     def timezone(self) -> str:
         """Zone whose midnights bound days."""
+        ...
+
+    @property
+    def recent(self) -> RecentCommits:
+        """The latest commits."""
+        ...
+
+    def changed_since(self, position: int, pattern: str = ...) -> Changed:
+        """Where buckets got rows since a commit."""
         ...

@@ -120,6 +120,16 @@ class Committed:
         return sum(len(section.ts) for section in self._sections)
 
     @property
+    def bytes(self) -> int:
+        """What the rows take in memory."""
+        return sum(section.bytes for section in self._sections)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether all its rows are here; not of a bulk load that began before anyone listened."""
+        return bool(self._commit.loaded) or not self._commit.segment_names
+
+    @property
     def keys(self) -> list[str]:
         """Names of the buckets that got rows."""
         names = self._names

@@ -130,6 +130,20 @@ class SnapshotResult(msgspec.Struct):
     rows: Rows
 
 
+class ChangedParams(msgspec.Struct, omit_defaults=True):
+    """Parameters of `TsStore.ChangedSince`."""
+
+    position: int
+    pattern: str = "*/*/*"
+
+
+class ChangedResult(msgspec.Struct):
+    """Result of `TsStore.ChangedSince`; see `tsstore.api.Changed`."""
+
+    position: int
+    stretches: dict[str, list[tuple[int, int]]]
+
+
 class CommitParams(msgspec.Struct):
     """Parameters of `TsStore.Commit` and `TsStore.Bulk`."""
 
