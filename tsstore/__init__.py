@@ -10,7 +10,7 @@ with tsstore.open("data") as store:                 # or tsstore.connect("http:/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tsstore.api import BucketInfo, Replace, StoreApi, Write, WriteTable
 from tsstore.columns import Columns
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import os
 
     from tsstore.client import RemoteStore
+    from tsstore.client.aio import AsyncStore
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,7 @@ __all__ = [
     "Write",
     "WriteTable",
     "connect",
+    "connect_async",
     "open",
     "open_shared",
 ]
@@ -104,6 +106,19 @@ def connect(
     from tsstore.client import connect as connect_to
 
     return connect_to(url, token=token, timeout_s=timeout_s, ca=ca)
+
+
+async def connect_async(url: str, **options: Any) -> AsyncStore:
+    """Reach a running server from asyncio: the methods of `connect`'s store, awaited.
+
+        async with await tsstore.connect_async("http://127.0.0.1:5993") as store:
+            async for update in store.follow("AAPL/1Min/OHLCV", since="2024-01-02"): ...
+
+    Arguments and errors are those of `connect`.
+    """
+    from tsstore.client.aio import connect_async as connect_to
+
+    return await connect_to(url, **options)
 
 
 def open_shared(

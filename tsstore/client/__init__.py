@@ -1,5 +1,6 @@
 """A store at the other end of a connection: `tsstore.connect("http://127.0.0.1:5993")`.
 
+- `aio`          the same for asyncio
 - `store`        `RemoteStore`, which has the methods of the embedded store
 - `feed`         the commits of the server, over a `websocket`
 - `messages`, `pieces`  what its arguments and long reads become
