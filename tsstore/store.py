@@ -437,7 +437,8 @@ class Store:
                     print(update.key, update.rows["Close"])
 
         Every row that is committed after this call comes once, in the order of the commits, as one
-        `Update` for each bucket and commit. Deleted rows and new names of buckets are not told.
+        `Update` for each bucket and commit; a row that is written again comes again. Deleted rows
+        and new names of buckets are not told.
 
         The store never waits for whoever is slow. It keeps what was committed lately, up to 64 MiB;
         who falls behind by more gets what is missing from the store, as it is by then: versions of

@@ -38,7 +38,8 @@ class Serving:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "tls_key" in self._settings else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def open(self) -> None:
         self.store = tsstore.open(self.path)

@@ -14,6 +14,7 @@ from time import sleep
 
 import numpy as np
 import pytest
+import trustme
 
 import tsstore
 from tests.client.conftest import Proxy
@@ -22,6 +23,7 @@ from tests.client.serving import (
     TICK_SCHEMA,
     TICKS,
     Replica,
+    Serving,
     bars,
     numbers,
     take,
@@ -233,6 +235,31 @@ def test_a_server_that_is_not_there_is_an_error_only_at_the_beginning(serving):
             remote.subscribe("*/*/*")
         threading.Timer(0.3, serving.start).start()
         assert take(updates, 1)[0].rows["V"].tolist() == [1.0]
+
+
+def test_a_server_that_speaks_tls(tmp_path, monkeypatch):
+    authority = trustme.CA()
+    made = authority.issue_cert("127.0.0.1")
+    certificate, key, ca = (tmp_path / name for name in ("server.crt", "server.key", "ca.pem"))
+    certificate.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
+    key.write_bytes(made.private_key_pem.bytes())
+    authority.cert_pem.write_to_path(str(ca))
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+    files = {"tls_certificate": str(certificate), "tls_key": str(key)}
+    serving = Serving(tmp_path / "served", token="secret", **files)
+    proxy = Proxy(serving.port)
+    try:
+        url = proxy.url.replace("http", "https")
+        with connect(url, token="secret") as remote, remote.follow("*/*/*") as updates:
+            for number in range(20):
+                serving.store.write(TICKS, ticks(number * 100, 100), schema=TICK_SCHEMA)
+                proxy.cut()
+                assert numbers(take(updates, 100))[0] == number * 100
+            threading.Timer(0.1, updates.close).start()
+            assert list(updates) == []
+    finally:
+        proxy.close()
+        serving.stop()
 
 
 SERVER = """

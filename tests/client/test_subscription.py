@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import numpy as np
@@ -201,6 +202,35 @@ def test_bulk_loads_come_as_well(home, serving):
     with home.follow(TICKS) as updates:
         serving.store.bulk({TICKS: ticks(1, 200_000)})
         assert numbers(take(updates, 200_001)) == list(range(200_001))
+
+
+def test_a_bulk_load_that_began_before_anyone_listened(home, serving):
+    """Its rows are in files alone, so they come from there."""
+    store = serving.store
+    store.write(TICKS, ticks(0), schema=TICK_SCHEMA)
+    with home.follow(TICKS) as updates:
+        take(updates, 1)
+        store._writer._changes._is_told = lambda: False
+        store.bulk({TICKS: ticks(1, 200_000)})
+        store.write(TICKS, ticks(200_001))
+        found = take(updates, 200_001)
+    assert not found[0].is_live
+    assert numbers(found) == list(range(1, 200_002))
+
+
+def test_a_copy_of_a_bucket_comes_as_well(home, serving):
+    serving.store.write(TICKS, ticks(0, 100), schema=TICK_SCHEMA)
+    with home.subscribe("B/*/*") as updates:
+        serving.store.copy(TICKS, "B/1Sec/TICK")
+        assert numbers(take(updates, 100)) == list(range(100))
+
+
+def test_one_that_nobody_closed_goes_with_its_last_reference(home, serving):
+    updates = home.subscribe("*/*/*")
+    feed = updates._feed
+    del updates
+    gc.collect()
+    assert feed.get() is None
 
 
 @pytest.mark.parametrize("method", ["subscribe", "follow"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from contextlib import suppress
@@ -22,6 +23,7 @@ _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.05, 5.0
 # Of what says nothing for so many heartbeats the other end is dead.
 _HEARTBEATS = 3
 _REFUSED_FOR_GOOD = frozenset({400, 401, 403, 404, 405, 426})
+logger = logging.getLogger("tsstore.client")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(FeedMessage)
 
@@ -90,8 +92,13 @@ class RemoteFeed:
             except _RefusedForGoodError:
                 self._disconnect()
                 raise
-            except (BrokenOffError, ConnectionFailedError):
+            except (BrokenOffError, ConnectionFailedError) as error:
                 self._disconnect()
+                if self._attempt == 0 and not self._closed.is_set():
+                    url = self._transport.url
+                    logger.warning(
+                        "%s broke off (%s); connecting again until it is back", url, error
+                    )
                 self.pause(self._attempt)
                 self._attempt += 1
                 continue
@@ -106,7 +113,9 @@ class RemoteFeed:
             self._connect(self.position)
             return News([], self.position)
         message = _message(socket.receive())
-        self._attempt = 0  # a connection that was only accepted proves nothing
+        if self._attempt:  # only now: a connection that was accepted proves nothing
+            logger.info("%s is back", self._transport.url)
+            self._attempt = 0
         commits = [(one.commit, batches_of(one)) for one in message.commits]
         return News(commits, message.position, message.is_missing)
 

@@ -45,7 +45,7 @@ class HandedOut:
         """Remember rows; the latest ones of them, if they are many."""
         rows = self._latest(key, rows, self._bytes_max // 4)
         pieces = self._pieces.setdefault(key, [])
-        if pieces and pieces[0].schema != rows.schema:
+        if pieces and not _are_alike(pieces[0], rows):
             self._forget_all(key)  # altered meanwhile
             pieces = self._pieces[key] = []
         pieces.append(_copied(rows))
@@ -70,7 +70,7 @@ class HandedOut:
     def _known(self, key: str, rows: Columns) -> Counter[bytes]:
         """How often each row was handed out, in the stretch of these rows."""
         pieces = self._pieces.get(key)
-        if not pieces or not len(rows) or pieces[0].schema != rows.schema:
+        if not pieces or not len(rows) or not _are_alike(pieces[0], rows):
             return Counter()
         known = Columns.concat(pieces)
         known = known.take((known.ts >= rows.ts[0]) & (known.ts <= rows.ts[-1]))
@@ -81,7 +81,7 @@ class HandedOut:
 
     def _latest(self, key: str, rows: Columns, bytes_max: int) -> Columns:
         """As many of the latest rows as fit; the horizon moves behind the others."""
-        count = max(1, bytes_max // rows.schema.row_bytes)
+        count = max(1, bytes_max // _row_bytes(rows))
         if len(rows) <= count:
             return rows
         first = len(rows) - count
@@ -97,9 +97,7 @@ class HandedOut:
         for key, pieces in self._pieces.items():
             rows = Columns.concat(pieces)
             ordered = rows.take(np.argsort(rows.ts, kind="stable"))
-            self._pieces[key] = [
-                _copied(self._latest(key, ordered, len(rows) * rows.schema.row_bytes // 2))
-            ]
+            self._pieces[key] = [_copied(self._latest(key, ordered, _bytes(rows) // 2))]
         self._bytes = sum(_bytes(pieces[0]) for pieces in self._pieces.values())
 
     def _move(self, key: str, horizon_ns: int) -> None:
@@ -107,7 +105,20 @@ class HandedOut:
 
 
 def _bytes(rows: Columns) -> int:
-    return len(rows) * rows.schema.row_bytes
+    return len(rows) * _row_bytes(rows)
+
+
+def _row_bytes(rows: Columns) -> int:
+    return rows.ts.itemsize + sum([array.itemsize for _, array in rows.items()])
+
+
+def _are_alike(one: Columns, other: Columns) -> bool:
+    """Whether they have the same columns; a `Schema` of each would take too long."""
+    return (
+        one.names == other.names
+        and one.variable == other.variable
+        and all(array.dtype == other[name].dtype for name, array in one.items())
+    )
 
 
 def _copied(rows: Columns) -> Columns:

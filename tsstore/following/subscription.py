@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -140,6 +141,7 @@ class Subscription:
         self._parts_until = 0
         self._base = feed.position  # rows of earlier commits were handed out, or not asked for
         self._ready: deque[Update] = deque()
+        weakref.finalize(self, feed.close)  # of one that nobody closed
         self._updates = self._all()
         self._is_closed = False
         self._thread: threading.Thread | None = None

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from tsstore.storage.committed import Committed
 
 BYTES_MAX = 64 << 20
-COMMITS_MAX = 65_536
+COMMITS_MAX = 32_768  # of one row each they take about as much
+AT_ONCE_MAX = 1_000
 
 
 class Recent(NamedTuple):
@@ -84,7 +85,7 @@ class RecentCommits:
 
         Args:
             position: a commit, or what the last call returned.
-            bytes_max: of rows; one commit comes however large it is.
+            bytes_max: of rows; one commit comes however large it is, and at most a thousand.
         """
         with self._lock:
             is_whole = self._forgotten <= position <= self._newest
@@ -95,7 +96,7 @@ class RecentCommits:
         taken: list[Committed] = []
         for commit in waiting:
             bytes_max -= commit.bytes
-            if taken and bytes_max < 0:
+            if (taken and bytes_max < 0) or len(taken) == AT_ONCE_MAX:
                 return Recent(taken, taken[-1].sequence, is_whole)
             taken.append(commit)
         return Recent(taken, newest, is_whole)
