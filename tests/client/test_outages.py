@@ -345,6 +345,19 @@ def test_a_server_that_is_killed_while_rows_are_written(tmp_path):
             server.kill()
 
 
+def test_the_position_moves_with_each_commit(home, serving):
+    """Also when many of them came at once; not before the last update of a commit was handled."""
+    store = serving.store
+    with home.subscribe("*/*/*") as updates:
+        start = updates.position
+    for number in range(20):
+        store.write_many({TICKS: ticks(number), OTHER: ticks(number)})
+    with home.subscribe("*/*/*", after=start) as updates:
+        for handed_out in range(1, 41):
+            next(updates)
+            assert updates.position == start + (handed_out - 1) // 2
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_user_who_is_killed_and_goes_on_at_the_position(home, serving, seed):
     """Commits whose updates were all handled do not come again, and no later one is missing."""

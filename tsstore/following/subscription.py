@@ -139,6 +139,7 @@ class Subscription:
         # What was read of the store, and the newest commit that it shows.
         self._parts: dict[str, list[Part]] = {}
         self._parts_until = 0
+        self._handing = feed.position  # the commit whose updates are being handed out
         self._base = feed.position  # rows of earlier commits were handed out, or not asked for
         self._ready: deque[Update] = deque()
         weakref.finalize(self, feed.close)  # of one that nobody closed
@@ -202,11 +203,19 @@ class Subscription:
     def __next__(self) -> Update:
         while not self._is_closed:
             if self._ready:
-                return self._ready.popleft()
+                return self._handed(self._ready.popleft())
             self._ready.extend(self.take())
             if not self._ready:
                 break
         raise StopIteration
+
+    def _handed(self, update: Update) -> Update:
+        """Move the position behind the commit before, if that was the last of its updates."""
+        if update.is_live:
+            if self._handing < update.commit:
+                self.position = max(self.position, self._handing)
+            self._handing = update.commit
+        return update
 
     def __enter__(self) -> Self:
         return self
