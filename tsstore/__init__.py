@@ -33,7 +33,6 @@ from tsstore.errors import (
     StorageError,
     TsStoreError,
 )
-from tsstore.following import Subscription, Update
 from tsstore.schema import Schema
 from tsstore.storage.settings import Settings
 from tsstore.store import Store
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from tsstore.client import RemoteStore
     from tsstore.client.aio import AsyncStore
+    from tsstore.following import Subscription, Update
 
 __version__ = "0.1.0"
 
@@ -163,3 +163,12 @@ def open_shared(
         remote.close()
         raise
     return remote
+
+
+def __getattr__(name: str) -> object:
+    """Names that few need and all would wait for."""
+    if name in ("Subscription", "Update"):
+        from tsstore import following
+
+        return getattr(following, name)
+    raise AttributeError(f"module 'tsstore' has no attribute {name!r}")

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from tsstore import following, query
+from tsstore import query
 from tsstore.api import BucketInfo, Operation, Replace, Write, WriteTable
 from tsstore.errors import InvalidArgumentError, ReadOnlyError
-from tsstore.following import LocalFeed
 from tsstore.key import BucketKey, KeyPattern
 from tsstore.operations import (
     check_operations,
@@ -20,7 +19,6 @@ from tsstore.operations import (
     writes_of,
 )
 from tsstore.storage.follower import Follower
-from tsstore.storage.recent import RecentCommits
 from tsstore.storage.settings import Settings
 from tsstore.times import MAX_NS, MIN_NS
 from tsstore.vfs import FileSystem, OsFileSystem
@@ -34,13 +32,14 @@ if TYPE_CHECKING:
     from tsstore.api import Changed, Snapshot, TableLike
     from tsstore.asof import Duration, Side
     from tsstore.columns import Columns
-    from tsstore.following import Subscription, Update, Wanted
+    from tsstore.following import LocalFeed, Subscription, Update, Wanted
     from tsstore.reports import BackupReport, BucketStats, CompactionReport
     from tsstore.schema import Schema
     from tsstore.sql import SqlDatabase, SqlLimits, SqlResult
     from tsstore.storage.check import CheckReport
     from tsstore.storage.committed import Committed
     from tsstore.storage.engine import Engine
+    from tsstore.storage.recent import RecentCommits
     from tsstore.storage.shipping import Shipping
     from tsstore.storage.writer import Writer
     from tsstore.times import TimeLike
@@ -413,6 +412,8 @@ class Store:
         Raises:
             ReadOnlyError: the store was opened read-only.
         """
+        from tsstore.storage.recent import RecentCommits
+
         writer = self._writable()
         with self._recent_lock:
             if self._recent is None:
@@ -455,6 +456,8 @@ class Store:
             InvalidKeyError: not a key or pattern.
             ReadOnlyError: the store was opened read-only.
         """
+        from tsstore import following
+
         return following.subscribe(
             self, self._open_feed, patterns, after=after, on_update=on_update
         )
@@ -485,11 +488,15 @@ class Store:
             InvalidArgumentError: not a key, pattern or time.
             ReadOnlyError: the store was opened read-only.
         """
+        from tsstore import following
+
         return following.follow(
             self, self._open_feed, patterns, since=since, tz=tz, on_update=on_update
         )
 
     def _open_feed(self, wanted: Wanted, after: int | None) -> LocalFeed:
+        from tsstore.following import LocalFeed
+
         return LocalFeed(self.recent, wanted, after)
 
     def close(self) -> None:
