@@ -458,6 +458,12 @@ def test_the_last_bar_is_partial_until_its_slot_is_over(now, timeframe, is_parti
     assert found(asked._replace(start_ns=to_ns("2100-01-01"))).partial is False
 
 
+def test_rows_that_are_no_bars_are_named():
+    engine = Rows({"A/1Min/CLOSES": Columns(np.arange(3) * 60 * 10**9, {"Close": np.arange(3.0)})})
+    with pytest.raises(NotFoundError, match="A/1Min/CLOSES has no Open, High, Low and Close"):
+        query.run(engine, Query(("A",), "1H", "CLOSES"))
+
+
 def test_ticks_are_never_partial():
     engine = Rows({"A/1Sec/TRADE": ticks(1, 2)})
     assert not query_run(engine, Query(("A",), "1Sec", "TRADE"), 0)["A/1Sec/TRADE"].partial

@@ -359,6 +359,7 @@ class _Reader:
         self._query = query
         self._clock = clock or SystemClock()
         self._calls: list[functions.Call] = []
+        self._unfit: str | None = None  # finer rows that are no bars
         if query.functions:
             self._prepare()
 
@@ -395,10 +396,15 @@ class _Reader:
         return rows
 
     def _nothing(self) -> NotFoundError:
+        why = ""
+        if self._unfit is not None:
+            why = (
+                f", and {self._unfit} has no Open, High, Low and Close to compute it from (use SQL)"
+            )
         # Clients look for one or the other of the first two phrases.
         return NotFoundError(
             f"no results returned from query: Target: {self._query.target}: no files returned "
-            "from query parse: there is no such bucket; list() shows those there are"
+            f"from query parse: there is no such bucket{why}; list() shows those there are"
         )
 
     def _matching(self, target: str) -> list[str]:
@@ -503,6 +509,7 @@ class _Reader:
             schema = self._engine.schema(key)
             if aggregate.is_bars(schema):
                 return key, schema
+            self._unfit = key
         return self._trades(symbol) if group == tradebars.BARS else None
 
     def _trades(self, symbol: str) -> tuple[str, Schema] | None:

@@ -308,3 +308,20 @@ def test_all_of_it_through_a_server(here, run) -> None:
                 assert result.exit_code == 0, (arguments, result.output)
         assert store.info("NEW/1Min/OHLCV").first_ns is None
     assert run("check", "--deep", here / "backups" / "nightly").exit_code == 0
+
+
+@pytest.mark.parametrize("when", ["2025", "20250101"])
+@pytest.mark.parametrize("command", ["delete", "query", "export"])
+def test_a_year_is_not_taken_for_seconds(data, run, command: str, when: str) -> None:
+    """A delete from an instant of 1970 on would take everything."""
+    target = [BARS, "rows.csv"] if command == "export" else [BARS]
+    result = run(command, *target, "--start", when)
+    assert result.exit_code == 2
+    assert "as seconds since 1970; write a day as 2013-10-08" in result.output
+    assert len(closes(data)) == 3
+
+
+def test_delete_says_what_a_time_was_taken_for(data, run) -> None:
+    result = run("delete", BARS, "--start", "1700000000", "--end", "2024-01-02 14:30")
+    assert "from 2023-11-14 22:13:20Z to 2024-01-02 14:30:00Z?" in result.output
+    assert len(closes(data)) == 3

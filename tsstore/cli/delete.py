@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import numpy as np
 
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.spans import check_span, instant
 from tsstore.errors import InvalidArgumentError
+from tsstore.times import format_ns
 from tsstore.zones import zone
 
 
@@ -32,7 +34,12 @@ def command(key: str, start: str | None, end: str | None, tz: str, yes: bool, **
     with locate(**where).open_to_write() as store:
         store.info(key)  # before anybody is asked
         if not yes:
-            span = f"from {start or 'the first'} to {end or 'the last'}"
+            span = f"from {_shown(first, 'the first')} to {_shown(last, 'the last')}"
             click.confirm(f"Delete the rows of {key} {span}?", abort=True)
         rows = store.delete(key, first, last)
     click.echo(f"deleted {rows} rows of {key}")
+
+
+def _shown(instant: np.datetime64 | None, open_end: str) -> str:
+    """What a typed time was taken for."""
+    return open_end if instant is None else format_ns(int(instant.astype(np.int64)))

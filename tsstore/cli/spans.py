@@ -21,12 +21,28 @@ _UNITS_NS = {
 }
 
 
+#: How many digits a year and a day without dashes have. As seconds they would be of 1970, and a
+#: command that deletes from there on deletes everything.
+_DATE_DIGITS = (4, 8)
+
+
 def as_time(text: str | None) -> str | int | None:
-    """A time as typed; bare digits are seconds since 1970."""
+    """A time as typed; bare digits are seconds since 1970.
+
+    Raises:
+        InvalidArgumentError: digits that look like a year or a day.
+    """
     if text is None:
         return None
     digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdigit() else text
+    if not (digits.isascii() and digits.isdigit()):
+        return text
+    if len(text) in _DATE_DIGITS:
+        raise InvalidArgumentError(
+            f"{text} is {format_ns(int(text) * _SECOND_NS)} as seconds since 1970; write a day as "
+            "2013-10-08, and if you mean that instant, with its time"
+        )
+    return int(text)
 
 
 def instant(text: str | None, tz: str) -> np.datetime64 | None:

@@ -146,7 +146,8 @@ class Transport:
             return
         if status == http.client.UNAUTHORIZED:
             raise ConnectionFailedError(
-                f"{self.url} does not accept the token; pass connect(url, token=...)"
+                f"{self.url} does not accept the token, or wants one; pass "
+                "connect(url, token=...), or, on the command line, --token-file or $TSSTORE_TOKEN"
             )
         said = answer[:200].decode("utf-8", "replace") or "no reason given"
         if status >= 500 and not repeatable and OUTCOME_UNKNOWN not in said:
