@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _TIME_NAMES = frozenset({"Epoch", "Nanoseconds", "ts"})
 #: More rows than any bucket has, and little enough to be an int64 with room.
 LIMIT_MAX = 2**48
+_CLOCK = SystemClock()
 
 
 class Engine(Protocol):
@@ -357,7 +358,7 @@ class _Reader:
     def __init__(self, engine: Engine, query: Query, clock: Clock | None = None) -> None:
         self._engine = engine
         self._query = query
-        self._clock = clock or SystemClock()
+        self._clock = clock or _CLOCK
         self._calls: list[functions.Call] = []
         self._unfit: str | None = None  # finer rows that are no bars
         if query.functions:
