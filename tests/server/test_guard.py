@@ -107,7 +107,8 @@ def test_other_machines_need_a_token_or_a_word(host):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]", "127.1.2.3"])
 def test_this_machine_needs_neither(host):
-    ServerSettings(host=host)
+    settings = ServerSettings(host=host)
+    assert (settings.token, settings.insecure) == (None, False)
 
 
 def test_the_token_is_not_shown():

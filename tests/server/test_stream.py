@@ -252,3 +252,4 @@ def test_publishing_to_a_client_whose_loop_ended_is_harmless(hub):
     connection = asyncio.run(connected())  # and its loop is closed
     connection.subscriber.push(Message(b"late"))
     connection.end()
+    assert hub.stats()["clients"] == 0

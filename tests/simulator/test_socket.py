@@ -349,6 +349,7 @@ def test_a_slow_reader_is_closed(start: Start, talk: Opener) -> None:
     client = talk(running, max_queue=1)
     client.authenticate()
     client.say("subscribe", "Q.*", **ONE_DAY)
+    assert client.hear()[0]["status"] == "success"
     until(lambda: not running.simulator.state()["connections"])
 
 
