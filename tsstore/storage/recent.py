@@ -49,7 +49,9 @@ class RecentCommits:
         self._bytes = 0
         self._forgotten = 0  # what was committed up to here is not kept
         self._newest = 0
-        self._wakers: tuple[Callable[[], None], ...] = ()
+        # Without a lock: a follower that nobody closed is removed by the collector of garbage, and
+        # that may run while this very thread holds any lock. Each step on a dict is atomic.
+        self._wakers: dict[Callable[[], None], None] = {}
         self._is_closed = False
 
     @property
@@ -77,8 +79,7 @@ class RecentCommits:
             if not commit.is_told:
                 self._forget(0, 0)
             self._forget(self._bytes_max, self._commits_max)
-        for wake in self._wakers:
-            wake()
+        self._wake_all()
 
     def after(self, position: int, *, bytes_max: int) -> Recent:
         """The commits behind a position.
@@ -103,18 +104,19 @@ class RecentCommits:
 
     def add_waker(self, wake: Callable[[], None]) -> None:
         """Call it after each commit and at the end, on any thread; it must not wait."""
-        with self._lock:
-            self._wakers = (*self._wakers, wake)
+        self._wakers[wake] = None
 
     def remove_waker(self, wake: Callable[[], None]) -> None:
-        """Call it no more."""
-        with self._lock:
-            self._wakers = tuple(one for one in self._wakers if one != wake)
+        """Call it no more; nothing happens when it is not known, or no longer."""
+        self._wakers.pop(wake, None)
 
     def close(self) -> None:
         """There will be no more commits."""
         self._is_closed = True
-        for wake in self._wakers:
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for wake in self._wakers.copy():
             wake()
 
     def _behind(self, position: int) -> list[Committed]:
