@@ -160,6 +160,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         reply_bytes_max: most column bytes that one request may read.
         requests_max: most requests inside one call.
         read_timeout_s: longest silence within a request.
+        write_timeout_s: longest time that nothing is read of an answer.
         connections_max: connections at one time.
         threads: calls carried out at one time.
         long_calls: copies, compactions and backups carried out at one time.
@@ -175,6 +176,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     reply_bytes_max: Positive | None = None
     requests_max: Positive | None = None
     read_timeout_s: PositiveSeconds | None = None
+    write_timeout_s: PositiveSeconds | None = None
     connections_max: Positive | None = None
     threads: Positive | None = None
     long_calls: Positive | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from base64 import b64encode
 from contextlib import suppress
 
 import msgpack
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsstore.wire.codec import JSON, MSGPACK, Int64, MalformedBodyError, fields
+from tsstore.wire.codec import JSON, MSGPACK, Int64, MalformedBodyError, Octets, fields
+from tsstore.wire.dataset import sendable
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text() | st.binary(),
@@ -92,3 +94,27 @@ def test_json_of_many_items_is_refused_before_it_is_read(item):
 def test_as_many_items_as_a_list_may_have_are_decoded():
     assert MSGPACK.decode(b"\xdd\x00\x0f\x42\x40" + b"\x05" * 1_000_000) == [5] * 1_000_000
     assert JSON.decode(b"[" + b"5," * 999_999 + b"5]") == [5] * 1_000_000
+
+
+@given(st.lists(st.sampled_from([0, 1, 65_535, 65_536, 65_537, 200_000]), max_size=6), VALUES)
+def test_a_body_in_parts_is_the_body(sizes, value):
+    answer = {
+        "data": [Octets(memoryview(bytes([size % 251]) * size)) for size in sizes],
+        "x": value,
+    }
+    parts = MSGPACK.parts(answer)
+    assert b"".join(parts) == MSGPACK.encode(answer)
+    assert [part.nbytes for part in parts if isinstance(part, memoryview)] == [
+        size for size in sizes if size >= 65_536
+    ]
+    assert MSGPACK.decode(b"".join(parts))["data"] == [bytes([size % 251]) * size for size in sizes]
+
+
+def test_large_columns_are_not_copied():
+    column = np.arange(10_000)
+    parts = MSGPACK.parts([sendable(column)])
+    assert [np.shares_memory(np.frombuffer(part, np.uint8), column) for part in parts] == [
+        False,
+        True,
+    ]
+    assert JSON.decode(b"".join(JSON.parts([sendable(column)])))[0] == b64encode(column).decode()

@@ -1,8 +1,9 @@
 """Connections with the limits that uvicorn leaves open.
 
 Bodies are limited by the application; a head (request line and headers) never reaches it until it
-is complete, so one that never ends would hold memory and a connection for ever. Of a WebSocket,
-what is not part of a message with contents is limited nowhere else: pings, and empty fragments.
+is complete, so one that never ends would hold memory and a connection for ever, and so would an
+answer that nobody reads. Of a WebSocket, what is not part of a message with contents is limited
+nowhere else: pings, and empty fragments.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     Attributes:
         head_timeout_s: longest time from the first byte of a head (or from connecting) to its end.
+        write_timeout_s: longest time that nothing is read of an answer.
     """
 
     head_timeout_s = 30.0
+    write_timeout_s = 30.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,6 +40,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._heads = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a head."""
@@ -46,6 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._disarm()
+        self._disarm_write()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -74,6 +79,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = 0
 
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write; one that has stopped is given up."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self.write_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._disarm_write()
+        super().resume_writing()
+
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
 
@@ -91,6 +106,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _disarm_write(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
 
 class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):

@@ -119,7 +119,7 @@ class ExactService:
             time_s=asked.timeout_s,
             bytes_max=self._settings.reply_bytes_max,
         )
-        return exact.SqlAnswer(found.to_ipc(), found.variable)
+        return exact.sql_answer(found.to_ipc(), variable=found.variable)
 
     def changed_since(self, params: Any) -> exact.ChangedResult:
         """Where buckets got rows since a commit."""

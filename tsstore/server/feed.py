@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tsstore.errors import InvalidArgumentError, ReadOnlyError
 from tsstore.following import Wanted
+from tsstore.wire.codec import MSGPACK
 from tsstore.wire.feed import FeedMessage, FeedRequest, feed_commit
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ MESSAGE_BYTES_MAX = 1 << 20
 # More than that is put together on another thread, so that nobody else waits.
 _INLINE_ROWS_MAX = 200
 _INVALID_REQUEST = 1007
-_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(FeedRequest)
 
 
@@ -75,7 +75,7 @@ class CommitFeed:
             wanted = await asyncio.to_thread(Wanted, request.streams)
             recent = await asyncio.to_thread(lambda: self._store.recent)
         except (msgspec.DecodeError, InvalidArgumentError, ReadOnlyError) as error:
-            await socket.send_bytes(_encoder.encode(FeedMessage(0, error=str(error))))
+            await socket.send_bytes(MSGPACK.encode(FeedMessage(0, error=str(error))))
             await socket.close(_INVALID_REQUEST)
             return
         follower = _Follower(socket, recent, request, wanted)
@@ -165,7 +165,7 @@ class _Follower:
                 await self._send_message(message)
 
     async def _send_message(self, message: FeedMessage) -> None:
-        body = _encoder.encode(message)
+        body = MSGPACK.encode(message)
         await self._socket.send_bytes(body)
         self.messages += 1
         self._silent_since = self._loop.time()

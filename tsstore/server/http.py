@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from tsstore.server.served import ServedStore
     from tsstore.server.settings import ServerSettings
     from tsstore.server.stream import StreamHub
-    from tsstore.wire.codec import Codec
+    from tsstore.wire.codec import Body, Codec
 
+_SLICE_BYTES = 1 << 18
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -166,11 +167,11 @@ class RpcEndpoint:
         except ClientLeftError:
             return
 
-    async def _carried_out(self, body: bytes, codec: Codec, role: Role) -> bytes:
+    async def _carried_out(self, body: bytes, codec: Codec, role: Role) -> Body:
         try:
             answer = partial(self._dispatcher.answer, body, codec, role)
             found = await self._lanes.run(Kind.SHORT, answer)
-            if isinstance(found, bytes):
+            if isinstance(found, list):
                 return found
             try:
                 return await self._lanes.run(found.kind, found.finish)
@@ -196,12 +197,18 @@ class RpcEndpoint:
         answer = await self._carried_out(body, codec, scope[ROLE])
         sent = [
             (b"content-type", codec.content_type.encode()),
-            (b"content-length", str(len(answer)).encode()),
+            (b"content-length", str(sum(map(len, answer))).encode()),
             (b"x-content-type-options", b"nosniff"),
             self._version,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": sent})
-        await send({"type": "http.response.body", "body": answer})
+        # In slices: what waits for a slow client is the columns themselves and not a copy, and each
+        # slice that it takes shows that it still reads.
+        starts = ((part, at) for part in answer for at in range(0, len(part), _SLICE_BYTES))
+        slices = [part[at : at + _SLICE_BYTES] for part, at in starts] or [b""]
+        for piece in slices[:-1]:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": slices[-1]})
 
     async def _read_body(self, announced: bytes, receive: Receive) -> bytes:
         bytes_max = self._settings.body_bytes_max

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tsstore.server.access import Role
     from tsstore.server.metrics import Metrics
+    from tsstore.wire.codec import Body
 
     _Method = Callable[[Any], Any]
 
@@ -62,8 +63,8 @@ class Deferred:
     """
 
     kind: Kind
-    finish: Callable[[], bytes]
-    refuse: Callable[[TsStoreError], bytes]
+    finish: Callable[[], Body]
+    refuse: Callable[[TsStoreError], Body]
 
 
 class RpcDispatcher:
@@ -86,7 +87,7 @@ class RpcDispatcher:
         self._services = {name.partition(".")[0] for name in methods}
         self._metrics = metrics
 
-    def answer(self, body: bytes, codec: Codec, role: Role) -> bytes | Deferred:
+    def answer(self, body: bytes, codec: Codec, role: Role) -> Body | Deferred:
         """The body of the answer, or what makes one elsewhere.
 
         It is empty when no answer is wanted, or the body is no request.
@@ -95,7 +96,7 @@ class RpcDispatcher:
             call = read_call(codec.decode(body))
         except MalformedBodyError as error:
             logger.info("refused a request: %s", error)
-            return b""
+            return []
         echo = len(body) <= _ECHO_BYTES_MAX
         method = self._methods.get(call.method)
         found = self._kinds.get(call.method, Kind.SHORT)
@@ -110,16 +111,16 @@ class RpcDispatcher:
 
     def _finish(
         self, call: Call, codec: Codec, method: _Method | None, role: Role, echo: bool
-    ) -> bytes:
+    ) -> Body:
         answer = self._carry_out(call, codec, method, role, echo)
         if call.id is None:
-            return b""
+            return []
         try:
-            return codec.encode(answer)
+            return codec.parts(answer)
         except (RecursionError, TypeError, ValueError, OverflowError) as error:
             # The parameters that it repeats are such as can be read and not be written.
             text = f"the request holds what no answer can repeat ({type(error).__name__})"
-            return codec.encode(error_of(call, INVALID_REQUEST, text))
+            return codec.parts(error_of(call, INVALID_REQUEST, text))
 
     def _carry_out(
         self, call: Call, codec: Codec, method: _Method | None, role: Role, echo: bool

@@ -117,6 +117,7 @@ class _Server(uvicorn.Server):
 def _uvicorn_config(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
     class Protocol(LimitedProtocol):
         head_timeout_s = settings.read_timeout_s
+        write_timeout_s = settings.write_timeout_s
 
     return uvicorn.Config(
         app,

@@ -32,6 +32,7 @@ class ServerSettings:
         requests_max: most requests inside one call.
         read_timeout_s: longest silence within a request. Over gRPC, which tells nothing of it, what
             a request may take besides a second for each MiB of the largest.
+        write_timeout_s: longest time that a client reads nothing of an answer that waits for it.
         connections_max: connections at one time; further ones get 503. Over gRPC, which carries
             many calls on one, also calls.
         threads: calls that are carried out at one time; further ones wait.
@@ -65,6 +66,7 @@ class ServerSettings:
     grpc_send_bytes_max: int = 1024 * MIB
     requests_max: int = 1000
     read_timeout_s: float = 30.0
+    write_timeout_s: float = 30.0
     connections_max: int = 1024
     threads: int = 8
     long_calls: int = 2

@@ -9,7 +9,7 @@ import numpy as np
 from tsstore.schema import type_name
 from tsstore.sql.limits import SqlLimits
 from tsstore.wire.codec import Int64
-from tsstore.wire.dataset import packed
+from tsstore.wire.dataset import sendable
 from tsstore.zones import NS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def sql_dataset(result: SqlResult, statement: str) -> dict[str, Any]:
     return {
         "types": [type_name(array.dtype) for array in arrays.values()],
         "names": list(arrays),
-        "data": [packed(array) for array in arrays.values()],
+        "data": [sendable(array) for array in arrays.values()],
         "length": Int64(len(result)),
         "startindex": {key: Int64(0)},
         "lengths": {key: Int64(len(result))},

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 import msgpack
 import msgspec
@@ -38,6 +40,11 @@ _NUMPY_PACKERS: dict[type, Callable[[Any], bytes]] = {
         (np.float64, 0xCB, "d"),
     )
 }
+# Stands for the bytes of an `Octets` until the body is cut into parts. Nobody outside can know it.
+_HOLE = uuid4().bytes
+_BIN32 = 0xC6
+_ALONE_BYTES = range(1 << 16, 1 << 32)  # larger ones have no form in msgpack
+_pack_bin32 = struct.Struct(">BI").pack
 _pack_int64 = _NUMPY_PACKERS[np.int64]
 
 
@@ -57,6 +64,19 @@ class Int64:
         self.value = value
 
 
+#: The body of an answer; its parts follow each other.
+Body = list[bytes | memoryview]
+
+
+class Octets:
+    """Bytes of an answer; if they are many, they go out from where they lie."""
+
+    __slots__ = ("view",)
+
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+
+
 class Codec(Protocol):
     """How the bodies of one content type are read and written."""
 
@@ -68,6 +88,10 @@ class Codec(Protocol):
 
     def encode(self, value: Any) -> bytes:
         """The body of a value."""
+        ...
+
+    def parts(self, value: Any) -> Body:
+        """The body of a value, in parts that follow each other."""
         ...
 
 
@@ -107,6 +131,24 @@ class MsgpackCodec:
         """The body of a value; arrays are given as memoryviews."""
         return self._encoder.encode(value)
 
+    def parts(self, value: Any) -> Body:
+        """The body of a value; `Octets` that are large are parts of their own, and not copied."""
+        holes: list[memoryview] = []
+
+        def to_msgpack(value: object) -> Any:
+            if not isinstance(value, Octets) or value.view.nbytes not in _ALONE_BYTES:
+                return _to_msgpack(value)
+            holes.append(value.view)
+            return msgspec.Raw(_pack_bin32(_BIN32, value.view.nbytes) + _HOLE)
+
+        around = msgspec.msgpack.Encoder(enc_hook=to_msgpack).encode(value)
+        if not holes:
+            return [around]
+        parts: Body = []
+        for text, hole in zip_longest(around.split(_HOLE), holes, fillvalue=b""):
+            parts += (text, hole)
+        return [part for part in parts if len(part)]
+
 
 class JsonCodec:
     """`application/json`; bytes are base64 text."""
@@ -134,6 +176,10 @@ class JsonCodec:
     def encode(self, value: Any) -> bytes:
         """The body of a value."""
         return self._encoder.encode(value)
+
+    def parts(self, value: Any) -> Body:
+        """The body of a value, whole: as base64 nothing stays where it lies."""
+        return [self._encoder.encode(value)]
 
 
 class _ItemCount:
@@ -165,6 +211,8 @@ def _to_msgpack(value: object) -> Any:
         return msgspec.Raw(_pack_int64(value.value))
     if isinstance(value, np.bool_):
         return bool(value)
+    if isinstance(value, Octets):
+        return value.view
     raise TypeError(f"{type(value)} has no form on the wire")
 
 
@@ -173,6 +221,8 @@ def _to_json(value: object) -> Any:
         return value.value
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Octets):
+        return value.view
     raise TypeError(f"{type(value)} has no form on the wire")
 
 

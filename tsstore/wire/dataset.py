@@ -25,7 +25,7 @@ from tsstore.key import KEY_CATEGORY, BucketKey
 from tsstore.schema import Schema, parse_dtype, type_name
 from tsstore.tables import Table
 from tsstore.times import MAX_NS, array_to_ns
-from tsstore.wire.codec import Int64
+from tsstore.wire.codec import Int64, Octets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +51,11 @@ class Dataset(msgspec.Struct):
 def packed(array: NDArray[Any]) -> memoryview:
     """The bytes of a column as they go on the wire, without copying if they lie together."""
     return np.ascontiguousarray(array).view(np.uint8).data
+
+
+def sendable(array: NDArray[Any]) -> Octets:
+    """A column of an answer."""
+    return Octets(packed(array))
 
 
 def unpack_columns(
@@ -194,7 +199,7 @@ def to_dataset(batches: Mapping[str, Columns]) -> dict[str, Any]:
     return {
         "types": [type_name(array.dtype) for array in arrays.values()],
         "names": list(arrays),
-        "data": [packed(array) for array in arrays.values()],
+        "data": [sendable(array) for array in arrays.values()],
         "length": Int64(row),
         "startindex": starts,
         "lengths": lengths,

@@ -6,7 +6,7 @@ so `tsstore.connect` speaks the `TsStore.*` methods, whose parameters and result
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -19,7 +19,8 @@ from tsstore.errors import InvalidArgumentError, TsStoreError
 from tsstore.reports import BackupReport, BucketStats, CompactionReport  # noqa: TC001  of messages
 from tsstore.schema import Schema, type_name
 from tsstore.tables import Table
-from tsstore.wire.dataset import packed, unpack_column, unpack_columns
+from tsstore.wire.codec import Octets
+from tsstore.wire.dataset import packed, sendable, unpack_column, unpack_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,6 +185,11 @@ class SqlAnswer(msgspec.Struct):
     variable: bool
 
 
+def sql_answer(octets: memoryview, *, variable: bool) -> SqlAnswer:
+    """The rows of a statement as a message."""
+    return SqlAnswer(cast("memoryview", Octets(octets)), variable)
+
+
 class CreateParams(msgspec.Struct):
     """Parameters of `TsStore.Create` and `TsStore.Alter`."""
 
@@ -298,12 +304,16 @@ def _joined(group: Mapping[str, Columns]) -> Rows:
 def rows_of(columns: Columns) -> Rows:
     """Rows as a message."""
     return Rows(
-        packed(columns.ts),
+        _sent(columns.ts),
         list(columns.names),
         [type_name(array.dtype) for _, array in columns.items()],
-        [packed(array) for _, array in columns.items()],
+        [_sent(array) for _, array in columns.items()],
         columns.variable,
     )
+
+
+def _sent(array: NDArray[Any]) -> memoryview:
+    return cast("memoryview", sendable(array))  # which it becomes on the wire
 
 
 def found_in(result: ReadResult, tz: str) -> dict[str, Columns]:

@@ -75,7 +75,7 @@ def _dataset(dataset: Mapping[str, Any]) -> list[Buffer]:
     head = pb.NumpyDataset(column_types=dataset["types"], column_names=dataset["names"])
     parts: list[Buffer] = [head.SerializeToString()]
     for column in dataset["data"]:
-        parts += delimited(3, [column])
+        parts += delimited(3, [column.view])
     parts.append(pb.NumpyDataset(length=dataset["length"].value).SerializeToString())
     keys = pb.NumpyMultiDataset(
         start_index={key: row.value for key, row in dataset["startindex"].items()},

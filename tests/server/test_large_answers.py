@@ -1,0 +1,77 @@
+"""Answers larger than what a connection holds, to those who read them and those who do not."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+
+import msgpack
+import numpy as np
+import pytest
+
+import tsstore
+from tsstore.server.http import create_app
+from tsstore.server.serve import serve
+from tsstore.server.settings import ServerSettings
+from tsstore.server.stream import StreamHub
+
+ROWS = 1_000_000
+KEY = "A/1Sec/NUMBERS"
+REQUEST = msgpack.packb(
+    {
+        "jsonrpc": "2.0",
+        "method": "DataService.Query",
+        "id": 1,
+        "params": {"requests": [{"destination": KEY}]},
+    }
+)
+HEAD = (
+    "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-msgpack\r\n"
+    f"Content-Length: {len(REQUEST)}\r\n\r\n"
+).encode()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    settings = ServerSettings(port=0, write_timeout_s=0.5)
+    numbers = np.arange(ROWS)
+    with tsstore.open(tmp_path_factory.mktemp("store")) as store:
+        store.write(KEY, {"Epoch": numbers, "A": numbers, "B": numbers * 0.5})
+        app = create_app(store, settings, hub=StreamHub(queue_bytes_max=1 << 20))
+        with serve(app, settings) as server:
+            yield server
+
+
+def asked(server):
+    peer = socket.create_connection((server.host, server.port), timeout=20)
+    peer.sendall(HEAD + REQUEST)
+    return peer
+
+
+def test_who_reads_slowly_gets_all_of_it(server):
+    """For longer than a client may read nothing."""
+    with asked(server) as peer, peer.makefile("rb") as file:
+        while (line := file.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                size = int(line.split(b":")[1])
+        body = bytearray()
+        while len(body) < size:
+            time.sleep(0.1)
+            body += file.read(min(2 << 20, size - len(body)))
+    data = msgpack.unpackb(body)["result"]["responses"][0]["result"]["data"]
+    assert np.array_equal(np.frombuffer(data[1], "<i8"), np.arange(ROWS))
+    assert np.array_equal(np.frombuffer(data[2], "<f8"), np.arange(ROWS) * 0.5)
+
+
+def test_who_reads_nothing_is_given_up(server):
+    peers = [asked(server) for _ in range(3)]
+    time.sleep(1.5)  # three times as long as is waited
+    for peer in peers:
+        received = 0
+        with peer, suppress(ConnectionError):
+            while data := peer.recv(1 << 20):
+                received += len(data)
+        assert received < ROWS * 24
+    with tsstore.connect(server.url) as remote:
+        assert len(remote.read(KEY)) == ROWS
