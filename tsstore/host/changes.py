@@ -16,11 +16,12 @@ The rule, in order:
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tsstore.errors import TsStoreError
 from tsstore.host.stretches import Stretches
-from tsstore.plugin import ChangeEvent, FatalPluginError
+from tsstore.host.triggerthread import TriggerThread
+from tsstore.plugin import ChangeEvent, ChangeTrigger, FatalPluginError
 from tsstore.zones import NS_PER_DAY
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from tsstore.api import Changed
     from tsstore.host.resolve import Plugin
-    from tsstore.plugin import ChangeTrigger, TriggerContext
+    from tsstore.plugin import TriggerContext
 
 NOTES_MAX = 200_000
 GATHER_S = 0.2
@@ -114,7 +115,7 @@ class Pending:
         self.removed.difference_update(event.removed)
 
 
-class ChangeDispatcher:
+class ChangeDispatcher(TriggerThread[ChangeTrigger]):
     """Tells one trigger where rows changed."""
 
     def __init__(
@@ -125,13 +126,9 @@ class ChangeDispatcher:
         *,
         notes_max: int = NOTES_MAX,
     ) -> None:
-        self.name = plugin.name
-        self._plugin = plugin
-        self._context = context
+        super().__init__(plugin, context)
         self._store = store
         self._notes_max = notes_max
-        self._wanted_keys: dict[str, bool] = {}
-        self._lock = threading.Lock()
         self._notes: list[Touched] = []
         self._noted = 0
         self._overflow = Pending()
@@ -139,40 +136,13 @@ class ChangeDispatcher:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._stop_by = 0.0
-        self._state = "starting"
         self._handled = 0
-        self._errors = 0
-        self._error: str | None = None
-        self._thread = threading.Thread(target=self._live, name=self.name, daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def request_stop(self) -> None:
         """Finish what can be finished in short time, then close the trigger."""
         self._stop_by = self._context.clock.monotonic() + _LAST_WORK_S
         self._stopping.set()
         self._woken.set()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait until the trigger is closed; whether it is."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def status(self) -> dict[str, Any]:
-        """What /heartbeat shows."""
-        with self._lock:
-            return {
-                **self._context.status,
-                "state": self._state,
-                "handled_keys": self._handled,
-                "waiting_stretches": self._noted + len(self._overflow.stretches),
-                "overflow": self._overflows,
-                "errors": self._errors,
-                "error": self._error,
-            }
 
     def committed(self, commit: Commit) -> None:
         """Take note of a commit; called on the thread that wrote, in commit order."""
@@ -190,27 +160,20 @@ class ChangeDispatcher:
                 self._noted += len(touched)
         self._woken.set()
 
-    def _wants(self, key: str) -> bool:
-        wanted = self._wanted_keys.get(key)
-        if wanted is None:
-            pattern = self._plugin.pattern
-            wanted = self._wanted_keys[key] = pattern is None or pattern.matches(key)
-        return wanted
+    def _counts(self) -> dict[str, int]:
+        return {
+            "handled_keys": self._handled,
+            "waiting_stretches": self._noted + len(self._overflow.stretches),
+            "overflow": self._overflows,
+        }
 
-    def _live(self) -> None:
-        trigger: ChangeTrigger | None = None
-        try:
-            trigger = self._plugin.build(self._context, self._plugin.options)
-            self._state = "catching up"
-            self._work(trigger)
-            self._state = "stopped"
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (a plugin may raise anything)
-            self._fail(error)
-        finally:
-            if trigger is not None:
-                self._close(trigger)
+    def _forget(self) -> None:
+        self._notes.clear()
+        self._noted = 0
+        self._overflow = Pending()
 
     def _work(self, trigger: ChangeTrigger) -> None:
+        self._state = "catching up"
         pending = self._since(trigger.position())
         pause_s = 0.0
         while True:
@@ -263,7 +226,7 @@ class ChangeDispatcher:
             except FatalPluginError:
                 raise
             except Exception as error:  # noqa: BLE001  (a plugin may raise anything)
-                self._count_error(error)
+                self._count_error(error, outcome="failed, will try again", log=not self._is_late())
                 return False
             pending.done(event)
             with self._lock:
@@ -285,27 +248,3 @@ class ChangeDispatcher:
             trigger.changed(ChangeEvent({}, position=pending.position))
         except TsStoreError as error:
             self._count_error(error)
-
-    def _count_error(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
-        # The same mistake again and again is logged once.
-        if text != self._error and not self._is_late():
-            self._context.logger.error("failed, will try again: %s", text, exc_info=error)
-        with self._lock:
-            self._errors += 1
-            self._error = text
-
-    def _fail(self, error: BaseException) -> None:
-        self._context.logger.error("gave up: %s: %s", type(error).__name__, error, exc_info=error)
-        with self._lock:
-            self._state = "failed"
-            self._error = f"{type(error).__name__}: {error}"
-            self._notes.clear()
-            self._noted = 0
-            self._overflow = Pending()
-
-    def _close(self, trigger: ChangeTrigger) -> None:
-        try:
-            trigger.close()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (a plugin may raise anything)
-            self._count_error(RuntimeError(f"close: {error}"))

@@ -18,19 +18,20 @@ must not miss anything compare with the store when they start.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError, TsStoreError
-from tsstore.plugin import FatalPluginError, TriggerEvent
+from tsstore.host.triggerthread import TriggerThread
+from tsstore.plugin import FatalPluginError, Trigger, TriggerEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tsstore.host.resolve import Plugin
-    from tsstore.plugin import Trigger, TriggerContext
+    from tsstore.plugin import TriggerContext
 
 COMMITS_MAX = 4096
 ROWS_MAX = 500_000
@@ -56,7 +57,7 @@ class Commit(Protocol):
         ...
 
 
-class TriggerDispatcher:
+class TriggerDispatcher(TriggerThread[Trigger]):
     """Feeds one trigger."""
 
     def __init__(
@@ -67,52 +68,22 @@ class TriggerDispatcher:
         commits_max: int = COMMITS_MAX,
         rows_max: int = ROWS_MAX,
     ) -> None:
-        self.name = plugin.name
-        self._plugin = plugin
-        self._context = context
+        super().__init__(plugin, context)
         self._commits_max = commits_max
         self._rows_max = rows_max
-        self._wanted_keys: dict[str, bool] = {}
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(self._lock)
         self._queue: list[Commit] = []
         self._queued_rows = 0
         self._stretches: dict[str, tuple[int, int]] = {}
         self._stopping = False
-        self._state = "starting"
         self._fired = 0
         self._overflow = 0
-        self._errors = 0
-        self._error: str | None = None
-        self._thread = threading.Thread(target=self._live, name=self.name, daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
 
     def request_stop(self) -> None:
         """Finish what was committed, then close the trigger."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-
-    def join(self, timeout_s: float) -> bool:
-        """Wait until the trigger is closed; whether it is."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def status(self) -> dict[str, Any]:
-        """What /heartbeat shows."""
-        with self._changed:
-            return {
-                **self._context.status,
-                "state": self._state,
-                "fired_rows": self._fired,
-                "queued_rows": self._queued_rows,
-                "overflow": self._overflow,
-                "errors": self._errors,
-                "error": self._error,
-            }
 
     def committed(self, commit: Commit) -> None:
         """Take note of a commit; called on the thread that wrote, in commit order."""
@@ -150,26 +121,22 @@ class TriggerDispatcher:
             )
         self._overflow += 1
 
-    def _wants(self, key: str) -> bool:
-        wanted = self._wanted_keys.get(key)
-        if wanted is None:
-            pattern = self._plugin.pattern
-            wanted = self._wanted_keys[key] = pattern is None or pattern.matches(key)
-        return wanted
+    def _work(self, trigger: Trigger) -> None:
+        self._state = "running"
+        while self._turn(trigger):
+            pass
 
-    def _live(self) -> None:
-        trigger: Trigger | None = None
-        try:
-            trigger = self._plugin.build(self._context, self._plugin.options)
-            self._state = "running"
-            while self._turn(trigger):
-                pass
-            self._state = "stopped"
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (a plugin may raise anything)
-            self._fail(error)
-        finally:
-            if trigger is not None:
-                self._close(trigger)
+    def _counts(self) -> dict[str, int]:
+        return {
+            "fired_rows": self._fired,
+            "queued_rows": self._queued_rows,
+            "overflow": self._overflow,
+        }
+
+    def _forget(self) -> None:
+        self._queue.clear()
+        self._queued_rows = 0
+        self._stretches.clear()
 
     def _turn(self, trigger: Trigger) -> bool:
         """Handle everything that waits; whether to go on."""
@@ -224,30 +191,6 @@ class TriggerDispatcher:
                 self._count_error(error)
             with self._changed:
                 self._fired += sum(map(len, group.values()))
-
-    def _count_error(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
-        # The same mistake for every batch is logged once.
-        if text != self._error:
-            self._context.logger.error("failed: %s", text, exc_info=error)
-        with self._changed:
-            self._errors += 1
-            self._error = text
-
-    def _fail(self, error: BaseException) -> None:
-        self._context.logger.error("gave up: %s: %s", type(error).__name__, error, exc_info=error)
-        with self._changed:
-            self._state = "failed"
-            self._error = f"{type(error).__name__}: {error}"
-            self._queue.clear()
-            self._queued_rows = 0
-            self._stretches.clear()
-
-    def _close(self, trigger: Trigger) -> None:
-        try:
-            trigger.close()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (a plugin may raise anything)
-            self._count_error(RuntimeError(f"close: {error}"))
 
 
 def _coalesced(commits: Iterator[tuple[int, Mapping[str, Columns]]]) -> Iterator[TriggerEvent]:
