@@ -9,9 +9,9 @@ import numpy as np
 
 from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.timeframe import Timeframe
+from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS, bar_group, bucket_key
-from tsstore_massive.sessions import NEW_YORK
 
 if TYPE_CHECKING:
     from datetime import date

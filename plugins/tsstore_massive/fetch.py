@@ -25,11 +25,11 @@ import numpy as np
 from tsstore.api import Operation, Replace, Write
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
+from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc, utc_offsets
 from tsstore_massive.coverage import SCHEMA as COVERAGE
 from tsstore_massive.coverage import coverage_rows
 from tsstore_massive.errors import BadResponseError, MassiveError, StoppedError
-from tsstore_massive.sessions import NEW_YORK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

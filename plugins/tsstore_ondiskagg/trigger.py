@@ -13,8 +13,9 @@ from tsstore.api import Write
 from tsstore.errors import NotFoundError
 from tsstore.schema import Schema
 from tsstore.times import MAX_NS, MIN_NS
+from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY
-from tsstore_ondiskagg.hours import NEW_YORK, MarketHours
+from tsstore_ondiskagg.hours import MarketHours
 from tsstore_ondiskagg.options import OnDiskAggConfig
 from tsstore_ondiskagg.plan import plan
 from tsstore_ondiskagg.refresh import Job, Refresher

@@ -6,30 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsstore.plugin import FatalPluginError
-from tsstore.zones import NS_PER_DAY, local_to_utc, utc_offsets
+from tsstore.usmarket import NEW_YORK, market_days, new_york_days
+from tsstore.zones import NS_PER_DAY, local_to_utc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NEW_YORK = "America/New_York"
-
 
 class MarketCloses:
-    """The closing times of the New York market, early ones included."""
+    """The closing times of the New York market, early ones included.
+
+    Raises:
+        ConfigError: exchange_calendars is not installed.
+    """
 
     def __init__(self) -> None:
-        try:
-            import exchange_calendars
-        except ImportError:
-            raise FatalPluginError(
-                "`filter: nasdaq` needs a market calendar; pip install 'tsstore[massive]', "
-                "or remove the filter"
-            ) from None
-        calendar = exchange_calendars.get_calendar("XNYS")
-        closes = calendar.closes.dt.tz_convert(None).to_numpy().astype("M8[ns]").astype(np.int64)
-        self._days = calendar.sessions.to_numpy().astype("M8[D]").astype(np.int64)
-        self._closes: NDArray[np.int64] = closes
+        self._market = market_days()
 
     def of_days(self, starts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Close of the market on each day; midnight after it where there is no trading.
@@ -37,7 +29,7 @@ class MarketCloses:
         Args:
             starts: int64 nanoseconds since 1970 UTC, instants of which the New York day counts.
         """
-        days = (starts + utc_offsets(starts, NEW_YORK)) // NS_PER_DAY
-        at = np.searchsorted(self._days, days).clip(max=len(self._days) - 1)
+        days = new_york_days(starts)
+        at, are_market_days = self._market.find(days)
         midnights = local_to_utc((days + 1) * NS_PER_DAY, NEW_YORK)
-        return np.where(self._days[at] == days, self._closes[at], midnights)
+        return np.where(are_market_days, self._market.closes[at], midnights)

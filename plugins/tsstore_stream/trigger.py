@@ -9,7 +9,8 @@ import numpy as np
 
 from tsstore.key import BucketKey
 from tsstore.timeframe import Timeframe
-from tsstore_stream.closes import NEW_YORK, MarketCloses
+from tsstore.usmarket import NEW_YORK
+from tsstore_stream.closes import MarketCloses
 from tsstore_stream.rows import Row, message_arrays
 from tsstore_stream.shelf import Shelf
 

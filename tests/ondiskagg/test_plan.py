@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import msgspec
 import numpy as np
 import pytest
 
-from tsstore.plugin import FatalPluginError
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
-from tsstore_ondiskagg import OnDiskAggConfig, hours
+from tsstore_ondiskagg import OnDiskAggConfig
 from tsstore_ondiskagg.hours import MarketHours
 from tsstore_ondiskagg.plan import plan
 
@@ -110,11 +107,3 @@ def test_no_hours_on_holidays_and_weekends(day):
 
 def test_no_instants_have_no_hours():
     assert MarketHours().inside(np.empty(0, np.int64)).tolist() == []
-
-
-def test_without_the_calendar_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
-    hours._sessions.cache_clear()
-    with pytest.raises(FatalPluginError, match=r"pip install 'tsstore\[massive\]'"):
-        MarketHours()
-    hours._sessions.cache_clear()

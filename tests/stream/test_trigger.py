@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from time import monotonic, sleep
 
@@ -13,7 +12,7 @@ import pytest
 
 from tsstore.clock import ManualClock, SystemClock
 from tsstore.columns import Columns
-from tsstore.plugin import FatalPluginError, TriggerContext, TriggerEvent
+from tsstore.plugin import TriggerContext, TriggerEvent
 from tsstore.testing.model import ModelStore
 from tsstore.times import to_ns
 from tsstore_stream import Trigger
@@ -213,12 +212,6 @@ def test_without_trading_a_day_ends_at_midnight(make, sent, clock):
     clock.go_on.set()
     sent.wait_for(1)
     assert clock.now_ns() == to_ns("2013-10-13 04:00")
-
-
-def test_without_a_calendar_the_filter_says_what_to_install(make, monkeypatch):
-    monkeypatch.setitem(sys.modules, "exchange_calendars", None)
-    with pytest.raises(FatalPluginError, match="pip install"):
-        make("America/New_York", filter="nasdaq")
 
 
 def test_the_filter_is_for_new_york_alone(make, sent, clock, caplog):
