@@ -272,6 +272,8 @@ def test_a_directory_is_made_by_create_and_by_nothing_else(here) -> None:
     refused = session(place, f"\\trim {BARS} 2024-01-02", f"\\show {BARS} 2024-01-02", "SELECT 1;")
     assert refused.exit_code == 3
     assert refused.stdout == ""
+    assert "There is no store in 'new': \\create makes one" in refused.stderr
+    assert "Connected" not in refused.stderr
     assert not (here / "new").exists()
     made = session(place, f"\\create {BARS} Close/float64 fixed", f"\\show {BARS} 2024-01-02")
     assert made.stdout.endswith("Epoch  Close\n(0 rows)\n")

@@ -36,7 +36,7 @@ def command(context: click.Context, /, **where: Any) -> None:
         raise InvalidArgumentError("there is no standard input; `tsstore connect < FILE` reads one")
     stores = Stores(locate(**where))
     try:
-        click.echo(f"Connected to {stores.name}", err=True)
+        click.echo(stores.greeting, err=True)
         terminal = None
         source: Source = Stream(sys.stdin.buffer)
         if is_terminal():

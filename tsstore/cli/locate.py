@@ -63,13 +63,21 @@ class Location:
         """
         if self.url is not None:
             return tsstore.connect(self.url, token=self.token, ca=self.ca)
-        if not (create or _holds_store(self.directory)):
+        if not (create or self.holds_store()):
             raise NotFoundError(
                 f"there is no store in {self.directory!r}; name the store with --dir or --url"
             )
         return tsstore.open_shared(
             self.directory, timezone=self.timezone, token=self.token, ca=self.ca
         )
+
+    def holds_store(self) -> bool:
+        """Whether there is a store in the directory, damaged or not."""
+        from tsstore.storage.manifest import manifest_numbers
+        from tsstore.storage.wal import wal_numbers
+
+        fs = OsFileSystem(self.directory)
+        return Path(self.directory).is_dir() and bool(manifest_numbers(fs) or wal_numbers(fs))
 
 
 def location_options(command: _F) -> _F:
@@ -125,11 +133,3 @@ def _keys_of_working_directory() -> StoreKeys:
 def same_path(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two paths lead to one place, which need not be there."""
     return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _holds_store(directory: str) -> bool:
-    from tsstore.storage.manifest import manifest_numbers
-    from tsstore.storage.wal import wal_numbers
-
-    fs = OsFileSystem(directory)
-    return Path(directory).is_dir() and bool(manifest_numbers(fs) or wal_numbers(fs))

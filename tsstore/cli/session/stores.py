@@ -39,11 +39,17 @@ class Stores:
             self._remote = tsstore.connect(location.url, token=location.token, ca=location.ca)
 
     @property
-    def name(self) -> str:
+    def greeting(self) -> str:
         """What the session is connected to, for people."""
         if self._remote is not None:
-            return self._remote.url
-        return f"directory {self._location.directory}"
+            return f"Connected to {self._remote.url}"
+        directory = self._location.directory
+        if not self._location.holds_store():
+            return (
+                f"There is no store in {directory!r}: \\create makes one there; to reach another, "
+                "start again with its --dir or --url"
+            )
+        return f"Connected to directory {directory}"
 
     def reading(self) -> StoreApi:
         """The store to read from; stays open.
