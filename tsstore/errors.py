@@ -10,7 +10,7 @@
     ├── AlreadyExistsError                  create() of a bucket that is there
     ├── CorruptionError                     bytes on disk are not what was written
     ├── FormatVersionError                  written by another version of the format
-    ├── LockedError                         another process is the writer
+    ├── LockedError                         somebody writes to the directory already
     ├── ReadOnlyError                       a write through a read-only opening
     ├── ClosedError                         the store was closed
     ├── StorageError                        the disk refused: full, I/O error, no permission
@@ -26,9 +26,15 @@ from __future__ import annotations
 
 
 class TsStoreError(Exception):
-    """Base of all exceptions of tsstore."""
+    """Base of all exceptions of tsstore.
+
+    Attributes:
+        shell_text: what the command line says instead, where who types needs other advice than
+            who writes programs; or None.
+    """
 
     exit_code = 1
+    shell_text: str | None = None
 
 
 class InvalidArgumentError(TsStoreError, ValueError):
@@ -108,7 +114,7 @@ class FormatVersionError(TsStoreError):
 
 
 class LockedError(TsStoreError):
-    """Another process writes to the directory; the text names it.
+    """The directory is open for writing already, mostly in another process, which the text names.
 
     Attributes:
         pid: the process, when it is known.

@@ -144,6 +144,19 @@ def test_a_mistyped_directory_does_not_become_a_store(here, run, arguments, dire
     assert list(here.rglob("*")) == [here / "empty"]
 
 
+def test_who_types_is_told_what_to_type_about_a_writer(data, spawn) -> None:
+    with tsstore.open(data) as store:
+        for arguments in (["repair", "data"], ["compact"]):
+            process = spawn(*arguments)
+            assert process.wait(20) == 6
+            [line] = process.stderr.read().splitlines()
+            assert line.endswith(f"; end it (`kill {os.getpid()}`), and try again")
+        store.announce("http://127.0.0.1:1")
+        process = spawn("repair", "data")
+        assert process.wait(20) == 6
+        assert "use its server with --url http://127.0.0.1:1, or end it" in process.stderr.read()
+
+
 def output_of(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What a shell gets that runs the command."""
     return subprocess.run(

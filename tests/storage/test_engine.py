@@ -136,9 +136,25 @@ def test_threads_write_and_read_at_once(tmp_path: Path) -> None:
 
 
 def test_a_second_writer_is_refused_and_told_by_whom(tmp_path: Path) -> None:
-    with tsstore.open(tmp_path), pytest.raises(tsstore.LockedError, match=str(os.getpid())):
-        tsstore.open(tmp_path)
+    program = f"""import tsstore
+try:
+    tsstore.open({str(tmp_path)!r})
+except tsstore.LockedError as error:
+    print(error)"""
+    with tsstore.open(tmp_path):
+        told = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert f"is being written by process {os.getpid()} (" in told
+    assert "stop it, or open the directory with read_only=True" in told
     tsstore.open(tmp_path).close()
+
+
+def test_a_second_opening_in_one_process_is_told_that_it_is_its_own(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path), pytest.raises(tsstore.LockedError) as caught:
+        tsstore.open(tmp_path)
+    assert "is open for writing in this process already; use that Store" in str(caught.value)
+    assert caught.value.pid == os.getpid()
+    with tsstore.open(tmp_path):
+        pass
 
 
 def test_a_reader_in_another_process_sees_acknowledged_rows(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Commands(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except TsStoreError as error:
-            _fail(ctx, str(error), error.exit_code)
+            _fail(ctx, error.shell_text or str(error), error.exit_code)
         except BrokenPipeError:  # the reader, such as `head`, has enough
             _drop_output()
             ctx.exit(0)

@@ -11,6 +11,10 @@ from typing import Any
 from tsstore.errors import LockedError, StorageError
 from tsstore.vfs.refusal import Refused, storage_error
 
+#: The files that this process has locked: process, device, inode. A number of a process alone does
+#: not tell who it is: in containers that share a directory, many are number 1.
+_OWN: set[tuple[int, int, int]] = set()
+
 
 class OsLock:
     """`flock` on a file; the kernel drops it when the process ends, however it ends."""
@@ -18,6 +22,8 @@ class OsLock:
     def __init__(self, fd: int, path: str) -> None:
         self._fd = fd
         self._path = path
+        self._identity = _identity(fd)
+        _OWN.add(self._identity)
 
     def note(self, holder: dict[str, Any]) -> None:
         """Change what others are told about the holder. Not synced: a crash also ends the lock."""
@@ -32,6 +38,7 @@ class OsLock:
         """Let others have it."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
+            _OWN.discard(self._identity)
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, 0)
                 fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may hold a copy of it
@@ -47,7 +54,7 @@ def take_lock(root: str, path: str, holder: dict[str, Any]) -> OsLock:
         holder: what others are told about this process.
 
     Raises:
-        LockedError: another process has it; the text names it.
+        LockedError: it is taken; the text says by whom.
         StorageError: the system refused.
     """
     while True:
@@ -59,7 +66,7 @@ def take_lock(root: str, path: str, holder: dict[str, Any]) -> OsLock:
             try:
                 if error.errno != errno.EWOULDBLOCK:
                     raise storage_error("lock", path, error) from None
-                raise _locked(root, os.pread(fd, 65536, 0)) from None
+                raise _locked(root, os.pread(fd, 65536, 0), is_own=_identity(fd) in _OWN) from None
             finally:
                 os.close(fd)
         if _is_same_file(fd, path):
@@ -79,7 +86,12 @@ def _is_same_file(fd: int, path: str) -> bool:
     return (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino)
 
 
-def _locked(root: str, note: bytes) -> LockedError:
+def _identity(fd: int) -> tuple[int, int, int]:
+    found = os.fstat(fd)
+    return os.getpid(), found.st_dev, found.st_ino
+
+
+def _locked(root: str, note: bytes, *, is_own: bool) -> LockedError:
     import json
 
     try:
@@ -89,10 +101,15 @@ def _locked(root: str, note: bytes) -> LockedError:
     pid = holder.get("pid")
     endpoint = holder.get("endpoint")
     who = f"process {pid} ({holder.get('command')})" if pid else "another process"
+    what = f"{root} is being written by {who}"
     advice = f"connect to {endpoint}" if endpoint else "stop it"
-    error = LockedError(
-        f"{root} is being written by {who}; {advice}, or open the directory with read_only=True"
-    )
+    if is_own:
+        what = f"{root} is open for writing in this process already"
+        advice = "use that Store, close it first"
+    error = LockedError(f"{what}; {advice}, or open the directory with read_only=True")
+    end = f"end it (`kill {pid}`)" if pid else "end it"
+    shell_advice = f"use its server with --url {endpoint}, or {end}" if endpoint else end
+    error.shell_text = f"{what}; {shell_advice}, and try again"
     error.pid = pid
     error.endpoint = endpoint
     return error

@@ -43,6 +43,9 @@ def storage_error(action: str, path: str, error: OSError) -> StorageError:
         errno.ENAMETOOLONG: "choose a shorter name",
         errno.EIO: "the disk reported an error; check it before trusting this directory",
     }.get(error.errno or 0, "see the system's log")
-    refusal = StorageError(f"cannot {action} {path}: {error.strerror or error}; {advice}")
+    what = f"cannot {action} {path}: {error.strerror or error}"
+    refusal = StorageError(f"{what}; {advice}")
     refusal.errno = error.errno
+    if error.errno == errno.EROFS:
+        refusal.shell_text = f"{what}; mount the file system for writing, or name another directory"
     return refusal

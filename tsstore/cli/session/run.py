@@ -72,7 +72,7 @@ class Session:
             self._interrupted()
             return
         except TsStoreError as error:
-            self._failed(str(error), error.exit_code)
+            self._failed(error.shell_text or str(error), error.exit_code)
             return
         for text in complete:
             if not self._is_over:
@@ -85,7 +85,7 @@ class Session:
             self._do(lines.parse_line(text))
             sys.stdout.flush()
         except TsStoreError as error:
-            self._failed(str(error), error.exit_code)
+            self._failed(error.shell_text or str(error), error.exit_code)
         except BrokenPipeError:  # whoever reads the results has gone
             raise
         except OSError as error:
