@@ -24,6 +24,11 @@ command line ends with, so commands need no table of their own.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class TsStoreError(Exception):
     """Base of all exceptions of tsstore.
@@ -63,6 +68,18 @@ class NotFoundError(TsStoreError, LookupError):
     """There is no such bucket."""
 
     exit_code = 3
+
+    @classmethod
+    def of_bucket(cls, what: str, context: str = "") -> Self:
+        """The error for a bucket that is not there.
+
+        Args:
+            what: that and why, `there is no bucket A/1D/OHLCV`.
+            context: for clients, before it.
+        """
+        error = cls(f"{context}{what}; list() shows those there are")
+        error.shell_text = f"{what}; `tsstore ls` shows what there is"
+        return error
 
 
 class AlreadyExistsError(TsStoreError):

@@ -360,7 +360,7 @@ class _Reader:
         self._query = query
         self._clock = clock or _CLOCK
         self._calls: list[functions.Call] = []
-        self._unfit: str | None = None  # finer rows that are no bars
+        self._why_not = ""  # why a bucket was not computed from others of its symbol
         if query.functions:
             self._prepare()
 
@@ -397,15 +397,13 @@ class _Reader:
         return rows
 
     def _nothing(self) -> NotFoundError:
-        why = ""
-        if self._unfit is not None:
-            why = (
-                f", and {self._unfit} has no Open, High, Low and Close to compute it from (use SQL)"
-            )
-        # Clients look for one or the other of the first two phrases.
-        return NotFoundError(
-            f"no results returned from query: Target: {self._query.target}: no files returned "
-            f"from query parse: there is no such bucket{why}; list() shows those there are"
+        target = self._query.target
+        nothing = "no bucket matches" if is_pattern(target) else "there is no bucket"
+        # Clients look for one or the other of these two phrases.
+        return NotFoundError.of_bucket(
+            f"{nothing} {target}{self._why_not}",
+            f"no results returned from query: Target: {target}: no files returned from query "
+            "parse: ",
         )
 
     def _matching(self, target: str) -> list[str]:
@@ -510,7 +508,12 @@ class _Reader:
             schema = self._engine.schema(key)
             if aggregate.is_bars(schema):
                 return key, schema
-            self._unfit = key
+            self._why_not = (
+                f", and {key} has no Open, High, Low and Close to compute it from (use SQL)"
+            )
+        if stored and not self._why_not:
+            there = ", ".join(text for _, text in reversed(stored))
+            self._why_not = f", and of {there}, which is stored, windows of {target} cannot be made"
         return self._trades(symbol) if group == tradebars.BARS else None
 
     def _trades(self, symbol: str) -> tuple[str, Schema] | None:

@@ -280,6 +280,15 @@ def test_a_directory_is_made_by_create_and_by_nothing_else(here) -> None:
     assert made.exit_code == 0
 
 
+def test_a_bucket_that_is_not_there_is_told_of_in_terms_of_sessions(place) -> None:
+    result = session(
+        place, f"\\show {BARS.replace('1Min', '90Sec')} 2024-01-02", "\\getinfo A/1D/B"
+    )
+    assert result.exit_code == 3
+    assert "of 1Min, which is stored, windows of 90Sec cannot be made; SHOW TABLES" in result.stderr
+    assert "there is no bucket A/1D/B; SHOW TABLES shows what there is" in result.stderr
+
+
 class Typist:
     """A session on a terminal."""
 

@@ -123,3 +123,26 @@ def test_reading_beside_a_writer_sees_its_rows(data, run) -> None:
     with tsstore.open(data) as store:
         store.write(BARS, bars(1, first=3))
         assert "(4 rows)" in run("query", BARS).output
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("AAPL/5Min/OHLCV", f"and {BARS} has no Open, High, Low and Close to compute it from"),
+        ("AAPL/90Sec/OHLCV", "and of 1Min, which is stored, windows of 90Sec cannot be made"),
+        ("*/1Sec/OHLCV", "no bucket matches */1Sec/OHLCV, and of 1Min, which is stored"),
+        ("AAPL/5Min/NOPE", "there is no bucket AAPL/5Min/NOPE; `tsstore ls` shows what there is"),
+    ],
+)
+def test_a_timeframe_that_cannot_be_computed_says_why(data, run, key, why) -> None:
+    result = run("query", key)
+    assert result.exit_code == 3
+    assert why in result.stderr
+    assert "query parse" not in result.stderr
+
+
+def test_a_program_is_told_why_in_its_own_terms(data) -> None:
+    with tsstore.open(data) as store, pytest.raises(tsstore.NotFoundError) as caught:
+        store.read("AAPL/90Sec/OHLCV")
+    assert "no files returned from query parse" in str(caught.value)
+    assert "windows of 90Sec cannot be made; list() shows" in str(caught.value)

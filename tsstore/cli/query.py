@@ -10,8 +10,7 @@ from tsstore.cli.locate import locate, location_options
 from tsstore.cli.output import FORMATS, print_rows
 from tsstore.cli.spans import as_time, check_span
 from tsstore.columns import Columns
-from tsstore.errors import InvalidArgumentError, NotFoundError
-from tsstore.key import is_pattern
+from tsstore.errors import InvalidArgumentError
 from tsstore.zones import zone
 
 
@@ -53,20 +52,16 @@ def command(
     check_span(first, last, tz)
     names = split_names(columns)
     with locate(**where).open_to_read() as store:
-        try:
-            found: Any = store.read(
-                key,
-                start=first,
-                end=last,
-                tz=tz,
-                limit=limit,
-                from_start=from_start,
-                columns=names,
-                functions=functions,
-            )
-        except NotFoundError:  # its text is for clients of MarketStore
-            nothing = "no bucket matches" if is_pattern(key) else "there is no bucket"
-            raise NotFoundError(f"{nothing} {key}; `tsstore ls` shows what there is") from None
+        found: Any = store.read(
+            key,
+            start=first,
+            end=last,
+            tz=tz,
+            limit=limit,
+            from_start=from_start,
+            columns=names,
+            functions=functions,
+        )
         results = {key: found} if isinstance(found, Columns) else found
         shown = {name: rows.in_zone(tz) for name, rows in results.items()}
         label = None if isinstance(found, Columns) else "Key"

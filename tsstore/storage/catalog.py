@@ -106,7 +106,7 @@ class Catalog:
         """
         bucket = self.get(key)
         if bucket is None:
-            raise NotFoundError(f"there is no bucket {key}; `tsstore ls` shows what there is")
+            raise NotFoundError.of_bucket(f"there is no bucket {key}")
         return bucket
 
     def find(self, key: str) -> Bucket | None:

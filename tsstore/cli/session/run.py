@@ -17,7 +17,7 @@ from tsstore.cli.session import lines
 from tsstore.cli.session.controlled import load
 from tsstore.cli.session.sink import Sink
 from tsstore.cli.sql import pieces
-from tsstore.errors import NotFoundError, StorageError, TsStoreError
+from tsstore.errors import StorageError, TsStoreError
 from tsstore.key import BucketKey
 from tsstore.schema import type_name
 from tsstore.timeframe import Timeframe
@@ -72,7 +72,7 @@ class Session:
             self._interrupted()
             return
         except TsStoreError as error:
-            self._failed(error.shell_text or str(error), error.exit_code)
+            self._failed(_told(error), error.exit_code)
             return
         for text in complete:
             if not self._is_over:
@@ -85,7 +85,7 @@ class Session:
             self._do(lines.parse_line(text))
             sys.stdout.flush()
         except TsStoreError as error:
-            self._failed(error.shell_text or str(error), error.exit_code)
+            self._failed(_told(error), error.exit_code)
         except BrokenPipeError:  # whoever reads the results has gone
             raise
         except OSError as error:
@@ -162,13 +162,7 @@ class Session:
 
     def _read(self, action: lines.Show | lines.Gaps, functions: tuple[str, ...] = ()) -> Columns:
         start, end = _datetime(action.start_ns), _datetime(action.end_ns)
-        store = self._stores.reading()
-        try:
-            return store.read(action.key, start=start, end=end, functions=functions)
-        except NotFoundError:  # its text is for clients of MarketStore
-            raise NotFoundError(
-                f"there is no bucket {action.key}; SHOW TABLES lists what there is"
-            ) from None
+        return self._stores.reading().read(action.key, start=start, end=end, functions=functions)
 
     def _gaps(self, action: lines.Gaps) -> None:
         timeframe = BucketKey.parse(action.key).timeframe
@@ -214,6 +208,11 @@ class Session:
 
     def _say(self, text: str) -> None:
         click.echo(text)
+
+
+def _told(error: TsStoreError) -> str:
+    """The text of an error for a session, in which buckets are listed by SQL."""
+    return (error.shell_text or str(error)).replace("`tsstore ls`", "SHOW TABLES")
 
 
 def _datetime(ns: int | None) -> np.datetime64 | None:
