@@ -338,7 +338,12 @@ def test_rows_without_data_columns_are_a_table():
         ({"Epoch": [True]}, "Epoch has dtype bool"),
         ({"Epoch": np.array(["NaT"], "M8[ns]")}, "row 0 is NaT"),
         ({"Epoch": [float("nan")]}, "Epoch in row 0 is nan"),
-        ({"Epoch": [T0 * 1000]}, "divide milliseconds by 1000"),
+        (
+            {"Epoch": [T0 * 1000]},
+            "as milliseconds it would be 2013-10-08 13:30:00Z: divide it by 1000",
+        ),
+        ({"Epoch": [T0 * 10**6]}, "as microseconds it would be 2013-10-08 13:30:00Z"),
+        ({"Epoch": [T0 * 10**9]}, "as nanoseconds it would be 2013-10-08 13:30:00Z"),
         ({"Epoch": [0.5]}, "fractions of seconds"),
         ({"Epoch": T0}, "'Epoch' has 0 dimensions"),
         ({"Epoch": [[T0]]}, "'Epoch' has 2 dimensions"),

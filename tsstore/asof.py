@@ -17,6 +17,7 @@ import numpy as np
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, is_pattern
+from tsstore.shown import shown
 from tsstore.timeframe import Timeframe
 from tsstore.times import MAX_NS, MIN_NS, to_ns
 from tsstore.zones import NS_PER_SECOND, zone
@@ -94,7 +95,7 @@ def make_options(
 def _check(options: AsofOptions) -> None:
     if options.direction not in _DIRECTIONS:
         raise InvalidArgumentError(
-            f"direction {options.direction!r} is unknown; there are {', '.join(_DIRECTIONS)}"
+            f"direction {shown(options.direction)} is unknown; there are {', '.join(_DIRECTIONS)}"
         )
     if options.tolerance_ns is not None and options.tolerance_ns < 0:
         raise InvalidArgumentError("the tolerance is negative; leave it out for any distance")
@@ -105,7 +106,7 @@ def _names(what: str, names: Any) -> tuple[str, ...] | None:
         return None
     listed = () if isinstance(names, str) or not hasattr(names, "__iter__") else tuple(names)
     if not all(isinstance(name, str) for name in listed) or (not listed and names != ()):
-        raise InvalidArgumentError(f"{what} {names!r} is not a list of names")
+        raise InvalidArgumentError(f"{what} {shown(names)} is not a list of names")
     return listed
 
 
@@ -123,7 +124,7 @@ def _duration_ns(value: Any) -> int:
         found = round(float(value) * NS_PER_SECOND) if np.isfinite(value) else None
     if found is None or found < 0:
         raise InvalidArgumentError(
-            f"tolerance {value!r} is no length of time; write seconds, '5Sec', or a timedelta"
+            f"tolerance {shown(value)} is no length of time; write seconds, '5Sec', or a timedelta"
         )
     return found
 
@@ -155,7 +156,7 @@ def asof(
             continue
     if not found:
         raise NotFoundError(
-            f"no symbol of {left!r} has a bucket {right!r}; list() shows those there are"
+            f"no symbol of {shown(left)} has a bucket {shown(right)}; list() shows those there are"
         )
     return found
 
@@ -179,7 +180,7 @@ def _left_buckets(
         found: dict[str, Columns] = _left_rows(read, left, options)
         return found
     if not isinstance(left, Sequence):
-        raise InvalidArgumentError(f"{left!r} is neither a bucket key nor a list of them")
+        raise InvalidArgumentError(f"{shown(left)} is neither a bucket key nor a list of them")
     return {key: _left_rows(read, key, options) for key in left}
 
 
@@ -201,7 +202,9 @@ def _asof_one(read: Reader, left: Columns, right: Side, options: AsofOptions) ->
     elif isinstance(right, str):
         found = _right_rows(read, left.ts, right, options)
     else:
-        raise InvalidArgumentError(f"{right!r} is neither a bucket key nor rows that were read")
+        raise InvalidArgumentError(
+            f"{shown(right)} is neither a bucket key nor rows that were read"
+        )
     return join(left, found, options)
 
 

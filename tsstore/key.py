@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tsstore.errors import InvalidKeyError
+from tsstore.shown import shown
 from tsstore.timeframe import Timeframe
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ class BucketKey(NamedTuple):
             InvalidKeyError: not three parts, or a part that is not allowed.
         """
         if not isinstance(text, str):
-            raise InvalidKeyError(f"a bucket key is text such as AAPL/1Min/OHLCV, not {text!r}")
+            raise InvalidKeyError(
+                f"a bucket key is text such as AAPL/1Min/OHLCV, not {shown(text)}"
+            )
         parts = text.removesuffix(":" + KEY_CATEGORY).split("/")
         if len(parts) != 3:
             raise InvalidKeyError(
-                f"bucket key {text!r} has {len(parts)} part(s); "
+                f"bucket key {shown(text)} has {len(parts)} part(s); "
                 "write symbol/timeframe/attribute group, such as AAPL/1Min/OHLCV"
             )
         symbol, timeframe, attribute_group = parts
@@ -74,11 +77,13 @@ def check_part(what: str, text: str) -> None:
         InvalidKeyError: empty, too long, dots only, or with a character that is not allowed.
     """
     if not text or not text.strip("."):
-        raise InvalidKeyError(f"{what} {text!r} is empty or only dots; use a name such as AAPL")
+        raise InvalidKeyError(
+            f"{what} {shown(text)} is empty or only dots; use a name such as AAPL"
+        )
     bad = None if text.isascii() and text.isalnum() else re.search(_FORBIDDEN, text)
     if bad is not None:
         raise InvalidKeyError(
-            f"{what} {text!r} holds {bad[0]!r}, which no name may hold; "
+            f"{what} {shown(text)} holds {bad[0]!r}, which no name may hold; "
             "blanks, control characters and / \\ , * ? [ ] { } are refused"
         )
     if len(text.encode()) > PART_BYTES_MAX:
@@ -136,7 +141,7 @@ class KeyPattern:
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):
-            raise InvalidKeyError(f"a pattern is text such as */1Min/OHLCV, not {text!r}")
+            raise InvalidKeyError(f"a pattern is text such as */1Min/OHLCV, not {shown(text)}")
         check_unicode(text)
         if len(text) > _PATTERN_CHARACTERS_MAX:
             raise InvalidKeyError(
@@ -146,14 +151,14 @@ class KeyPattern:
         parts = _split_outside_braces(text.removesuffix(":" + KEY_CATEGORY))
         if len(parts) != 3:
             raise InvalidKeyError(
-                f"pattern {text!r} has {len(parts)} part(s); write three, such as */1Min/OHLCV"
+                f"pattern {shown(text)} has {len(parts)} part(s); write three, such as */1Min/OHLCV"
             )
         self.text = text
         self.parts = tuple(parts)
         try:
             self._match = re.compile("/".join(_translate(part) for part in parts)).fullmatch
         except re.error:
-            raise InvalidKeyError(f"pattern {text!r} has an unfinished [ or {{") from None
+            raise InvalidKeyError(f"pattern {shown(text)} has an unfinished [ or {{") from None
 
     def matches(self, key: str) -> bool:
         """Whether a key, written as text, matches."""

@@ -18,6 +18,7 @@ from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, KeyPattern, check_part, check_unicode, is_pattern
+from tsstore.shown import shown
 from tsstore.timeframe import Timeframe
 from tsstore.times import MAX_NS, MIN_NS, to_ns
 from tsstore.zones import NS_PER_DAY, zone
@@ -296,7 +297,7 @@ def parse_group(group: str) -> tuple[str, str]:
     parts = str(group).split("/")
     if len(parts) != 2:
         raise InvalidArgumentError(
-            f"group {group!r} is not timeframe/attribute group; write 1Min/OHLCV"
+            f"group {shown(group)} is not timeframe/attribute group; write 1Min/OHLCV"
         )
     if not is_pattern(parts[0]):
         Timeframe.parse(parts[0])
@@ -311,7 +312,7 @@ def check_limit(limit: object) -> int:
         return 0
     if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1:
         raise InvalidArgumentError(
-            f"limit {limit!r} is not a number of rows from 1; leave it out to read all"
+            f"limit {shown(limit)} is not a number of rows from 1; leave it out to read all"
         )
     return min(int(limit), LIMIT_MAX)
 
@@ -330,7 +331,7 @@ def _texts(what: str, given: Any) -> tuple[str, ...]:
     """Names as plain text, whatever list, array or iterator they came in."""
     names = tuple(given) if hasattr(given, "__iter__") else (given,)
     if isinstance(given, str | bytes) or not all(isinstance(name, str) for name in names):
-        raise InvalidArgumentError(f"{what} {given!r} is not a list of names")
+        raise InvalidArgumentError(f"{what} {shown(given)} is not a list of names")
     for name in names:
         check_unicode(name)
     return tuple(map(str, names))
@@ -565,7 +566,7 @@ def _known(query: Query, where: str, names: tuple[str, ...]) -> list[str]:
     unknown = [name for name in wanted if name not in names and name not in _TIME_NAMES]
     if unknown and not query.drop_unknown_columns:
         raise InvalidArgumentError(
-            f"{where} has no column {unknown[0]!r}; there are {', '.join(names)}"
+            f"{where} has no column {shown(unknown[0])}; there are {', '.join(names)}"
         )
     return [name for name in wanted if name in names]
 

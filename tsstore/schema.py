@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsstore.errors import InvalidArgumentError, SchemaMismatchError
+from tsstore.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -181,7 +182,7 @@ def cast_column(
         at = int(np.argmin(same))
         raise SchemaMismatchError(
             f"{where}: column {name!r} of the bucket is {type_name(dtype)}, the data are "
-            f"{type_name(values.dtype)} and {values[at]!r} in row {at} does not fit; "
+            f"{type_name(values.dtype)} and {shown(values[at])} in row {at} does not fit; "
             "convert the column before writing, or create the bucket with a wider type"
         )
     return cast
@@ -231,7 +232,7 @@ def _cast_text(name: str, values: NDArray[Any], dtype: np.dtype[Any], where: str
             return texts.astype(dtype)
         raise SchemaMismatchError(
             f"{where}: column {name!r} holds at most {dtype.itemsize // 4} characters and "
-            f"{texts[at]!r} in row {at} is longer"
+            f"{shown(texts[at])} in row {at} is longer"
         )
     raise SchemaMismatchError(
         f"{where}: column {name!r} of the bucket is {type_name(dtype)}, the data are "

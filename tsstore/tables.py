@@ -18,6 +18,7 @@ from tsstore import arrow
 from tsstore.columns import Columns
 from tsstore.errors import InvalidArgumentError, SchemaMismatchError
 from tsstore.schema import RecordKind, Schema, cast_column, type_name
+from tsstore.shown import shown
 from tsstore.times import array_to_ns
 from tsstore.zones import NS_PER_SECOND
 
@@ -384,7 +385,7 @@ def _from_objects(name: str, values: list[Any]) -> NDArray[Any]:
             continue
         hint = "; convert to float or to integer ticks" if type(value).__name__ == "Decimal" else ""
         raise InvalidArgumentError(
-            f"column {name!r} holds {value!r} ({type(value).__name__}) in row {row}, neither "
+            f"column {name!r} holds {shown(value)} ({type(value).__name__}) in row {row}, neither "
             f"numbers nor text throughout{hint}"
         )
     array = np.array(values)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 import numpy as np
 
 from tsstore.errors import InvalidArgumentError
+from tsstore.shown import shown
 from tsstore.zones import NS_PER_SECOND, local_to_utc, zone
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ TimeLike: TypeAlias = str | int | float | date | datetime | np.datetime64 | np.i
 
 MIN_NS = -(2**63) + 1  # the smallest int64 is numpy's NaT
 MAX_NS = 2**63 - 1
+
+_FINER_UNITS = {"milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 
 _ISO = (
     r"(?P<date>\d{4}-\d{2}-\d{2})"
@@ -46,8 +49,21 @@ def to_ns(value: TimeLike, tz: str | None = None) -> int:
             raise
         raise _not_a_time(value) from None
     if not MIN_NS <= ns <= MAX_NS:
-        raise InvalidArgumentError(f"time {value!r} is outside the years 1678 to 2261")
+        where = f"time {shown(value)} is outside the years 1678 to 2261"
+        finer = None if isinstance(value, str | date | np.datetime64) else _finer(int(value))
+        raise InvalidArgumentError(
+            where if finer is None else f"{where} as seconds since 1970; {finer}"
+        )
     return ns
+
+
+def _finer(value: int) -> str | None:
+    """What a number that is too large for seconds would be in the coarsest finer unit it fits."""
+    for unit, per_second in _FINER_UNITS.items():
+        ns = value * (NS_PER_SECOND // per_second)
+        if MIN_NS <= ns <= MAX_NS:
+            return f"as {unit} it would be {format_ns(ns)}: divide it by {per_second}"
+    return None
 
 
 def _to_ns(value: TimeLike, tz: str | None) -> int:
@@ -76,7 +92,7 @@ def _to_ns(value: TimeLike, tz: str | None) -> int:
 
 def _not_a_time(value: object) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"{value!r} is not a time; write 2013-10-08, '2013-10-08 09:30', seconds since 1970, "
+        f"{shown(value)} is not a time; write 2013-10-08, '2013-10-08 09:30', seconds since 1970, "
         "or pass a datetime"
     )
 
@@ -146,9 +162,9 @@ def array_to_ns(values: Any, tz: str | None = None) -> NDArray[np.int64]:
         bad = (seconds > limit) | (seconds < -limit) | (array < 0) & (array.dtype.kind == "u")
         if bad.any():
             at = int(np.argmax(bad))
+            finer = _finer(int(array[at])) or "pass whole seconds, or datetimes"
             raise InvalidArgumentError(
-                f"Epoch {int(array[at])} in row {at} is not seconds since 1970; "
-                "divide milliseconds by 1000 and nanoseconds by 1000000000"
+                f"Epoch {int(array[at])} in row {at} is not seconds since 1970; {finer}"
             )
         return seconds * NS_PER_SECOND
     if array.dtype.kind == "f":

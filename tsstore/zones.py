@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsstore.errors import InvalidArgumentError
+from tsstore.shown import shown
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -33,7 +34,7 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
         raise InvalidArgumentError(
-            f"unknown time zone {name!r}; use an IANA name such as America/New_York or UTC"
+            f"unknown time zone {shown(name)}; use an IANA name such as America/New_York or UTC"
         ) from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tsstore.errors import InvalidArgumentError
+from tsstore.shown import shown
 
 _DEFAULT_PORT = 5993
 _NOT_A_URL = "the server's URL is not like http://127.0.0.1:5993; correct it"
@@ -71,7 +72,7 @@ def check_timeout(timeout_s: Any) -> float:
     is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
     if is_number and 0 < timeout_s <= threading.TIMEOUT_MAX:
         return float(timeout_s)
-    raise InvalidArgumentError(f"timeout_s {timeout_s!r} is not a number of seconds above 0")
+    raise InvalidArgumentError(f"timeout_s {shown(timeout_s)} is not a number of seconds above 0")
 
 
 def _split(url: Any) -> SplitResult:

@@ -28,6 +28,7 @@ from tsstore.schema import Schema, type_name
 from tsstore.server import params as request
 from tsstore.server.lanes import Kind
 from tsstore.server.sqlreply import sql_dataset, sql_limits
+from tsstore.shown import shown
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore.wire.codec import Int64, MalformedBodyError
@@ -340,8 +341,8 @@ def _rounded(key: str, name: str, values: NDArray[np.float64]) -> NDArray[np.flo
     if overflowed.any():
         at = int(np.argmax(overflowed))
         raise SchemaMismatchError(
-            f"{key}: column {name!r} of the bucket is f4 and {values[at]!r} in row {at} is beyond "
-            "its range; write it to a bucket whose column is f8"
+            f"{key}: column {name!r} of the bucket is f4 and {shown(values[at])} in row {at} is "
+            "beyond its range; write it to a bucket whose column is f8"
         )
     return rounded
 

@@ -16,6 +16,7 @@ from tsstore.errors import (
     LimitExceededError,
     TsStoreError,
 )
+from tsstore.shown import shown
 from tsstore.sql.limits import SqlLimits
 from tsstore.sql.missing import import_duckdb, import_pyarrow
 from tsstore.sql.parameters import plain_parameters
@@ -293,7 +294,7 @@ def _open(limits: SqlLimits) -> Any:
 
 def _checked_time(time_s: object) -> float:
     if isinstance(time_s, bool) or not isinstance(time_s, int | float) or not time_s > 0:
-        raise InvalidArgumentError(f"{time_s!r} s is no time that a statement may take")
+        raise InvalidArgumentError(f"{shown(time_s)} s is no time that a statement may take")
     return min(time_s, threading.TIMEOUT_MAX)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Literal
 
 from tsstore.errors import InvalidArgumentError, StorageError
+from tsstore.shown import shown
 from tsstore.vfs import OsFileSystem
 
 MIB = 1 << 20
@@ -43,14 +44,18 @@ class Settings:
     def __post_init__(self) -> None:
         if self.wal_sync not in ("always", "interval", "off"):
             raise InvalidArgumentError(
-                f"wal_sync is {self.wal_sync!r}; write always, interval or off"
+                f"wal_sync is {shown(self.wal_sync)}; write always, interval or off"
             )
         for name in ("wal_sync_interval_s", "memtable_bytes", "cache_bytes", "files_max"):
             if not getattr(self, name) > 0:
-                raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}; it must be above 0")
+                raise InvalidArgumentError(
+                    f"{name} is {shown(getattr(self, name))}; it must be above 0"
+                )
         for name in ("compaction_bytes_per_s", "bulk_bytes_min"):
             if not getattr(self, name) >= 0:
-                raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}; 0 is the least")
+                raise InvalidArgumentError(
+                    f"{name} is {shown(getattr(self, name))}; 0 is the least"
+                )
 
 
 def _part_of_memory(part: int, most: int) -> int:
