@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 
 import numpy as np
 import pytest
@@ -215,6 +217,29 @@ class TestRepair:
         assert run("check", "--deep", data).exit_code == 0
         assert len(closes(data, "BIG/1Min/OHLCV")) == 4904
         assert closes(data) == [0.0, 1.0, 2.0]
+
+    def test_the_command_that_undoes_it(self, segment, data, run) -> None:
+        damage(segment, 300)
+        before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+        found = run("check", data).stderr
+        lines = run("repair", data).output.splitlines()
+        assert f"put aside: {segment.relative_to(data)}" in lines
+        assert lines[-2] == "to undo it, before anything is written there:"
+        subprocess.run(lines[-1], shell=True, check=True)
+        after = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+        assert after.items() >= before.items()
+        assert run("check", data).stderr == found
+        assert run("repair", data).exit_code == 0
+
+    def test_many_files_are_counted(self, segment, data, run) -> None:
+        with tsstore.open(data) as store:
+            for number in range(20):
+                store.bulk({f"S{number}/1Min/OHLCV": bars(11_000)})
+        for path in data.rglob("*.seg"):
+            damage(path, 300)
+        lines = run("repair", data, "--dry-run").output.splitlines()
+        assert sum(line.startswith("would put aside: buckets/") for line in lines) <= 20
+        assert any(re.fullmatch(r"would put aside: \d+ more", line) for line in lines)
 
     def test_nothing_to_do(self, data, run) -> None:
         assert run("repair", data).output == f"{data}: no damage\n"

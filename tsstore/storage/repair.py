@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tsstore.errors import NotFoundError
 from tsstore.storage.aside import put_aside
 from tsstore.storage.check import check_directory
-from tsstore.storage.filenames import BUCKETS_DIR, LOCK
+from tsstore.storage.filenames import BUCKETS_DIR, LOCK, manifest_name
 from tsstore.storage.manifest import manifest_numbers, publish_manifest
 from tsstore.storage.mending import Mending
 from tsstore.storage.remains import Remains
@@ -99,6 +99,7 @@ class _Repair:
             deletes=segments.deletes,
         )
         publish_manifest(self._fs, manifest)
+        self._report.manifest = manifest_name(manifest.number)
 
     def _remove(self) -> None:
         for name in self._report.files:

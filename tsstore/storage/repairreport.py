@@ -18,6 +18,7 @@ class RepairReport:
     Attributes:
         aside: directory with the files that were damaged or stopped to count; empty if none.
         files: their names.
+        manifest: the file that says since then what the store is; empty if nothing was changed.
         rows_saved: rows of damaged segments that are in new ones, and rows of the log.
         lost: rows that could not be read.
         hidden: rows that are left out because lost rows may have replaced them.
@@ -26,6 +27,7 @@ class RepairReport:
 
     aside: str = ""
     files: list[str] = field(default_factory=list)
+    manifest: str = ""
     rows_saved: int = 0
     lost: list[Place] = field(default_factory=list)
     hidden: list[Place] = field(default_factory=list)
