@@ -135,10 +135,12 @@ class Value:
             value = variables.get(match["name"]) or match["default"]
             if value is None:
                 name = match["name"]
+                section, dot, _ = self.path.partition(".")
+                without = f"; or take {section} out" if dot else ""
                 problems.append(
                     self.problem(
                         f"environment variable {name} is not set; "
-                        f"`export {name}=...` or write the value here"
+                        f"`export {name}=...` or write the value here{without}"
                     )
                 )
             return value or ""

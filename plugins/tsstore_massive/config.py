@@ -130,7 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not key:
             raise ConfigError(
                 "no Massive API key: set api_key or api_key_file of the massive worker, or the "
-                f"environment variable {API_KEY_VARIABLE}"
+                f"environment variable {API_KEY_VARIABLE}; a server without the worker needs none"
             )
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigError("the Massive API key holds blanks or unprintable characters")

@@ -27,6 +27,18 @@ def test_the_example_is_written_and_loads(here: Path, run, monkeypatch) -> None:
     assert [plugin.name for plugin in plugins.triggers] == ["stream */*/*"]
 
 
+def test_who_has_no_key_is_told_what_to_do(here: Path, run, monkeypatch) -> None:
+    monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
+    assert "without one, take bgworkers out" in run("init").output
+    result = run("start")
+    assert result.exit_code == 2
+    assert "MASSIVE_API_KEY is not set; " in result.stderr
+    assert result.stderr.endswith("; or take bgworkers[0] out\n")
+    kept = (here / "mkts.yml").read_text().partition("bgworkers:\n")[0]
+    (here / "mkts.yml").write_text(kept)
+    assert load_plugins(load_config(here / "mkts.yml")).workers == ()
+
+
 def test_the_example_with_every_comment_removed_loads(here: Path, monkeypatch) -> None:
     monkeypatch.setenv("MASSIVE_API_KEY", "SECRET123")
     lines = [

@@ -27,7 +27,11 @@ def command(path: Path) -> None:
         raise AlreadyExistsError(f"{path} is there already; name another file") from None
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}; name another file") from None
-    click.echo(f"wrote {path}; edit it, then run `tsstore start -c {path}`")
+    click.echo(
+        f"wrote {path}; edit it, then run `tsstore start -c {path}`\n"
+        "Its bgworker wants a key of Massive.com in $MASSIVE_API_KEY: without one, take bgworkers "
+        "out, and the server runs\nwithout that feed. `tsstore demo` needs no key."
+    )
 
 
 def example() -> str:
