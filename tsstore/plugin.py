@@ -25,6 +25,8 @@ by entry point (`tsstore.bgworkers`, `tsstore.triggers`) or as `package.module:N
 
 A replica, which nobody may write to, runs no bgworkers, and those triggers only whose class has
 `runs_on_replicas = True`; they see every commit that comes by the log, bulk loads do not.
+A trigger whose class has `publishes = True` feeds /ws; where there is none, the log says so when a
+client subscribes.
 
 A worker whose `run` raises is restarted with a growing pause; `FatalPluginError` says that trying
 again cannot help (a wrong API key), and then it stays down, with the reason on /heartbeat.

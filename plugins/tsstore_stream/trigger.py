@@ -41,6 +41,7 @@ class Trigger:
 
     Config = StreamConfig
     runs_on_replicas = True
+    publishes = True
 
     def __init__(self, context: TriggerContext, config: StreamConfig) -> None:
         self._publish = context.publish

@@ -300,7 +300,25 @@ def test_rows_of_a_trigger_reach_the_stream(start) -> None:
             store.write(BARS, {"Epoch": np.array([60]), "Close": np.array([2.0])})
         message = msgpack.unpackb(stream.recv(timeout=10))
     server.stop()
+    assert "nothing will be pushed" not in server.log
     assert message == {"key": BARS, "data": {"Epoch": 60, "Close": 2.0}}
+
+
+def test_a_subscriber_who_would_wait_in_vain_is_told_of_in_the_log_once(start) -> None:
+    import msgpack
+    from websockets.sync.client import connect
+
+    server = start(CONFIG)
+    request = msgpack.packb({"streams": [BARS]})
+    with connect(server.url.replace("http", "ws") + "/ws", proxy=None) as stream:
+        for _ in range(2):
+            stream.send(request)
+            assert stream.recv(timeout=10) == request
+    server.stop()
+    [line] = [line for line in server.log.splitlines() if "/ws" in line]
+    assert " WARNING " in line
+    assert "nothing will be pushed" in line
+    assert "stream.so" in line
 
 
 def test_a_mkts_yml_of_marketstore_makes_bars_and_streams_them(start) -> None:

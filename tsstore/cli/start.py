@@ -225,7 +225,8 @@ def _run(
     from tsstore.server.stream import StreamHub
 
     clock = SystemClock()
-    hub = StreamHub(queue_bytes_max=settings.stream_queue_bytes)
+    is_fed = any(getattr(trigger.build, "publishes", False) for trigger in plugins.triggers)
+    hub = StreamHub(queue_bytes_max=settings.stream_queue_bytes, is_fed=is_fed)
     host = PluginHost(
         plugins,
         store,

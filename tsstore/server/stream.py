@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,6 +51,9 @@ _NOT_MSGPACK = JSON.encode(
 ).decode()
 
 
+logger = logging.getLogger(__name__)
+
+
 class StreamHub:
     """Hands what is published to the subscribers that asked for it.
 
@@ -57,11 +61,18 @@ class StreamHub:
         queue_bytes_max: of messages that wait for one client.
         waits_s: how long a client that resumes may stay away.
         away_max: how many clients that are away are remembered.
+        is_fed: whether anything publishes here; else the log says so to the first subscriber.
     """
 
     def __init__(
-        self, *, queue_bytes_max: int = 8 << 20, waits_s: float = 120.0, away_max: int = 16
+        self,
+        *,
+        queue_bytes_max: int = 8 << 20,
+        waits_s: float = 120.0,
+        away_max: int = 16,
+        is_fed: bool = True,
     ) -> None:
+        self._is_silent = not is_fed
         self._queue_bytes_max = queue_bytes_max
         self._waits_s = waits_s
         self._away_max = away_max
@@ -158,6 +169,16 @@ class StreamHub:
         """Call under the lock."""
         self._away.pop(subscriber, None)
         self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
+
+    def warn_if_silent(self) -> None:
+        """Say in the log, once, that those who subscribe wait in vain."""
+        if self._is_silent:
+            self._is_silent = False
+            logger.warning(
+                "a client subscribed on /ws, and nothing will be pushed: no trigger of mkts.yml "
+                "publishes; add the trigger {module: stream.so, on: '*/*/*'}, or let the client "
+                "use follow(), which needs none"
+            )
 
     def subscribe(
         self, connection: _Connection, patterns: tuple[KeyPattern, ...], echo: bytes
@@ -299,6 +320,7 @@ class _Connection:
         except InvalidKeyError as error:
             self.subscriber.push(Message(MSGPACK.encode({"error": str(error)})))
             return
+        self._hub.warn_if_silent()
         if not patterns:
             self.subscriber.push(Message(body))
         elif resume is None:
