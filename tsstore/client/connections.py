@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from tsstore.client.strangers import is_plain
 from tsstore.client.tls import refused_certificate, tls_context
 from tsstore.errors import ClosedError, ConnectionFailedError
 
@@ -90,6 +91,9 @@ class Connections:
             raise ConnectionFailedError(refused_certificate(self._address.url, error)) from None
         except OSError as error:
             connection.close()
+            plain = is_plain(self._address, error)
+            if plain is not None:
+                raise ConnectionFailedError(f"{self._address.url} {plain}") from None
             raise ConnectionFailedError(
                 f"cannot reach a server at {self._address.url}: {error.strerror or error}; "
                 "start one with `tsstore start`, or check the address"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from tsstore.client.connections import Connections
 from tsstore.client.heartbeat import BEATS_MISSED_MAX, HeartbeatWatch
+from tsstore.client.strangers import who_answers, who_hangs_up, who_speaks
 from tsstore.errors import ConnectionFailedError, InvalidArgumentError, LimitExceededError
 from tsstore.wire.codec import MSGPACK
-from tsstore.wire.envelope import OUTCOME_UNKNOWN
+from tsstore.wire.envelope import OUTCOME_UNKNOWN, VERSION_HEADER
 
 if TYPE_CHECKING:
     from tsstore.client.address import Address
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 class _BrokenOffError(Exception):
     """A connection ended before its answer did."""
+
+
+def _is_no_http(error: Exception) -> bool:
+    """Whether bytes came that begin no answer; a connection that only ended says nothing."""
+    is_end = isinstance(error, http.client.RemoteDisconnected)
+    return isinstance(error, http.client.BadStatusLine) and not is_end
 
 
 class Transport:
@@ -35,6 +42,7 @@ class Transport:
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.url = address.url
+        self._address = address
         self.timeout_s = timeout_s
         self._authorization: dict[str, str] = {}
         if address.token is not None:
@@ -64,9 +72,9 @@ class Transport:
         try:
             return self._attempt(body, repeatable=repeatable, patient=patient)
         except _BrokenOffError as error:
-            raise ConnectionFailedError(
-                f"{self.url} broke off twice before it answered ({error}); see the server's log"
-            ) from None
+            who = who_hangs_up(self._address)
+            why = f"broke off twice before it answered ({error}); see the server's log"
+            raise ConnectionFailedError(f"{self.url} {who or why}") from None
 
     def abort(self) -> None:
         """Break off what is under way, and refuse everything from now on."""
@@ -99,32 +107,36 @@ class Transport:
         connection = self._connections.borrow()
         try:
             if patient:
-                status, answer = self._wait(connection, body, repeatable=repeatable)
+                response, answer = self._wait(connection, body, repeatable=repeatable)
             else:
                 connection.sock.settimeout(self.timeout_s)
-                status, answer = self._exchange(connection, body)
+                response, answer = self._exchange(connection, body)
         except TimeoutError:
             connection.close()
             raise _BrokenOffError(f"no answer within {self.timeout_s:g} s") from None
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            if _is_no_http(error):
+                raise ConnectionFailedError(f"{self.url} {who_speaks(str(error))}") from None
             raise _BrokenOffError(str(error) or type(error).__name__) from None
         except BaseException:  # Ctrl-C: what is left of the answer must not meet the next call
             connection.close()
             raise
         self._connections.give_back(connection)
-        self._check_status(status, answer, repeatable=repeatable)
+        self._check_status(response, answer, repeatable=repeatable)
         return answer
 
-    def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> tuple[int, bytes]:
+    def _exchange(
+        self, connection: http.client.HTTPConnection, body: bytes
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before
             connection.request("POST", "/rpc", body, self._headers)
         response = connection.getresponse()
-        return response.status, response.read()
+        return response, response.read()
 
     def _wait(
         self, connection: http.client.HTTPConnection, body: bytes, *, repeatable: bool
-    ) -> tuple[int, bytes]:
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         connection.sock.settimeout(None)
         watch = HeartbeatWatch(
             connection, self._connections, self._authorization, every_s=self.timeout_s
@@ -141,9 +153,16 @@ class Transport:
                 f"{self.timeout_s:g} s each, did not come); look after its process{outcome}"
             ) from None
 
-    def _check_status(self, status: int, answer: bytes, *, repeatable: bool) -> None:
+    def _check_status(
+        self, response: http.client.HTTPResponse, answer: bytes, *, repeatable: bool
+    ) -> None:
+        status = response.status
         if status == http.client.OK:
             return
+        is_ours = response.headers.get(VERSION_HEADER) is not None
+        stranger = None if is_ours else who_answers(status, response.reason)
+        if stranger is not None:
+            raise ConnectionFailedError(f"{self.url} {stranger}")
         if status == http.client.UNAUTHORIZED:
             raise ConnectionFailedError(
                 f"{self.url} does not accept the token, or wants one; pass "
