@@ -210,3 +210,13 @@ class TestCompletion:
     @pytest.mark.parametrize("word", ["*", "[", "{a", "A/1Min/B/", "A//", "\\", "../"])
     def test_what_is_no_key_offers_nothing(self, word) -> None:
         assert self.found("\\show ", word) == []
+
+
+def test_a_command_that_there_is_not_leads_to_those_there_are() -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        parse_line("\\nope")
+    assert str(caught.value) == "there is no command \\nope; \\help lists those there are"
+    with pytest.raises(
+        InvalidArgumentError, match=r"did you mean \\getinfo\? \\help lists"
+    ) as caught:
+        parse_line("\\info A/1Min/B")

@@ -245,8 +245,8 @@ def _first_word(text: str) -> str:
 
 
 def _suggestion(name: str) -> str:
-    near = difflib.get_close_matches(name, _BY_NAME, n=1)
-    return f"did you mean {near[0]}?" if near else "\\help lists them"
+    near = difflib.get_close_matches(name, _BY_NAME, n=1, cutoff=0.7)
+    return f"{f'did you mean {near[0]}? ' if near else ''}\\help lists those there are"
 
 
 def _split(text: str) -> list[str]:
