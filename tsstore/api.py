@@ -454,7 +454,10 @@ class StoreApi(Protocol):
         ...
 
     def list(self, pattern: str = "*/*/*") -> list[str]:
-        """Keys of the buckets that match, sorted."""
+        """Keys of the buckets that match, sorted.
+
+        All of them: also those of plugins, which begin with an underscore (`_massive/24H/…`).
+        """
         ...
 
     def info(self, key: str) -> BucketInfo:

@@ -170,6 +170,11 @@ class KeyPattern:
         return [key for key in keys if match(key)]
 
 
+def is_own(key: str) -> bool:
+    """Whether a bucket holds what a plugin keeps for itself, by its name, `_massive/24H/…`."""
+    return key.startswith("_")
+
+
 def is_pattern(text: str) -> bool:
     """Whether the text holds a glob character."""
     return any(character in text for character in "*?[{")

@@ -37,3 +37,13 @@ def test_an_empty_bucket_has_no_span(here, run) -> None:
     with tsstore.open(here / "data") as store:
         store.create("A/1Sec/TRADE", tsstore.Schema.of({"Price": "f8"}, variable=True))
     assert run("ls", "--format", "csv").output.splitlines()[1] == "A/1Sec/TRADE,variable,0,,,Price"
+
+
+def test_what_plugins_keep_for_themselves_is_shown_to_who_asks(data, run) -> None:
+    with tsstore.open(data) as store:
+        store.create("_mine/24H/POSITION", tsstore.Schema.of({"Commit": "i8"}))
+        assert "_mine/24H/POSITION" in store.list()
+    assert run("ls").output == "AAPL/1Min/OHLCV\nMSFT/1Min/OHLCV\n"
+    for arguments in (["--all"], ["*/*/*"]):
+        assert run("ls", *arguments).output.splitlines()[-1] == "_mine/24H/POSITION"
+    assert run("ls", "_*/*/*").output == "_mine/24H/POSITION\n"

@@ -8,6 +8,7 @@ import click
 
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.output import print_table
+from tsstore.key import is_own
 from tsstore.times import format_ns
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ _NAMES = ("Key", "Kind", "Rows", "First", "Last", "Columns")
 
 
 @click.command("ls")
-@click.argument("pattern", default="*/*/*")
+@click.argument("pattern", required=False)
+@click.option("--all", "with_own", is_flag=True, help="Also those of plugins, named _….")
 @click.option(
     "--format",
     "style",
@@ -27,10 +29,16 @@ _NAMES = ("Key", "Kind", "Rows", "First", "Last", "Columns")
     help="plain prints names alone; the others rows, time span and columns as well.",
 )
 @location_options
-def command(pattern: str, style: str, **where: Any) -> None:
-    """List the buckets that match PATTERN, such as 'A*/1Min/*'. Rows are an upper bound."""
+def command(pattern: str | None, with_own: bool, style: str, **where: Any) -> None:
+    """List the buckets that match PATTERN, such as 'A*/1Min/*'. Rows are an upper bound.
+
+    Without PATTERN, buckets in which plugins keep what they need themselves, whose names begin with
+    an underscore, are left out.
+    """
     with locate(**where).open_to_read() as store:
-        keys = store.list(pattern)
+        keys = store.list(pattern or "*/*/*")
+        if pattern is None and not with_own:
+            keys = [key for key in keys if not is_own(key)]
         if style == "plain":
             click.echo("".join(key + "\n" for key in keys), nl=False)
             return

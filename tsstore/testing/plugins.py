@@ -26,6 +26,7 @@ from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.config import load_config
 from tsstore.host import PluginHost, load_plugins
+from tsstore.key import is_own
 from tsstore.plugin import ChangeEvent, TriggerContext, TriggerEvent, WorkerContext
 from tsstore.redact import Redactor
 from tsstore.store import Store
@@ -273,7 +274,7 @@ def contents(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     """All rows by key, for comparing; buckets whose names begin with `_` are left out."""
     found = {}
     for key in store.list():
-        if not key.startswith("_"):
+        if not is_own(key):
             rows = store.read(key)
             columns = [rows.ts, *(array for _, array in rows.items())]
             found[key] = list(zip(*(column.tolist() for column in columns), strict=True))
