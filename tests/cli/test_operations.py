@@ -56,6 +56,19 @@ class TestStats:
         result = run("stats", "*/1Min/*", "--format", "csv")
         assert result.output.splitlines()[1].startswith("AAPL/1Min/OHLCV,3,")
 
+    def test_bytes_a_row_are_none_while_rows_are_in_the_log_only(self, data, run) -> None:
+        def bytes_per_row():
+            [row] = json.loads(run("stats", "A*/1Min/*", "--format", "json").output)
+            lines = json.loads(run("stats", BARS, "--format", "json").output)
+            values = {line["Name"]: line["Value"] for line in lines}
+            assert values["bytes_per_row"] == row["BytesPerRow"]
+            return row["BytesPerRow"]
+
+        assert bytes_per_row() is None
+        with tsstore.open(data) as store:
+            store.flush()
+        assert bytes_per_row() > 0
+
     def test_of_nothing(self, data, run) -> None:
         assert run("stats", "X*/*/*").exit_code == 3
         assert run("stats", "X/1Min/OHLCV").exit_code == 3
@@ -152,7 +165,7 @@ class TestRetention:
     def test_it_asks(self, data, run) -> None:
         result = run("retention", "*/*/*", "--keep", "90D")
         assert result.exit_code == 1
-        assert "Delete the rows of 2 buckets from before " in result.output
+        assert "Delete 6 rows of 2 buckets from before " in result.output
         assert closes(data) == [0.0, 1.0, 2.0]
 
     def test_it_does_not_ask_where_nothing_is_old(self, data, run) -> None:

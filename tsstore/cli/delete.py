@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from tsstore.cli.locate import locate, location_options
+from tsstore.cli.matching import count_rows
 from tsstore.cli.spans import check_span, instant
 from tsstore.errors import InvalidArgumentError
 from tsstore.times import format_ns
@@ -35,7 +36,8 @@ def command(key: str, start: str | None, end: str | None, tz: str, yes: bool, **
         store.info(key)  # before anybody is asked
         if not yes:
             span = f"from {_shown(first, 'the first')} to {_shown(last, 'the last')}"
-            click.confirm(f"Delete the rows of {key} {span}?", abort=True)
+            count = count_rows(store, key, first, last)
+            click.confirm(f"Delete {count} rows of {key} {span}?", abort=True)
         rows = store.delete(key, first, last)
     click.echo(f"deleted {rows} rows of {key}")
 

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from tsstore.cli.locate import locate, location_options
-from tsstore.cli.matching import matching
+from tsstore.cli.matching import count_rows, matching
 from tsstore.cli.spans import length_ns
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError
@@ -39,11 +39,12 @@ def command(pattern: str, keep: str, dry_run: bool, yes: bool, **where: Any) -> 
     with location.open_to_read() if dry_run else location.open_to_write() as store:
         keys = [key for key in matching(store, pattern) if _begins_before(store, key, cutoff)]
         if keys and not (dry_run or yes):
-            span = f"from before {format_ns(cutoff)}"
-            click.confirm(f"Delete the rows of {len(keys)} buckets {span}?", abort=True)
+            rows = sum(count_rows(store, key, None, last) for key in keys)
+            question = f"Delete {rows} rows of {len(keys)} buckets from before {format_ns(cutoff)}?"
+            click.confirm(question, abort=True)
         total = 0
         for key in keys:
-            rows = _count(store, key, last) if dry_run else store.delete(key, end=last)
+            rows = count_rows(store, key, None, last) if dry_run else store.delete(key, end=last)
             total += rows
             click.echo(f"{key}: {rows} rows")
     verb = "would delete" if dry_run else "deleted"
@@ -53,7 +54,3 @@ def command(pattern: str, keep: str, dry_run: bool, yes: bool, **where: Any) -> 
 def _begins_before(store: StoreApi, key: str, cutoff: int) -> bool:
     first = store.info(key).first_ns
     return first is not None and first < cutoff
-
-
-def _count(store: StoreApi, key: str, last: np.datetime64) -> int:
-    return sum(len(part) for part in store.iterate(key, end=last, columns=()))

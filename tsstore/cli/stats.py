@@ -30,8 +30,8 @@ _NAMES = ("Key", "Rows", "Bytes", "BytesPerRow", "Segments", "Blocks", "MemoryRo
 def command(target: str | None, style: str, **where: Any) -> None:
     """Show how the store is stored, or a bucket, or each one that matches a pattern.
 
-    Of files that small buckets share, each has its part of the bytes. Replaced rows count until
-    they are compacted.
+    Of files that small buckets share, each has its part of the bytes; rows that are in the log only
+    count in memory. Replaced rows count until they are compacted.
     """
     with locate(**where).open_to_read() as store:
         if target is None:
@@ -44,12 +44,17 @@ def command(target: str | None, style: str, **where: Any) -> None:
         print_table(_NAMES, iter([[_row(store.stats(key)) for key in keys]]), style)
 
 
+def _bytes_per_row(stats: BucketStats) -> float | None:
+    """None as long as all rows are in the log, which many buckets share."""
+    return round(stats.bytes_per_row, 2) if stats.segments else None
+
+
 def _row(stats: BucketStats) -> tuple[Any, ...]:
     return (
         stats.key,
         stats.rows,
         stats.bytes,
-        round(stats.bytes_per_row, 2),
+        _bytes_per_row(stats),
         stats.segments,
         stats.blocks,
         stats.memory_rows,
@@ -61,7 +66,7 @@ def _lines(stats: BucketStats) -> list[tuple[str, Any]]:
         ("key", stats.key),
         ("rows", stats.rows),
         ("bytes", stats.bytes),
-        ("bytes_per_row", round(stats.bytes_per_row, 2)),
+        ("bytes_per_row", _bytes_per_row(stats)),
         ("segments", stats.segments),
         ("blocks", stats.blocks),
         ("memory_rows", stats.memory_rows),
