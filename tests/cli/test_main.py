@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import tsstore
-from tests.cli.conftest import bars
-from tsstore.cli.main import Commands, main
+from tests.cli.conftest import BARS, bars
+from tsstore.cli.main import EXIT_CODES, Commands, main
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_version_is_printed(run) -> None:
@@ -209,6 +212,18 @@ def test_a_reader_that_has_enough_is_no_error(data, spawn) -> None:
     process.stdout.close()
     assert process.wait(20) == 0
     assert process.stderr.read() == ""
+
+
+def test_every_exit_code_is_documented(run) -> None:
+    kinds = [kind for kind in vars(tsstore.errors).values() if isinstance(kind, type)]
+    assert {kind.exit_code for kind in kinds} == EXIT_CODES.keys() - {0, 130}
+    listed = "Exit codes: " + ", ".join(f"{code} {text}" for code, text in EXIT_CODES.items())
+    for text in (run("--help").output, (ROOT / "README.md").read_text()):
+        assert listed in " ".join(text.split())
+
+
+def test_a_question_answered_with_no_is_exit_code_1(data, run) -> None:
+    assert run("destroy", BARS).exit_code == 1
 
 
 def test_an_interrupt_is_exit_code_130(here, spawn) -> None:

@@ -1,8 +1,4 @@
-"""The group of commands, and how errors become one line and an exit code.
-
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 damaged data,
-5 no connection, 6 locked by another process, 7 the disk refused, 130 interrupted.
-"""
+"""The group of commands, and how errors become one line and an exit code of `EXIT_CODES`."""
 
 from __future__ import annotations
 
@@ -18,6 +14,19 @@ from typing import Any, NoReturn
 import click
 
 from tsstore.errors import StorageError, TsStoreError
+
+#: Every code that a command ends with. Those of errors are attributes of their classes.
+EXIT_CODES = {
+    0: "done",
+    1: "failed, or a question was answered with no",
+    2: "wrong usage or configuration",
+    3: "not found",
+    4: "damaged",
+    5: "no connection, or not allowed by the server",
+    6: "locked by another process",
+    7: "refused by the disk",
+    130: "interrupted",
+}
 
 #: Name of each command and the module that holds it, as an attribute `command`.
 _COMMANDS = {
@@ -124,7 +133,10 @@ def _prepare_output() -> None:
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog='Shell completion: eval "$(_TSSTORE_COMPLETE=bash_source tsstore)", or zsh_source, '
+    epilog="Exit codes: "
+    + ", ".join(f"{code} {text}" for code, text in EXIT_CODES.items())
+    + ".\n\n"
+    'Shell completion: eval "$(_TSSTORE_COMPLETE=bash_source tsstore)", or zsh_source, '
     "fish_source.",
 )
 @click.version_option(version("tsstore"), "-v", "--version", message="tsstore %(version)s")
