@@ -162,6 +162,16 @@ class TestRetention:
         assert closes(data) == []
         assert closes(data, MSFT) == [9.0]
 
+    def test_what_plugins_keep_stays_unless_it_is_meant(self, data, run) -> None:
+        kept = "_worker/24H/GAPS"
+        with tsstore.open(data) as store:
+            store.write(kept, {"Epoch": [0], "State": [1]})
+        run("retention", "*/*/*", "--keep", "90D", "--yes")
+        assert closes(data) == []
+        with tsstore.open(data, read_only=True) as store:
+            assert len(store.read(kept)) == 1
+        assert "deleted 1 rows" in run("retention", "_*/*/*", "--keep", "90D", "--yes").output
+
     def test_it_asks(self, data, run) -> None:
         result = run("retention", "*/*/*", "--keep", "90D")
         assert result.exit_code == 1
