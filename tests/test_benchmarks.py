@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgpack
 import numpy as np
 import polars as pl
 import pytest
@@ -24,6 +25,14 @@ from benchmarks.growth import Growth
 from benchmarks.harness import Call, Case, Figure, Line, latency, take_turns, throughput
 from benchmarks.peers import LIBRARIES, Library, installed, open_all
 from benchmarks.report import as_json, markdown
+from benchmarks.serving import measure
+from benchmarks.serving import report as serving_report
+from benchmarks.serving.__main__ import main as serving_main
+from benchmarks.serving.measure import Found, Row, Seen
+from benchmarks.serving.wire import WrongAnswerError, rows_in_grpc_answer, rows_in_http_answer
+from benchmarks.serving.work import Write
+from benchmarks.session import Session
+from tsstore.server.grpc import marketstore_pb2 as pb
 
 ROOT = Path(__file__).parent.parent
 LOADS = {"P2": (0.5, 1.25)}
@@ -240,3 +249,60 @@ def test_a_workload_that_is_not_there_is_refused() -> None:
     done = CliRunner().invoke(main, ["--only", "P2,P99"])
     assert done.exit_code == 2
     assert "P99" in done.output
+
+
+SERVED = ("S1", "S2", "S3", "S4", "S5", "S6", "S7")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """What is measured of a server, with little work."""
+    folder = tmp_path_factory.mktemp("served")
+    return measure.run(Session(quick=True, root=folder), SERVED)
+
+
+@pytest.mark.parametrize("name", SERVED[:-1])
+def test_calls_of_a_server(name: str, served: Found) -> None:
+    rows = [row for row in served.rows if row.name.startswith(name)]
+    assert {row.client for row in rows} >= {"/rpc", "gRPC", "tsstore.connect"}
+    for row in rows:
+        for clients, seen in row.seen.items():
+            assert seen.calls >= clients
+            assert 0 < seen.p50_ms <= seen.p99_ms
+    text = serving_report.markdown(served)
+    assert f"| {name} | {rows[0].what} | /rpc | " in text
+    assert "x |" not in text.split("Calls")[1]  # these sizes are not MarketStore's
+
+
+def test_subscribers_of_a_server(served: Found) -> None:
+    streamed = served.streamed
+    assert streamed is not None
+    assert len(streamed.last_s) == streamed.plan.single_rows
+    assert all(m <= last for m, last in zip(streamed.median_s, streamed.last_s, strict=True))
+    assert f"{streamed.plan.subscribers} subscribers" in serving_report.markdown(served)
+    found = json.loads(json.dumps(serving_report.as_json(served, quick=True)))
+    assert len(found["streamed"]["burst_s"]) == streamed.plan.bursts
+
+
+def test_marketstore_is_compared_with_one_client() -> None:
+    seen = {
+        count: Seen(10, 100, p50_ms=2, p99_ms=3, server_cpu_ms=1, client_cpu_ms=1)
+        for count in (1, 8)
+    }
+    row = Row("S4", "last rows", "/rpc", seen, 3.0, (0, 0))
+    assert "| 3 ms, 1.5x |" in serving_report.markdown(Found([row], None, (0, 0)))
+
+
+def test_a_call_that_failed_is_no_figure() -> None:
+    error = {"error": {"code": -32000, "message": "no results", "data": None}}
+    with pytest.raises(WrongAnswerError, match="no results"):
+        rows_in_http_answer(msgpack.packb(error))
+    refused = pb.MultiServerResponse(responses=[pb.ServerResponse(error="refused")])
+    with pytest.raises(WrongAnswerError, match="refused"):
+        rows_in_grpc_answer(Write("A/1Min/OHLCV", {}), refused.SerializeToString())
+
+
+def test_a_call_to_a_server_that_is_not_measured_is_refused() -> None:
+    done = CliRunner().invoke(serving_main, ["--only", "S1,S9"])
+    assert done.exit_code == 2
+    assert "S9" in done.output
