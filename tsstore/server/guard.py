@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Where the role of a client stands in the scope of its request.
 ROLE = "tsstore.role"
+_LOOKED_AT = (b"host", b"origin", b"authorization")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,12 @@ class Guard:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    """Those that it looks at."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in _LOOKED_AT
+    }
 
 
 def _is_address(name: str) -> bool:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from tsstore.clock import Clock
     from tsstore.server.access import Role
@@ -55,7 +54,7 @@ def create_app(
     clock: Clock | None = None,
     metrics: Metrics | None = None,
     lanes: Lanes | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """The application over an open store.
 
     Args:
@@ -112,18 +111,32 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/rpc", rpc),
             Route("/heartbeat", show_heartbeat),
             Route("/metrics", show_metrics),
             WebSocketRoute("/ws", hub.serve),
             WebSocketRoute("/feed", feed.serve),
         ],
-        middleware=[Middleware(Guard, settings=settings, metrics=metrics)],
         exception_handlers={404: show_not_found},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # MarketStore answers 404 to /rpc/
-    return app
+    return Guard(RpcFirst(rpc, app), settings, metrics)
+
+
+class RpcFirst:
+    """/rpc, and an application for everything else.
+
+    What a framework does around a request takes a third of the time of a small query.
+    """
+
+    def __init__(self, rpc: ASGIApp, others: ASGIApp) -> None:
+        self._rpc = rpc
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        is_rpc = scope["type"] == "http" and scope["path"] == "/rpc"
+        await (self._rpc if is_rpc else self._others)(scope, receive, send)
 
 
 class RequestRefusedError(Exception):
@@ -140,7 +153,7 @@ class ClientLeftError(Exception):
 
 
 class RpcEndpoint:
-    """The ASGI application of /rpc. A plain one: a framework's request object costs 15 us."""
+    """The ASGI application of /rpc."""
 
     def __init__(
         self,

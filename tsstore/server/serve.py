@@ -13,7 +13,7 @@ from tsstore.server.connection import LimitedProtocol, LimitedWebSocketProtocol
 from tsstore.server.tls import check_certificate
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from tsstore.server.settings import ServerSettings
 
@@ -24,7 +24,7 @@ _PING_S = 20.0
 _DRAIN_S = 1
 
 
-def serve(app: Starlette, settings: ServerSettings) -> RunningServer:
+def serve(app: ASGIApp, settings: ServerSettings) -> RunningServer:
     """Serve the application in a thread; it accepts connections once this returns.
 
     Raises:
@@ -56,7 +56,7 @@ class RunningServer:
         url: where clients on this machine reach it.
     """
 
-    def __init__(self, app: Starlette, settings: ServerSettings, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, listener: socket.socket) -> None:
         self.host = settings.host
         self.port: int = listener.getsockname()[1]
         scheme = "http" if settings.tls_certificate is None else "https"
@@ -114,7 +114,7 @@ class _Server(uvicorn.Server):
         self.is_ready.set()
 
 
-def _uvicorn_config(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
+def _uvicorn_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
     class Protocol(LimitedProtocol):
         head_timeout_s = settings.read_timeout_s
         write_timeout_s = settings.write_timeout_s
@@ -128,6 +128,7 @@ def _uvicorn_config(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         backlog=_BACKLOG,
         limit_concurrency=settings.connections_max,
         timeout_keep_alive=_KEEP_ALIVE_S,
