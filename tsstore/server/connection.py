@@ -1,4 +1,4 @@
-"""Connections with the limits that uvicorn leaves open.
+"""Connections with the limits that uvicorn leaves open, and with fewer calls of the system.
 
 Bodies are limited by the application; a head (request line and headers) never reaches it until it
 is complete, so one that never ends would hold memory and a connection for ever, and so would an
@@ -20,7 +20,45 @@ if TYPE_CHECKING:
 
 HEAD_BYTES_MAX = 64 * 1024
 FRAGMENTS_MAX = 1000
+PIECE_BYTES = 64 * 1024
 _TOO_BIG = 1009
+
+
+class JoiningTransport:
+    """A transport that sends in one piece what is written in one turn of the event loop.
+
+    The head and the body of an answer, or the messages of a stream, are one call of the system
+    then, and wake the client once. What is more than a piece goes out at once, so that whoever
+    writes hears soon that the client does not read.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Send it after this turn, or now if it is much."""
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        if self._unsent_bytes >= PIECE_BYTES:
+            self._send()
+        elif len(self._unsent) == 1:
+            self._loop.call_soon(self._send)
+
+    def close(self) -> None:
+        """Close when all is sent."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        if unsent and not self._transport.is_closing():
+            self._transport.writelines(unsent)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -44,7 +82,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a head."""
-        super().connection_made(transport)
+        super().connection_made(JoiningTransport(transport, self.loop))  # type: ignore[arg-type]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
