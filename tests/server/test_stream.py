@@ -16,6 +16,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tsstore.server.http import create_app
+from tsstore.server.serve import serve
+from tsstore.server.settings import ServerSettings
 from tsstore.server.stream import _Connection
 from tsstore.server.subscriber import Message
 
@@ -253,3 +256,17 @@ def test_publishing_to_a_client_whose_loop_ended_is_harmless(hub):
     connection.subscriber.push(Message(b"late"))
     connection.end()
     assert hub.stats()["clients"] == 0
+
+
+def test_subscribers_of_several_ports_get_everything(ws_url, store, hub):
+    settings = ServerSettings(port=0)
+    with serve(create_app(store, settings, hub=hub), settings) as other:
+        other_url = other.url.replace("http", "ws") + "/ws"
+        with connect(ws_url) as first, connect(other_url) as second:
+            for socket in (first, second):
+                subscribe(socket, "*/*/*")
+            for number in range(100):
+                hub.publish(KEY, {"Epoch": number})
+            for socket in (first, second):
+                got = [msgpack.unpackb(socket.recv(timeout=5)) for _ in range(100)]
+                assert [message["data"]["Epoch"] for message in got] == list(range(100))
