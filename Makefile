@@ -45,9 +45,10 @@ imports: $(VENV)/.dev  ## direction of imports
 proto: $(VENV)/.dev  ## the messages of gRPC, from their .proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. tsstore/server/grpc/marketstore.proto
 
-bench: $(VENV)/.dev  ## against five peers, as ratios
+bench: $(VENV)/.dev  ## against five peers, as ratios; then a server with many clients
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.serving
 
 wheel: $(VENV)/.dev  ## build the wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
