@@ -84,6 +84,39 @@ def test_keys_without_effect_are_named_once_each_with_their_line(load) -> None:
     assert "mkts.yml:6: queryable: ignored: has no effect here" in notices[0]
 
 
+def test_keys_that_nobody_knows_are_passed_over_with_what_to_do(load) -> None:
+    config = load(
+        "root_directory: d\ncatalog_cache: 5\nold_feature: {a: [1]}\nempty:\n"
+        "replication: {enabled: false, compression: true}\n"
+        "triggers: [{module: stream.so, on: '*/*/*', title: a}]\n"
+        "bgworkers: [{module: massive.so, schedule: daily, config: {api_key: x}}]\n"
+    )
+    places = ["2: catalog_cache", "3: old_feature", "5: replication.compression"]
+    places += ["6: triggers[0].title", "7: bgworkers[0].schedule"]
+    assert len(config.notices) == len(places)
+    for place, notice in zip(places, config.notices, strict=True):
+        assert f"mkts.yml:{place}: ignored: no such key; remove it" in notice
+
+
+def test_what_old_files_leave_empty_is_the_default(load) -> None:
+    config = load(
+        'root_directory: d\nlisten_host: ""\nlisten_port: "5993"\ngrpc_listen_port: ""\n'
+        'timezone: ""\nlog_level: ""\nstop_grace_period: ""\ngrpc_max_send_msg_size: ""\n'
+        "triggers:\nbgworkers: []\n"
+        'replication: {enabled: "false", cert_file: "", key_file: ""}\n'
+    )
+    assert (config.listen_port, config.grpc_listen_port) == (5993, None)
+    assert (config.log_level, config.stop_grace_period) == ("info", 0)
+    assert (config.replication.cert_file, config.triggers) == (None, [])
+
+
+@pytest.mark.parametrize("level", ["INFO", "Warning", "${LEVEL}"])
+def test_levels_may_have_capitals(load, level: str) -> None:
+    assert load(f"root_directory: d\nlog_level: {level}", LEVEL="info").log_level == (
+        "warning" if level == "Warning" else "info"
+    )
+
+
 def test_ports_and_sizes_may_be_quoted_as_in_old_files(load) -> None:
     text = 'root_directory: d\ngrpc_listen_port: "5995"\ngrpc_max_recv_msg_size: "512"\n'
     config = load(text)
@@ -126,6 +159,10 @@ def test_a_level_may_be_called_warn(load) -> None:
         ("root_directory: ' '", "mkts.yml:1: root_directory: is empty"),
         ("root_directory: d\nlisten_port: 70000", "mkts.yml:2: listen_port: expected int <= 65535"),
         ("root_directory: d\nlisten_prot: 1", "did you mean listen_port?"),
+        ("root_directory: d\ntoken_fle: t", "did you mean token_file?"),
+        ("root_directory: d\ntrigers: []", "did you mean triggers?"),
+        ("root_directory: d\nreplication: {enabeld: true}", "did you mean enabled?"),
+        ("root_directory: d\nlimits: {bytes: 1}", "limits.bytes: unknown key"),
         ("root_directory: d\ntimezone: Mars/Base", "mkts.yml:2: timezone: unknown time zone"),
         ("root_directory: d\nwal_sync: never", "wal_sync: expected one of always, interval, off"),
         ("root_directory: d\nbgworkers:\n- name: x", "mkts.yml:3: bgworkers[0]: module is missing"),

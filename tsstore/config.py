@@ -6,11 +6,13 @@ as it stands there, with its lines, until the host knows the plugin and its opti
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 import stat
+import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -48,8 +50,23 @@ IGNORED = {
     "enable_last_known": _NO_EFFECT,
     "start_time": _NO_EFFECT,
     "polling_interval": _NO_EFFECT,
+    "cluster_mode": _NO_EFFECT,
     "attrgroup_types": "column types are those of the rows that are written first",
 }
+#: What old files leave empty (`grpc_listen_port: ""`) and mean the default by.
+_MAY_BE_EMPTY = frozenset(
+    {
+        "cert_file",
+        "grpc_listen_port",
+        "grpc_max_recv_msg_size",
+        "grpc_max_send_msg_size",
+        "key_file",
+        "log_level",
+        "stop_grace_period",
+    }
+)
+# From here on a name is taken for one that was mistyped.
+_ALIKE = 0.75
 
 
 class BgWorkerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -277,16 +294,63 @@ def load_config(path: Path | str, environment: Mapping[str, str] | None = None) 
     """
     path = Path(path)
     source = _read(path)
-    ignored = [key for key in source.content if key in IGNORED]
-    notices = tuple(
-        source.content[key].problem(f"ignored: {IGNORED[key]}")
-        for key in ignored
-        if source.content[key].content is not None
-    )
-    rest = {key: value for key, value in source.content.items() if key not in IGNORED}
-    keys = convert(Value(source.file, source.line, "", rest), Keys, environment)
+    reading = _Reading()
+    keys = convert(reading.known(source, Keys, IGNORED), Keys, environment)
     _check_values(source, keys)
-    return Config(**msgspec.structs.asdict(keys), path=path, notices=notices)
+    return Config(**msgspec.structs.asdict(keys), path=path, notices=tuple(reading.notices))
+
+
+class _Reading:
+    """Leaves out what has no effect, and keeps what the log should say about it.
+
+    A name that looks like a mistyped one stays, for `convert` to refuse it: `token_fle` would leave
+    the server without its token. Options of plugins are not looked at.
+    """
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def known(
+        self, section: Value, kind: type[msgspec.Struct], ignored: Mapping[str, str]
+    ) -> Value:
+        """The section without its keys that have no effect."""
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+        kept = {}
+        for key, value in section.content.items():
+            if value.content == "" and key in _MAY_BE_EMPTY:
+                continue
+            if key in fields:
+                kept[key] = self._below(key, value, fields[key])
+            elif key not in ignored and difflib.get_close_matches(key, fields, cutoff=_ALIKE):
+                kept[key] = value
+            elif value.content is not None:
+                why = ignored.get(
+                    key, "no such key; remove it (mkts.yml.example has all there are)"
+                )
+                self.notices.append(value.problem(f"ignored: {why}"))
+        return Value(section.file, section.line, section.path, kept)
+
+    def _below(self, key: str, value: Value, kind: Any) -> Value:
+        """The same within what MarketStore's files have below a key; `limits` is our own."""
+        if key == "log_level":
+            return _small(value)
+        if kind is Replication and isinstance(value.content, dict):
+            return self.known(value, Replication, {})
+        entry = next(iter(typing.get_args(kind)), None)
+        if entry not in (TriggerEntry, BgWorkerEntry) or not isinstance(value.content, list):
+            return value
+        items = [
+            self.known(item, entry, {}) if isinstance(item.content, dict) else item
+            for item in value.content
+        ]
+        return Value(value.file, value.line, value.path, items)
+
+
+def _small(value: Value) -> Value:
+    """A `log_level` in small letters, unless it comes from a variable."""
+    if not isinstance(value.content, str) or "$" in value.content:
+        return value
+    return Value(value.file, value.line, value.path, value.content.lower())
 
 
 def _check_values(source: Value, keys: Keys) -> None:

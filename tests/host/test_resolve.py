@@ -13,6 +13,7 @@ import pytest
 from tsstore.config import load_config
 from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.host import load_plugins, resolve
+from tsstore.host.reference import MODULES
 from tsstore.host.resolve import find_plugin, plugin_name, trigger_pattern
 
 if TYPE_CHECKING:
@@ -87,8 +88,23 @@ def test_plugins_of_marketstore_that_are_not_here_are_passed_over_with_a_notice(
     )
     assert ([w.name for w in plugins.workers], plugins.triggers) == (["their_plugins:Plain"], ())
     streamreplay, slait = plugins.notices
-    assert "mkts.yml:3: triggers[0].module: slait is not available yet" in slait
-    assert "mkts.yml:7: bgworkers[0].module: streamreplay is not available yet" in streamreplay
+    assert "mkts.yml:3: triggers[0].module: slait is a plugin of MarketStore" in slait
+    assert "mkts.yml:7: bgworkers[0].module: streamreplay is a plugin of MarketSt" in streamreplay
+    assert "the server starts without it; `tsstore plugin new` makes one of your own" in slait
+
+
+@pytest.mark.parametrize("name", sorted(MODULES | {"their_own_feeder"}))
+def test_any_plugin_of_go_is_passed_over(load, name: str) -> None:
+    plugins = load(f"bgworkers: [{{module: {name}.so, name: X, config: {{symbols: [BTC]}}}}]")
+    (notice,) = plugins.notices
+    assert not plugins.workers
+    assert ("use massive.so" in notice) is (name == "polygon")
+
+
+@pytest.mark.parametrize("module", ["masive.so", "massive.so.so", "Massive.so", "their_own_feeder"])
+def test_a_name_that_looks_mistyped_is_no_plugin_of_go(load, module: str) -> None:
+    (problem,) = errors_of(load, f"bgworkers: [{{module: {module}}}]")
+    assert f"no bgworker {module!r} is installed; there are massive" in problem
 
 
 def test_a_plugin_of_marketstore_that_is_installed_is_used(load, monkeypatch) -> None:

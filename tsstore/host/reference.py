@@ -1,7 +1,7 @@
 """What plugins of MarketStore a mkts.yml may name that are not available here.
 
-Such a file shall start the server all the same, so these are passed over with a warning, while a
-name that neither side knows stays an error.
+Such a file shall start the server all the same, so these, and others that end in `.so`, are passed
+over with a warning that says what to do, while a name that looks mistyped stays an error.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ MODULES = frozenset(
     {
         "alpaca",
         "alpacabkfeeder",
+        "alpacav2",
         "binancefeeder",
         "binancefeeder_v2",
         "bitmexfeeder",
         "gdaxfeeder",
+        "ice",
         "iex",
         "polygon",
         "polyiex",
@@ -23,6 +25,10 @@ MODULES = frozenset(
         "xignitefeeder",
     }
 )
+
+#: What to use instead of some of them.
+INSTEAD = {"polygon": "its vendor is called Massive now, so use massive.so with your key"}
+_INSTEAD = "`tsstore plugin new` makes one of your own in Python (docs/plugins.md)"
 
 #: By plugin, options of the reference that have no effect here, with what the log says about them.
 OPTIONS = {
@@ -34,3 +40,11 @@ OPTIONS = {
         "sync_queries": "not available yet",
     },
 }
+
+
+def not_here(name: str) -> str:
+    """What the log says about a plugin that is passed over."""
+    return (
+        f"{name} is a plugin of MarketStore that there is none of here, so the server starts "
+        f"without it; {INSTEAD.get(name, _INSTEAD)}, or remove the entry"
+    )

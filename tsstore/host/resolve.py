@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Entry point group of each kind of plugin.
 GROUPS = {"bgworker": "tsstore.bgworkers", "trigger": "tsstore.triggers"}
+# From here on a name is taken for one that was mistyped.
+_ALIKE = 0.75
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,8 @@ class _Loading:
         pattern: KeyPattern | None,
     ) -> Plugin | None:
         known_as = plugin_name(module.content)
-        if known_as in reference.MODULES and not entry_points(group=GROUPS[kind], name=known_as):
-            self.notices.append(
-                module.problem(f"{known_as} is not available yet; the server starts without it")
-            )
+        if _is_of_marketstore(kind, module.content):
+            self.notices.append(module.problem(reference.not_here(known_as)))
             return None
         name = name or known_as
         before = self._names.setdefault((kind, name), module)
@@ -158,6 +159,21 @@ class _Loading:
         if section.content:
             raise ConfigError(section.problem("this plugin has no options; remove them"))
         return None
+
+
+def _is_of_marketstore(kind: str, module: str) -> bool:
+    """Whether it is a plugin of Go, for which there is nothing of that name here.
+
+    One that looks like a mistyped name of ours is not: the server would start without it.
+    """
+    name = plugin_name(module)
+    if ":" in name or entry_points(group=GROUPS[kind], name=name):
+        return False
+    if name in reference.MODULES:
+        return True
+    installed = entry_points(group=GROUPS[kind]).names
+    mistyped = difflib.get_close_matches(name, installed, cutoff=_ALIKE)
+    return module.endswith(".so") and not mistyped
 
 
 def _config_path(module: Value) -> str:
