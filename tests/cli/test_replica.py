@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tsstore
+from tests.marketstore.carriers import Grpc, Http, JsonHttp
 from tsstore.clock import SystemClock
 from tsstore.errors import ReadOnlyError
 from tsstore.wire.codec import MSGPACK
@@ -31,6 +32,7 @@ replication: {{enabled: true, listen_port: {port_2}}}
 REPLICA = """
 root_directory: replica
 listen_port: 0
+grpc_listen_port: 0
 replication:
   master_host: "{host}"
   retry_interval: 50ms
@@ -143,8 +145,19 @@ def test_a_replica_refuses_writes_and_says_where_to_write(pair: Pair) -> None:
         ):
             with pytest.raises(ReadOnlyError, match="write is not allowed on replica; write to "):
                 change()
-    answer = rpc(pair.replica.url, "DataService.Destroy", [{"key": BARS}])
-    assert "write is not allowed on replica" in answer["responses"][0]["error"]
+    columns = {"Epoch": np.array([0]), "Close": np.array([1.0])}
+    shape = [("Epoch", "i8"), ("Close", "f8")]
+    with httpx.Client(base_url=pair.replica.url, trust_env=False) as client:
+        over_grpc = Grpc(pair.replica.heartbeat()["grpc"])
+        with over_grpc.channel:
+            for carrier in (Http(client), JsonHttp(client), over_grpc):
+                for failure in (
+                    *carrier.write(BARS, columns),
+                    carrier.create(BARS, shape, "fixed"),
+                    carrier.destroy(BARS),
+                ):
+                    assert "write is not allowed on replica" in failure
+                assert carrier.listed() == []
 
 
 def rpc(url: str, method: str, requests: list[dict[str, object]]) -> dict:
