@@ -189,6 +189,10 @@ def test_the_category_may_come_with_the_destination_or_permuted(bars):
     assert found["Open"] == [104]
 
 
+def test_an_empty_category_is_the_usual_one(bars):
+    assert len(bars.query(KEY, key_category="")["Epoch"]) == len(bars.query(KEY)["Epoch"])
+
+
 def test_a_category_without_a_part_is_refused(bars):
     request = {"destination": "AAPL/1Min", "key_category": "Symbol/Timeframe"}
     text = bars.error("Query", request)

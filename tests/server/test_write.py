@@ -68,6 +68,20 @@ def test_float64_is_rounded_into_a_float32_bucket(rpc):
     assert rpc.query(KEY)["Open"] == [1.0, np.float32(0.1)]
 
 
+@pytest.mark.parametrize("kind", ["i4", "i8", "u4", "u8"])
+def test_whole_numbers_are_rounded_into_a_float_bucket(rpc, kind):
+    volume = np.array([123_456_789, 5], kind)
+    rpc.write(KEY, {"Epoch": [T0], "Volume": np.array([1], "f4")})
+    assert rpc.write(KEY, {"Epoch": [T0, T0 + 60], "Volume": volume}) == []
+    assert rpc.query(KEY)["Volume"] == [np.float32(123_456_789), 5]
+
+
+def test_whole_numbers_beyond_float64_are_rounded_into_it(rpc):
+    rpc.write(KEY, {"Epoch": [T0], "Volume": [1.0]})
+    assert rpc.write(KEY, {"Epoch": [T0], "Volume": np.array([2**53 + 1])}) == []
+    assert rpc.query(KEY)["Volume"] == [2.0**53]
+
+
 def test_other_values_that_would_change_are_refused(rpc):
     rpc.write(KEY, {"Epoch": [T0], "Volume": np.array([1], "i4")})
     failure = rpc.write(KEY, {"Epoch": [T0 + 60], "Volume": [0.5]})

@@ -168,7 +168,7 @@ def _instant(seconds: int, nanos: int) -> int:
 
 def _destination(request: QueryRequest) -> tuple[str, str, str]:
     """Symbols, timeframe and attribute group, whatever the order that the category says."""
-    destination, category = request.destination, request.key_category
+    destination, category = request.destination, request.key_category or KEY_CATEGORY
     suffixed = _CATEGORY_SUFFIX.fullmatch(destination)
     if suffixed is not None:
         destination, category = suffixed.groups()

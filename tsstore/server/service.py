@@ -138,7 +138,7 @@ class DataService:
         )
 
     def _fitted(self, key: str, table: Table) -> Table:
-        """The rows, float64 rounded into float32 columns as MarketStore's clients count on.
+        """The rows, numbers rounded into columns of floats as MarketStore's clients count on.
 
         Anything else that would change a value is refused by the store.
         """
@@ -146,8 +146,11 @@ class DataService:
             schema = self._store.info(key).schema
         except NotFoundError:
             return table
+        dtypes = schema.dtypes
         arrays = {
-            name: _rounded(key, name, array) if _is_rounded(schema, name, array.dtype) else array
+            name: _rounded(key, name, array, dtypes[name])
+            if name in dtypes and _may_round(array.dtype, dtypes[name])
+            else array
             for name, array in table.arrays.items()
         }
         return replace(table, arrays=arrays)
@@ -330,13 +333,16 @@ def _check_same_columns(batches: Mapping[str, Columns]) -> None:
         )
 
 
-def _is_rounded(schema: Schema, name: str, dtype: np.dtype[Any]) -> bool:
-    return dtype == np.float64 and schema.dtypes.get(name) == np.float32
+def _may_round(dtype: np.dtype[Any], bucket: np.dtype[Any]) -> bool:
+    """Whether values become floats of the bucket that may be the nearest ones only."""
+    if bucket.kind != "f":
+        return False
+    return dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize > bucket.itemsize)
 
 
-def _rounded(key: str, name: str, values: NDArray[np.float64]) -> NDArray[np.float32]:
+def _rounded(key: str, name: str, values: NDArray[Any], bucket: np.dtype[Any]) -> NDArray[Any]:
     with np.errstate(over="ignore"):
-        rounded = values.astype(np.float32)
+        rounded = values.astype(bucket)
     overflowed = np.isinf(rounded) & ~np.isinf(values)
     if overflowed.any():
         at = int(np.argmax(overflowed))
