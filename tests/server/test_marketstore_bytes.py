@@ -61,6 +61,13 @@ def test_a_written_row_is_acknowledged_with_nil(rpc):
     assert rpc.raw(WRITE) == WRITTEN
 
 
+def test_a_row_of_an_old_client_is_the_same(rpc):
+    """Before msgpack had a type for bytes, they went as text."""
+    old = WRITE.replace(b"\xc4\x08", b"\xa8").replace(b"\xc4\x04", b"\xa4")
+    assert rpc.raw(old) == WRITTEN
+    assert rpc.raw(QUERY) == with_version(QUERIED)
+
+
 def test_a_row_comes_back_as_the_same_bytes(rpc):
     rpc.raw(WRITE)
     assert rpc.raw(QUERY) == with_version(QUERIED)

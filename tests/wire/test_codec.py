@@ -57,6 +57,20 @@ def test_what_has_no_form_is_a_programming_error(codec):
         codec.encode(object())
 
 
+@pytest.mark.parametrize("column", [b"\x00\x00\x20\x41", b"\x80\x46\xff\xfe", b"abcd", b""])
+def test_columns_that_old_clients_send_as_text_are_bytes(column):
+    sent = {"dataset": {"names": ["Ask"], "data": [column, column]}}
+    old = msgpack.packb(sent, use_bin_type=False)
+    assert MSGPACK.decode(old) == sent
+
+
+def test_other_text_is_text():
+    bad = msgpack.packb({"key": b"\xff", "data": [b"\xff"]}, use_bin_type=False)
+    with pytest.raises(MalformedBodyError, match="utf-8"):
+        MSGPACK.decode(bad)
+    assert MSGPACK.decode(msgpack.packb({"data": "a"})) == {"data": "a"}
+
+
 def test_fields_are_found_in_every_spelling():
     raw = {b"epoch_start": 1, "EpochEnd": 2, "other": 3, 4: 5}
     names = {"epochstart": "start", "epochend": "end"}

@@ -111,21 +111,18 @@ class MsgpackCodec:
         Raises:
             MalformedBodyError: not msgpack, cut short, bytes left over, too deep or too long.
         """
-        count = _ItemCount()
         try:
-            return msgpack.unpackb(
-                body,
-                list_hook=count,
-                object_hook=count,
-                strict_map_key=False,
-                max_array_len=ITEMS_MAX,
-                max_map_len=ITEMS_MAX,
-                max_ext_len=0,
-            )
-        except MalformedBodyError:
-            raise
+            return _unpacked(body, "strict")
+        except UnicodeDecodeError:
+            pass
         except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
-            raise MalformedBodyError(f"the body is not msgpack: {_reason(error)}") from None
+            raise _no_msgpack(error) from None
+        try:
+            decoded = _unpacked(body, "surrogateescape")
+            self._encoder.encode(decoded)  # refuses other text that is none
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise _no_msgpack(error) from None
+        return decoded
 
     def encode(self, value: Any) -> bytes:
         """The body of a value; arrays are given as memoryviews."""
@@ -193,6 +190,41 @@ class _ItemCount:
         if self._items > _ITEMS_OF_BODY_MAX:
             raise _too_many_items()
         return container
+
+    def and_columns(self, container: dict[Any, Any]) -> dict[Any, Any]:
+        """Count a map, and make bytes of columns that came as text.
+
+        Before msgpack had a type for bytes, they went as text, and old clients still send them so.
+        """
+        columns = container.get("data")
+        if isinstance(columns, list):
+            container["data"] = [_octets(column) for column in columns]
+        self(container)
+        return container
+
+
+def _unpacked(body: bytes, unicode_errors: str) -> Any:
+    count = _ItemCount()
+    return msgpack.unpackb(
+        body,
+        unicode_errors=unicode_errors,
+        list_hook=count,
+        object_hook=count.and_columns,
+        strict_map_key=False,
+        max_array_len=ITEMS_MAX,
+        max_map_len=ITEMS_MAX,
+        max_ext_len=0,
+    )
+
+
+def _no_msgpack(error: Exception) -> MalformedBodyError:
+    if isinstance(error, MalformedBodyError):
+        return error
+    return MalformedBodyError(f"the body is not msgpack: {_reason(error)}")
+
+
+def _octets(column: Any) -> Any:
+    return column.encode("utf-8", "surrogateescape") if isinstance(column, str) else column
 
 
 def _too_many_items() -> MalformedBodyError:
