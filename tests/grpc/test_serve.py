@@ -22,7 +22,8 @@ from tsstore.server.stream import StreamHub
 
 from .conftest import Client, dataset
 
-COLUMNS = {"Epoch": np.array([60]), "P": np.array([1.0])}
+T0 = 1_381_239_000  # 2013-10-08 13:30:00 UTC
+COLUMNS = {"Epoch": np.array([T0]), "P": np.array([1.0])}
 
 
 def start(store, **options):

@@ -6,6 +6,7 @@ the call and which stand inside the answer) is kept; what loses or garbles data 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore.wire.codec import Int64, MalformedBodyError
 from tsstore.wire.dataset import WriteRows, to_dataset
-from tsstore.zones import zone
+from tsstore.zones import NS_PER_DAY, zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,11 +48,14 @@ if TYPE_CHECKING:
     from tsstore.server.settings import ServerSettings
     from tsstore.tables import Table
 
+logger = logging.getLogger(__name__)
+
 #: Numbers that GetInfo gives to the types of columns.
 _TYPE_CODES = {
     "f4": 0, "i4": 1, "f8": 2, "i8": 3, "i1": 5, "b1": 6, "i2": 9,
     "u1": 10, "u2": 11, "u4": 12, "u8": 13, "U16": 14,
 }  # fmt: skip
+_YEAR_NS = 365 * NS_PER_DAY
 _EPOCH_CODE = 4
 _STRING_CODE = 8
 
@@ -67,6 +71,7 @@ class DataService:
         self._store = store
         self._settings = settings
         self._version = version
+        self._warned = False
 
     def methods(self) -> dict[str, Callable[[Any], dict[str, Any]]]:
         """Functions by the name that clients call."""
@@ -130,11 +135,28 @@ class DataService:
 
     def _write_one(self, one: request.WriteRequest) -> None:
         rows = WriteRows(request.dataset_of(one))
+        self._warn_of_1970(rows)
         variable = one.is_variable_length
         self._store.commit(
             Write(key, self._fitted(key, rows.rows(start, stop)), variable=variable)
             for key, start, stop in rows.slices
             if start < stop
+        )
+
+    def _warn_of_1970(self, rows: WriteRows) -> None:
+        """Tell once of a mistake that no answer can tell: thousandths of seconds are times too.
+
+        pymarketstore's fork divides the index of a frame by a thousand million, whatever its unit.
+        """
+        ts = rows.table.ts[:1]
+        if self._warned or not rows.slices or not ((ts > 0) & (ts < _YEAR_NS)).any():
+            return
+        self._warned = True
+        logger.warning(
+            "%s: rows of %s are written; if they are not that old, the client took other units for "
+            'nanoseconds: give its frames an index of datetime64[ns] (`.as_unit("ns")`)',
+            rows.slices[0][0],
+            ts.astype("M8[ns]").astype("M8[D]")[0],
         )
 
     def _fitted(self, key: str, table: Table) -> Table:
