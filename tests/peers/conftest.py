@@ -32,6 +32,7 @@ CONFIG = """
 root_directory: {root}
 listen_port: 0
 grpc_listen_port: 0
+timezone: {zone}
 triggers:
   - module: stream.so
     on: "*/*/*"
@@ -84,11 +85,12 @@ class Peer:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Our server, as a user starts it."""
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Our server, as a user starts it; a module may name another time zone."""
     folder = tmp_path_factory.mktemp("server")
     config = folder / "mkts.yml"
-    config.write_text(CONFIG.format(root=folder / "data"))
+    zone = getattr(request.module, "TIMEZONE", "UTC")
+    config.write_text(CONFIG.format(root=folder / "data", zone=zone))
     command = [sys.executable, "-m", "tsstore", "start", "-c", str(config)]
     log = folder / "log"
     with log.open("w") as output:
