@@ -173,6 +173,22 @@ def test_symbols_with_other_columns_do_not_mix(bars):
     )
 
 
+@pytest.mark.parametrize(("kind", "wide"), [("f4", "f8"), ("i4", "i8"), ("u4", "u8")])
+def test_stored_and_computed_rows_mix_in_the_wider_type(rpc, kind, wide):
+    """Sums are computed wide, so that none overflows; the stored ones are as they were written."""
+    prices = {name: np.array([1.0, 2.0], "f4") for name in ("Open", "High", "Low", "Close")}
+    rows = {"Epoch": [T0, T0 + 60], **prices, "Volume": np.array([5, 7], kind)}
+    for key in ("A/5Min/OHLCV", "B/1Min/OHLCV", "C/1D/OHLCV"):
+        assert rpc.write(key, rows) == []
+    request = {"destination": "A,B/5Min/OHLCV"}
+    found = rpc.result("Query", request)["responses"][0]["result"]
+    assert found["types"] == ["i8", "f4", "f4", "f4", "f4", wide]
+    assert np.frombuffer(found["data"][5], wide).tolist() == [7, 12]
+    other = {**rows, "Volume": np.array([5, 7], wide)}
+    assert rpc.write("D/1D/OHLCV", other) == []
+    assert "same data type" in rpc.error("Query", {"destination": "C,D/1D/OHLCV"})
+
+
 def test_symbols_with_other_columns_mix_by_their_common_ones(bars):
     bars.write("IBM/1Min/OHLCV", {"Epoch": [T0], "Open": [1.0]})
     found = bars.query("IBM,AAPL/1Min/OHLCV", columns=["Open"], limit_record_count=1)

@@ -118,7 +118,7 @@ class DataService:
 
     def _rows(self, engine: Engine, one: request.QueryRequest) -> dict[str, Any]:
         batches = run(engine, request.query_of(one, self._store.timezone))
-        _check_same_columns(batches)
+        _check_same_columns(batches, engine)
         partial = [f"{key}:{KEY_CATEGORY}" for key, rows in batches.items() if rows.partial]
         return {"result": to_dataset(batches)} | ({"partial": partial} if partial else {})
 
@@ -342,17 +342,29 @@ class BudgetEngine:
         return 8 + sum(schema.dtypes[name].itemsize for name in columns if name in schema.dtypes)
 
 
-def _check_same_columns(batches: Mapping[str, Columns]) -> None:
-    shapes = {
-        (rows.variable, tuple((name, array.dtype.str) for name, array in rows.items()))
+def _check_same_columns(batches: Mapping[str, Columns], engine: Engine) -> None:
+    if len(_shapes(batches, by_width=True)) == 1:
+        return
+    # Sums are computed in the widest type, which is wider than that of some stored bars.
+    is_one_computed = not batches.keys() <= set(engine.keys())
+    if is_one_computed and len(_shapes(batches, by_width=False)) == 1:
+        return
+    symbols = " ".join(key.split("/")[0] for key in batches)
+    raise InvalidArgumentError(
+        "symbols in a query must have the same data type or be filtered by common columns. "
+        f"symbols=[{symbols}]"
+    )
+
+
+def _shapes(batches: Mapping[str, Columns], *, by_width: bool) -> set[tuple[Any, ...]]:
+    """The different kinds, names and types there are; of types, i4 and i8 are one or two."""
+    return {
+        (
+            rows.variable,
+            *((name, a.dtype.str if by_width else a.dtype.kind) for name, a in rows.items()),
+        )
         for rows in batches.values()
     }
-    if len(shapes) > 1:
-        symbols = " ".join(key.split("/")[0] for key in batches)
-        raise InvalidArgumentError(
-            "symbols in a query must have the same data type or be filtered by common columns. "
-            f"symbols=[{symbols}]"
-        )
 
 
 def _may_round(dtype: np.dtype[Any], bucket: np.dtype[Any]) -> bool:

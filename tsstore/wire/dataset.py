@@ -182,7 +182,8 @@ def to_dataset(batches: Mapping[str, Columns]) -> dict[str, Any]:
     """The dataset of an answer, its fields in MarketStore's order.
 
     Args:
-        batches: bucket key to rows, all with the same columns; at least one.
+        batches: bucket key to rows, all with the same columns, of which numbers may be of
+            different width and become the widest; at least one.
     """
     pieces = list(batches.values())
     joined = Columns.concat(pieces)
