@@ -37,6 +37,14 @@ def test_every_command_has_help(run, name: str) -> None:
     assert result.output.startswith(f"Usage: main {name}")
 
 
+def test_marketstores_users_find_what_they_look_for(run) -> None:
+    assert run("s", "--help").output.startswith("Usage: main s ")
+    assert "Run the server with the plugins of mkts.yml" in run("s", "--help").output
+    result = run("tool", "integrity", "--dir", "data")
+    assert result.exit_code == 2
+    assert "`tsstore check` looks for damage" in result.stderr
+
+
 def test_the_group_imports_nothing_heavy(here) -> None:
     code = "import sys, tsstore.cli.main; print(*{'pandas', 'rich', 'starlette'} & {*sys.modules})"
     result = subprocess.run(

@@ -56,6 +56,9 @@ _COMMANDS = {
     "plugin": "Write plugins of your own.",
     "demo": "Run simulator and server, and watch live data arrive.",
 }
+#: As MarketStore's users know them.
+_ALIASES = {"s": "start"}
+_ELSEWHERE = {"tool": "`tsstore dump FILE` shows a log, `tsstore check` looks for damage"}
 
 
 class Commands(click.Group):
@@ -68,10 +71,12 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported."""
-        del ctx
-        if cmd_name not in _COMMANDS:
+        name = _ALIASES.get(cmd_name, cmd_name)
+        if name in _ELSEWHERE:
+            raise click.UsageError(f"no such command {name!r}: {_ELSEWHERE[name]}", ctx)
+        if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"tsstore.cli.{cmd_name}").command
+        command: click.Command = import_module(f"tsstore.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
