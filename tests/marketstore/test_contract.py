@@ -1,7 +1,8 @@
-"""What MarketStore's clients count on: one test for each rule, M1 to M18, against `tsstore start`.
+"""What MarketStore's clients count on: a test for each rule, M1 to M18, and texts of errors.
 
-Where a rule is about the form of one protocol, the test uses that one; else all three ways to the
-server. The exact bytes are in tests/server/test_marketstore_bytes.py and tests/grpc/test_bytes.py.
+All of it is asked of `tsstore start`: over one protocol where a rule is about its form, and else
+over all three. The exact bytes are in tests/server/test_marketstore_bytes.py and
+tests/grpc/test_bytes.py.
 """
 
 from __future__ import annotations
@@ -219,3 +220,49 @@ def test_m18_several_requests_are_answered_one_each_in_their_order(carrier):
     found = carrier.query(*({"destination": f"{symbol}/1Min/OHLCV"} for symbol in order))
     assert [one.bare_keys for one in found] == [[f"{symbol}/1Min/OHLCV"] for symbol in order]
     assert [one.columns["P"] for one in found] == [[2], [1], [2], [2]]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"Epoch": np.array([T0], "i4")}, "unexpected data type for Epoch column"),
+        ({"Nanoseconds": np.array([5])}, "unexpected data type for Nanoseconds column"),
+        ({"Q": [1.0]}, "unable to match data columns ([{Epoch INT64} {P FLOAT64} {Q FLOAT64}])"),
+        ({"P": np.array(["a"], "S4")}, "unsupported type string S4"),
+    ],
+)
+def test_texts_of_refused_rows_are_those_that_users_know(carrier, change, text):
+    carrier.write(BARS, minutes(1))
+    (failure,) = carrier.write(BARS, {"Epoch": [T0], "P": [1.0]} | change)
+    assert text in failure
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"destination": "A/1X/X"}, 'timeframe not found in "1X"'),
+        (
+            {"destination": BARS, "key_category": "Symbol/Timeframe"},
+            "destinations must have a Symbol, Timeframe and AttributeGroup, have: Symbol/Timeframe",
+        ),
+        ({"functions": ["max(P"]}, "unable to parse function call max(P"),
+        ({"functions": ["foo(P)"]}, 'no function in the UDA Registry named "foo"'),
+        ({"functions": ["max()"]}, "Argument mapping error for max"),
+        ({"functions": ["max(P, P)"]}, "extra args used: have ["),
+        ({"functions": ["max(Q)"]}, "unable to retrieve column named Q"),
+        ({"functions": ["max(P)"], "columns": ["Q"]}, "unable to retrieve column named P"),
+        ({"functions": ["gap()"]}, "not enough init arguments for gap, need 1 have 0"),
+        ({"functions": ["candlecandler(P)"]}, "not enough init arguments for candlecandler"),
+    ],
+)
+def test_texts_of_failed_queries_are_those_that_users_know(carrier, request_, text):
+    carrier.write(BARS, minutes(1))
+    with pytest.raises(CallError) as caught:
+        carrier.query({"destination": BARS} | request_)
+    assert text in str(caught.value)
+
+
+def test_a_timeframe_that_is_none_cannot_be_written(carrier):
+    (failure,) = carrier.write("A/1.5Min/X", minutes(1))
+    assert "Unable to get timeframe from key" in failure
+    assert 'record type "" must be one of' in carrier.create(BARS, [("Epoch", "i8")], "")
