@@ -34,6 +34,10 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 
 _NO_EFFECT = "has no effect here"
+_LOOPBACK = (
+    "without listen_host, this server is reached from this machine alone; for others, write "
+    "`listen_host: 0.0.0.0`, and token_file or `insecure: true`"
+)
 #: Keys of MarketStore that are accepted, with what the log says about them.
 IGNORED = {
     "utilities_url": "/heartbeat and /metrics are served on listen_port",
@@ -297,6 +301,8 @@ def load_config(path: Path | str, environment: Mapping[str, str] | None = None) 
     reading = _Reading()
     keys = convert(reading.known(source, Keys, IGNORED), Keys, environment)
     _check_values(source, keys)
+    if reading.notices and not keys.listen_host:  # a file of MarketStore, which listens everywhere
+        reading.notices.append(source.problem(_LOOPBACK))
     return Config(**msgspec.structs.asdict(keys), path=path, notices=tuple(reading.notices))
 
 
