@@ -82,6 +82,22 @@ def test_whole_numbers_beyond_float64_are_rounded_into_it(rpc):
     assert rpc.query(KEY)["Volume"] == [2.0**53]
 
 
+def test_values_are_rounded_into_a_bucket_that_came_into_being_meanwhile(rpc, store, monkeypatch):
+    look_up = store.info
+
+    def beaten(key):
+        """Somebody else writes first, after this one has looked."""
+        try:
+            return look_up(key)
+        finally:
+            store.write(KEY, {"Epoch": [T0], "Open": np.array([1.0], "f4")})
+
+    monkeypatch.setattr(store, "info", beaten)
+    assert rpc.write(KEY, {"Epoch": [T0 + 60], "Open": [0.1]}) == []
+    monkeypatch.undo()
+    assert rpc.query(KEY)["Open"] == [1.0, np.float32(0.1)]
+
+
 def test_other_values_that_would_change_are_refused(rpc):
     rpc.write(KEY, {"Epoch": [T0], "Volume": np.array([1], "i4")})
     failure = rpc.write(KEY, {"Epoch": [T0 + 60], "Volume": [0.5]})

@@ -136,7 +136,13 @@ class DataService:
     def _write_one(self, one: request.WriteRequest) -> None:
         rows = WriteRows(request.dataset_of(one))
         self._warn_of_1970(rows)
-        variable = one.is_variable_length
+        try:
+            self._commit(rows, variable=one.is_variable_length)
+        except SchemaMismatchError:
+            # A bucket may have come into being after its columns were looked up.
+            self._commit(rows, variable=one.is_variable_length)
+
+    def _commit(self, rows: WriteRows, *, variable: bool) -> None:
         self._store.commit(
             Write(key, self._fitted(key, rows.rows(start, stop)), variable=variable)
             for key, start, stop in rows.slices
