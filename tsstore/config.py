@@ -33,7 +33,7 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 
-_NO_EFFECT = "has no effect here"
+_NO_EFFECT = "has no effect here; remove it"
 _LOOPBACK = (
     "without listen_host, this server is reached from this machine alone; for others, write "
     "`listen_host: 0.0.0.0`, and token_file or `insecure: true`"

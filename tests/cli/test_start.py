@@ -281,22 +281,6 @@ def test_grpc_is_served_beside_http_and_stops_with_it(start) -> None:
     assert f"serving data at {server.url} and gRPC at {target}" in server.log
 
 
-def test_what_only_marketstore_has_keeps_no_server_from_starting(start) -> None:
-    server = start(
-        CONFIG + "enable_add: true\nold_feature: 5\n"
-        "triggers: [{module: streamreplay.so, on: '*/1Min/OHLCV'}]\n"
-        "bgworkers: [{module: gdaxfeeder.so, name: Gdax, config: {symbols: [BTC]}}]\n"
-    )
-    server.stop()
-    for said in (
-        "mkts.yml:3: enable_add: ignored: has no effect here",
-        "mkts.yml:4: old_feature: ignored: no such key; remove it",
-        "mkts.yml:5: triggers[0].module: streamreplay is a plugin of MarketStore",
-        "mkts.yml:6: bgworkers[0].module: gdaxfeeder is a plugin of MarketStore",
-    ):
-        assert said in server.log
-
-
 def test_rows_of_a_trigger_reach_the_stream(start) -> None:
     from websockets.sync.client import connect
 

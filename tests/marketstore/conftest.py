@@ -14,19 +14,19 @@ import pytest
 from .carriers import Carrier, Grpc, Http, JsonHttp
 
 CONFIG = """
-root_directory: {root}
+root_directory: data
 listen_port: 0
 grpc_listen_port: 0
-triggers: [{{module: stream.so, on: "*/*/*"}}]
+triggers: [{module: stream.so, on: "*/*/*"}]
 """
 
 
 class Server:
-    """A running `tsstore start`; `kill -9` is `process.kill()`."""
+    """A running `tsstore start` with gRPC; `kill -9` is `process.kill()`."""
 
-    def __init__(self, folder: Path, config: str = "") -> None:
+    def __init__(self, folder: Path, config: str) -> None:
         path = folder / "mkts.yml"
-        path.write_text(CONFIG.format(root=folder / "data") + config)
+        path.write_text(config.replace("root_directory: data", f"root_directory: {folder}/data"))
         command = [sys.executable, "-m", "tsstore", "start", "-c", str(path)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
@@ -59,7 +59,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     started: list[Server] = []
 
     def start(config: str = "", folder: Path | None = None) -> Server:
-        server = Server(folder or tmp_path_factory.mktemp("server"), config)
+        server = Server(folder or tmp_path_factory.mktemp("server"), CONFIG + config)
         started.append(server)
         return server
 
