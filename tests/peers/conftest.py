@@ -32,7 +32,7 @@ CONFIG = """
 root_directory: {root}
 listen_port: 0
 grpc_listen_port: 0
-timezone: {zone}
+timezone: America/New_York
 triggers:
   - module: stream.so
     on: "*/*/*"
@@ -84,13 +84,12 @@ class Peer:
         return json.loads(self._process.stdout.readline())
 
 
-@pytest.fixture(scope="module")
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Our server, as a user starts it; a module may name another time zone."""
+@pytest.fixture(scope="package")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Our server, as a user starts it."""
     folder = tmp_path_factory.mktemp("server")
     config = folder / "mkts.yml"
-    zone = getattr(request.module, "TIMEZONE", "UTC")
-    config.write_text(CONFIG.format(root=folder / "data", zone=zone))
+    config.write_text(CONFIG.format(root=folder / "data"))
     command = [sys.executable, "-m", "tsstore", "start", "-c", str(config)]
     log = folder / "log"
     with log.open("w") as output:
@@ -114,7 +113,7 @@ def _wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
     raise AssertionError(log.read_text())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def peer(environment: Path, url: str) -> Iterator[Peer]:
     """Pymarketstore with a client `c` of our server, and `g` that speaks gRPC."""
     driver = Path(__file__).parent / "driver.py"

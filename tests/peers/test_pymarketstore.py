@@ -53,7 +53,12 @@ def test_rows_come_back_as_a_frame(bars):
         out = [str(df.index.tz), str(df.index[0]), df["Open"].tolist(), str(df["Open"].dtype)]
         """
     )
-    assert found == ["UTC", "2013-10-08 13:30:00+00:00", [100, 101, 102, 103, 104], "float32"]
+    assert found == [
+        "America/New_York",
+        "2013-10-08 09:30:00-04:00",
+        [100, 101, 102, 103, 104],
+        "float32",
+    ]
 
 
 def test_ranges_limits_and_columns_are_understood(bars):
@@ -248,7 +253,7 @@ def test_sql_answers_a_frame(bars):
     # The client takes what stands before the first colon for the key.
     assert found == [
         "SELECT Epoch, Open FROM `AAPL/1Min/OHLCV` WHERE Epoch >= '2013-10-08-13",
-        "2013-10-08 13:32:00+00:00",
+        "2013-10-08 09:32:00-04:00",
         [102, 103, 104],
         "float32",
     ]

@@ -105,8 +105,8 @@ def test_frames_hold_what_was_written(peer):
     ((key, timezone, zone, index, names, kinds, rows),) = peer.run(
         "out = queried(g, 'AAPL', '1Min', 'OHLCV', limit=1)"
     )
-    assert (key, timezone, zone) == ("AAPL/1Min/OHLCV", "UTC", "UTC")
-    assert index == ["2013-10-08 13:39:00+00:00"]
+    assert (key, timezone, zone) == ("AAPL/1Min/OHLCV", *["America/New_York"] * 2)
+    assert index == ["2013-10-08 09:39:00-04:00"]
     assert names == ["Open", "High", "Low", "Close", "Volume"]
     assert kinds == ["float32"] * 4 + ["uint64"]
     assert rows == [[109.5] * 4 + [9]]

@@ -1,4 +1,4 @@
-"""Every public name of pymarketstore 0.22, on a server in New York's zone, over HTTP and gRPC.
+"""Every public name of pymarketstore 0.22, over HTTP and gRPC.
 
 `SHOWN` says which test shows which name; a name of the package that is missing there fails, and so
 does a test that is missing here.
