@@ -18,6 +18,8 @@ QUERIED = bytes.fromhex(
     "746547726f757010001a320a2e544553542f314d696e2f5469636b3a53796d626f6c2f54696d656672616d652f"
     "41747472696275746547726f75701001"
 )
+#: The same with an end, the largest int64, and a limit of 1000, as the Rust client sends them.
+RUST_QUERY = bytes.fromhex("0a1d1a0e544553542f314d696e2f5469636b38ffffffffffffffff7f48e807")
 ZONE = bytes.fromhex("1a03555443")
 
 
@@ -41,6 +43,11 @@ def test_a_map_without_its_zero_is_the_same(client) -> None:
 def test_a_row_comes_back_as_the_same_bytes(client) -> None:
     client.raw("Write", WRITE)
     assert client.raw("Query", QUERY) == QUERIED + field(2, VERSION) + ZONE
+
+
+def test_the_rust_client_gets_the_same_bytes(client) -> None:
+    client.raw("Write", WRITE)
+    assert client.raw("Query", RUST_QUERY) == QUERIED + field(2, VERSION) + ZONE
 
 
 def test_an_unknown_bucket_is_an_error_with_the_texts_that_clients_look_for(client) -> None:

@@ -120,7 +120,7 @@ def test_queries_have_one_answer(filled, request_):
     assert answers[0] == answers[1] == answers[2]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=written(), variable=st.booleans())
 def test_writes_have_one_outcome(server, columns, variable):
     outcomes = []
