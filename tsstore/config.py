@@ -69,8 +69,8 @@ _MAY_BE_EMPTY = frozenset(
         "stop_grace_period",
     }
 )
-# From here on a name is taken for one that was mistyped.
-_ALIKE = 0.75
+# From here on a name is taken for one that was mistyped: `tls_cert` is, and `queryable` is not.
+_ALIKE = 0.6
 
 
 class BgWorkerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
