@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Replayed files and the generated market are two markets: they never share a directory.
 DEMO ?= $(if $(DATA),demo-files,demo)
+SCALE ?= 5
 
 .PHONY: help run test lint fmt types imports proto crash bench wheel clean
 
@@ -25,8 +26,8 @@ run: $(BIN)/tsstore  ## the whole thing, live: simulator, server, worker (DATA=f
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-crash: $(VENV)/.dev  ## the tests of crashes and damage alone
-	$(BIN)/python -m pytest -q tests/crash tests/stateful
+crash: $(VENV)/.dev  ## the tests of crashes and damage alone, five times as many (SCALE=50: hours)
+	TSSTORE_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/crash tests/stateful
 
 lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .

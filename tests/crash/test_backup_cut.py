@@ -1,6 +1,6 @@
 """A backup is cut off or refused at each change: the older one stays, or the newer one is whole.
 
-A sample of the changes by default (see `scale`).
+A sample of the changes by default, every kind among them (see `scale`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.scale import sample
+from tests.crash.scale import of_every_kind
 from tests.crash.workload import STEPS, contents, open_or_none, open_store
 from tsstore.errors import StorageError
 from tsstore.store import Store
@@ -32,10 +32,10 @@ def backed_up() -> Iterator[tuple[Store, FaultFileSystem]]:
     store.close()
 
 
-def changes_of_backup(store: Store, older: FaultFileSystem) -> int:
+def changes_of_backup(store: Store, older: FaultFileSystem) -> list[tuple[str, str]]:
     dest = older.survivors()
     store.engine.backup(dest)
-    return dest.changes
+    return dest.log
 
 
 def check(store: Store, older: FaultFileSystem, dest: FaultFileSystem, what: str) -> None:
@@ -52,7 +52,7 @@ def test_the_power_fails(backed_up: tuple[Store, FaultFileSystem], *, first: boo
     store, older = backed_up
     if first:
         older = FaultFileSystem()
-    for change in sample(changes_of_backup(store, older), 60):
+    for change in of_every_kind(changes_of_backup(store, older), 24):
         dest = older.survivors()
         dest.cut_power_at(change, torn_bytes=50)
         with pytest.raises(PowerCut):
@@ -65,7 +65,7 @@ def test_the_power_fails(backed_up: tuple[Store, FaultFileSystem], *, first: boo
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
 def test_a_change_is_refused(backed_up: tuple[Store, FaultFileSystem], code: int) -> None:
     store, older = backed_up
-    for change in sample(changes_of_backup(store, older), 60):
+    for change in of_every_kind(changes_of_backup(store, older), 24):
         dest = older.survivors()
         dest.refuse_at(change, code)
         try:

@@ -2,7 +2,8 @@
 
 A refused step may be tried again; a store whose sync failed must be opened again first. Each case
 ends with a power cut, because a mistake after a fault often shows only then. A sample of the
-changes by default, all of them with TSSTORE_TEST_SCALE=40 (see `scale`).
+changes by default, every kind among them, and all of them with TSSTORE_TEST_SCALE=120 (see
+`scale`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.crash.scale import sample
+from tests.crash.scale import of_every_kind, sample
 from tests.crash.test_power_cut import CHANGES
 from tests.crash.workload import (
     BUSY,
@@ -74,10 +75,17 @@ def retry(action):
     return action()
 
 
+def refused_with(code: int, cases: int) -> list[int]:
+    """The changes to refuse with one of the codes, each of which has others in a sample."""
+    first = CODES.index(code) * len(CHANGES)
+    chosen = of_every_kind(CHANGES * len(CODES), cases)
+    return [number - first for number in chosen if 0 <= number - first < len(CHANGES)]
+
+
 @pytest.mark.parametrize("settings", [QUIET, BUSY], ids=["quiet", "busy"])
 @pytest.mark.parametrize("code", CODES, ids=errno.errorcode.get)
 def test_one_refused_operation_loses_nothing(code: int, settings: Settings) -> None:
-    for change in sample(CHANGES, 30):
+    for change in refused_with(code, 60):
         fs = FaultFileSystem()
         fs.refuse_at(change, code)
         store = run_through(fs, settings)
@@ -93,7 +101,7 @@ def test_a_read_that_fails_once_loses_nothing() -> None:
     fs = FaultFileSystem()
     fs.refuse_when(looks)
     run_through(fs).close()
-    for number in sample(looks.count, 60):
+    for number in sample(looks.count, 30):
         fs = FaultFileSystem()
         fs.refuse_when(Looks(number))
         store = run_through(fs)
@@ -121,7 +129,7 @@ class Looks:
 @pytest.mark.parametrize("ending", ["kill", "cut", "close"])
 def test_what_was_acknowledged_before_and_after_a_refusal_stays(code: int, ending: str) -> None:
     """One change is refused, the next steps go on, then it ends in one of three ways."""
-    for number, change in enumerate(sample(CHANGES, 12)):
+    for number, change in enumerate(refused_with(code, 20)):
         last_step = 8 if number % 2 else len(STEPS)
         go_on_and_end(change, code, ending, last_step)
 
@@ -193,7 +201,7 @@ def test_a_directory_that_becomes_read_only_can_still_be_read() -> None:
     def refuse(kind: str, _name: str) -> int | None:
         return None if kind in LOOKS else errno.EROFS
 
-    for change in sample(CHANGES, 30):
+    for change in sample(len(CHANGES), 15):
         fs = refuse_from(change + 10, refuse)
         store, done = run_until_refused(fs)
         fs.refuse_when(refuse)
@@ -212,7 +220,7 @@ def test_a_directory_that_becomes_read_only_can_still_be_read() -> None:
 
 def test_a_disk_that_is_full_for_a_while_refuses_writes_for_a_while() -> None:
     grows = ("write", "create")
-    for change in sample(CHANGES, 30):
+    for change in sample(len(CHANGES), 15):
         fs = refuse_from(change + 10, lambda kind, name: errno.ENOSPC if kind in grows else None)
         store, done = run_until_refused(fs)
         if done == len(STEPS):

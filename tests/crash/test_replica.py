@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.crash.scale import SCALE, sample
+from tests.crash.scale import SCALE, of_every_kind
 from tests.crash.workload import (
     BUSY,
     CONTENTS,
@@ -110,21 +110,22 @@ def segments(fs: FaultFileSystem) -> set[str]:
     return {name for name in fs.files() if name.endswith(".seg")}
 
 
-def changes_of_replica() -> int:
+def changes_of_replica() -> list[tuple[str, str]]:
     there, here = FaultFileSystem(), FaultFileSystem()
     with mirror_of(here) as mirror:
         for _, store in steps(there, QUIET):
             update(mirror, store)
-    return here.changes
+    return here.log
 
 
 CHANGES = changes_of_replica()
 PARTS = 4
+CODES = [errno.ENOSPC, errno.EIO]
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_power_of_a_replica_fails(part: int) -> None:
-    for change in sample(CHANGES, 60, part=part, parts=PARTS):
+    for change in of_every_kind(CHANGES, 16, part=part, parts=PARTS):
         rng = random.Random(change)
         there, here = FaultFileSystem(), FaultFileSystem()
         here.cut_power_at(change, torn_bytes=rng.randrange(300))
@@ -145,10 +146,14 @@ def test_the_power_of_a_replica_fails(part: int) -> None:
         assert open_or_none(here) == CONTENTS[-1], f"change {change}"
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_disk_of_a_replica_refuses_once(code: int, part: int) -> None:
-    for change in sample(CHANGES, 40, part=part, parts=PARTS):
+    first = CODES.index(code) * len(CHANGES)
+    for number in of_every_kind(CHANGES * len(CODES), 24, part=part, parts=PARTS):
+        change = number - first
+        if not 0 <= change < len(CHANGES):
+            continue
         there, here = FaultFileSystem(), FaultFileSystem()
         here.refuse_at(change, code)
         try:

@@ -158,7 +158,7 @@ def running_server(config: Path, port: int):
 
 
 def wait_until_up(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             with tsstore.connect(url) as store:

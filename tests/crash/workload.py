@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,9 @@ def bars(first: int, count: int, value: float) -> dict[str, object]:
     return {"Epoch": epoch, "Close": np.full(count, value) + np.arange(count)}
 
 
+@functools.cache
 def rich(first: int, count: int, seed: int) -> dict[str, object]:
-    """Rows that every packed encoding finds something in."""
+    """Rows that every packed encoding finds something in; the same object each time."""
     rng = np.random.default_rng(seed)
     close = np.round(100 + rng.normal(0, 0.05, count).cumsum(), 2)
     return {
