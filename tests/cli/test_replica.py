@@ -79,7 +79,7 @@ def pair(here: Path, spawn) -> Pair:
 
 def until(condition: Callable[[], object], what: str = "") -> None:
     clock = SystemClock()
-    deadline = clock.monotonic() + 20
+    deadline = clock.monotonic() + 60
     while not condition():
         assert clock.monotonic() < deadline, what or "it did not come"
         clock.wait(threading.Event(), 0.01)
@@ -126,7 +126,7 @@ def test_rows_arrive_and_stay_whichever_side_dies(pair: Pair) -> None:
     with tsstore.connect(pair.replica.url) as replica:
         assert len(replica.read("OTHER/1Min/OHLCV")) == 10_000
     for server in (pair.replica, pair.writer):
-        assert server.stop(signal.SIGTERM) < 3
+        assert server.stop(signal.SIGTERM) < 10
         assert server.process.returncode == 0
     with tsstore.open(Path("replica"), read_only=True) as copy:
         assert copy.check(deep=True).ok

@@ -13,8 +13,6 @@ from tsstore.client import RemoteStore
 from tsstore.client.aio import AsyncStore
 from tsstore.errors import ConnectionFailedError, NotFoundError
 
-pytestmark = pytest.mark.timeout(30)
-
 
 def test_it_has_every_method_of_the_store():
     methods = {name for name, _ in inspect.getmembers(RemoteStore, inspect.isfunction)}

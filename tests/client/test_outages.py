@@ -32,7 +32,6 @@ from tests.client.serving import (
 from tsstore.client import connect
 from tsstore.errors import ConnectionFailedError
 
-pytestmark = pytest.mark.timeout(30)
 OTHER = "B/1Sec/TICK"
 KEYS = [TICKS, OTHER, BARS]
 END = "Z/1Min/END"  # written last, and last in the order of keys

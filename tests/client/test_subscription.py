@@ -32,8 +32,6 @@ from tsstore.errors import (
 )
 from tsstore.schema import Schema
 
-pytestmark = pytest.mark.timeout(30)
-
 
 def test_rows_come_as_they_are_committed(home, serving):
     store = serving.store

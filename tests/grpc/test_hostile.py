@@ -101,7 +101,7 @@ def test_a_request_of_nothing_but_fields_costs_little(client, method, field) -> 
     status, text = client.failure(method, field * ((1 << 20) // len(field)))
     assert status is grpc.StatusCode.UNKNOWN
     assert "send several" in text
-    assert monotonic() - began < 5
+    assert monotonic() - began < 20
     assert process.memory_info().rss - before < 100 << 20
 
 
@@ -272,7 +272,7 @@ def test_a_request_that_does_not_come_is_given_up(client) -> None:
         call(nothing(), timeout=20)
     never.set()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert monotonic() - began < 10
+    assert monotonic() - began < 15
 
 
 def test_a_call_without_a_request_is_refused(client) -> None:

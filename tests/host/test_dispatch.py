@@ -210,7 +210,7 @@ def test_after_an_overflow_the_queue_is_used_again() -> None:
     bench.commit({BARS: rows([1])})
     bench.commit({BARS: rows([2])})
     bench.gate.set()
-    deadline = SystemClock().monotonic() + 10
+    deadline = SystemClock().monotonic() + 60
     while len(bench.seen(BARS)) < 2 and SystemClock().monotonic() < deadline:
         threading.Event().wait(0.005)
     bench.commit({BARS: rows([3])})

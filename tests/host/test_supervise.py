@@ -79,7 +79,7 @@ def test_a_worker_runs_until_it_is_told_to_stop() -> None:
     assert running.wait(10)
     assert worker.status()["state"] == "running"
     worker.request_stop()
-    assert worker.join(2)
+    assert worker.join(30)
     assert worker.status()["state"] == "stopped"
 
 

@@ -38,7 +38,7 @@ class Tried:
         self.told = told
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < deadline, self.filler.describe()
             time.sleep(0.005)
@@ -85,7 +85,7 @@ def filling(
         finally:
             stop.set()
             if running:
-                thread.join(5)
+                thread.join(30)
 
 
 def stretch(*symbols: str, kind: Any = "trades", **fields: Any) -> Stretch:

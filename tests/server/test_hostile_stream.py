@@ -35,7 +35,7 @@ def frame(opcode, payload=b"", *, is_last=True, announced=None):
 @contextmanager
 def opened(server):
     """A connection that became a WebSocket, without a thread that reads from it."""
-    with socket.create_connection((server.host, server.port), timeout=5) as raw:
+    with socket.create_connection((server.host, server.port), timeout=30) as raw:
         key = base64.b64encode(os.urandom(16))
         raw.sendall(
             b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

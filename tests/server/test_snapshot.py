@@ -87,12 +87,12 @@ def test_history_and_stream_are_one_whole(server, store, hub, remote):
     assert go_on.wait(30)
     with connect(server.url.replace("http", "ws") + "/ws") as socket:
         socket.send(msgpack.packb({"streams": [TICKS], "resume": {}}))
-        socket.recv(timeout=5)
-        socket.recv(timeout=5)
+        socket.recv(timeout=30)
+        socket.recv(timeout=30)
         found = remote.snapshot(TICKS)
         numbers = found.rows["N"].tolist()
         while len(numbers) < count:
-            message = msgpack.unpackb(socket.recv(timeout=5))
+            message = msgpack.unpackb(socket.recv(timeout=30))
             if message["commit"] > found.position:
                 numbers.append(message["data"]["N"])
     writer.join()

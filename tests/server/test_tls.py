@@ -99,9 +99,9 @@ def test_the_stream_is_spoken(secure, trusting):
     address = ports.url.replace("https", "wss") + "/ws"
     with connect_ws(address, ssl=trusting, additional_headers=BEARER) as stream:
         stream.send(msgpack.packb({"streams": ["*/*/*"]}))
-        stream.recv(timeout=5)
+        stream.recv(timeout=30)
         hub.publish(KEY, {"Epoch": 60, "Close": 1.5})
-        assert msgpack.unpackb(stream.recv(timeout=5))["key"] == KEY
+        assert msgpack.unpackb(stream.recv(timeout=30))["key"] == KEY
 
 
 def test_grpc_is_spoken(ports, authority):
@@ -131,7 +131,7 @@ def test_plain_http_and_grpc_get_nothing(ports):
     with grpc.insecure_channel(ports.grpc_target) as channel:
         call = channel.unary_unary("/proto.Marketstore/ListSymbols")
         with pytest.raises(grpc.RpcError) as caught:
-            call(b"", timeout=5)
+            call(b"", timeout=30)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -236,6 +236,6 @@ def test_handshakes_that_are_not_finished_keep_nobody_waiting(ports, trusting, a
         call = channel.unary_unary("/proto.Marketstore/ServerVersion")
         call(b"", metadata=(("authorization", f"Bearer {TOKEN}"),), timeout=10)
     assert response.status_code == 200
-    assert monotonic() - began < 5
+    assert monotonic() - began < 20
     for peer in peers:
         peer.close()

@@ -69,7 +69,7 @@ def test_a_bucket_of_a_load_that_starts_again_is_nobody_elses(
     monkeypatch.setattr(Batch, "abandon", abandon_slowly)
     loading = threading.Thread(target=lambda: store.bulk({C: bars(5)}), name="load")
     loading.start()
-    assert writing.wait(5)
+    assert writing.wait(30)
     store.write(C, bars(7))
     written.set()
     loading.join()
@@ -103,7 +103,7 @@ def test_a_load_into_a_bucket_that_a_commit_on_its_way_creates(
     fs.refuse_when(hold)
     creating = threading.Thread(target=lambda: store.write(C, bars(7)))
     creating.start()
-    assert syncing.wait(5)
+    assert syncing.wait(30)
     store.bulk({C: bars(5)})
     creating.join()
     assert minutes(store, C) == [5, 7]
@@ -199,7 +199,7 @@ def test_what_is_refused_cannot_be_resolved_in_between(monkeypatch: pytest.Monke
 
     first = threading.Thread(target=refused)
     first.start()
-    assert forgetting.wait(5)
+    assert forgetting.wait(30)
     fs.refuse_when(lambda kind, name: None)
     store.write(A, bars(2))
     first.join()
@@ -486,7 +486,7 @@ def test_a_load_that_is_interrupted_while_it_waits_leaves_no_file(
         commit = write_bulk(*arguments, **options)  # type: ignore[arg-type]
         fs.refuse_when(interrupt)
         altering.start()
-        assert syncing.wait(5)
+        assert syncing.wait(30)
         return commit
 
     monkeypatch.setattr(changes, "write_bulk", alter_meanwhile)

@@ -36,7 +36,7 @@ class Sent:
         self.messages.append((key, dict(scalars)))
 
     def wait_for(self, count):
-        deadline = monotonic() + 5
+        deadline = monotonic() + 60
         while len(self.messages) < count:
             assert monotonic() < deadline, self.messages
             sleep(0.002)
