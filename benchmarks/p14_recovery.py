@@ -28,11 +28,11 @@ _MB = 1e6
 
 def run(session: Session) -> list[Line]:
     """Measure it."""
-    return [_measure(session, kind) for kind in KINDS]
+    return [_measure(session, kind) for kind in session.pick(["ticks"], [*KINDS])]
 
 
 def _measure(session: Session, kind: str) -> Line:
-    size, rounds = session.pick(2, 256) * MIB, session.pick(1, 3)
+    size, rounds = session.pick(1, 256) * MIB, session.pick(1, 3)
     peers = installed([peer for peer in LOGS if peer in _PEERS])
     figures = {}
     with session.folder() as folder:
@@ -71,7 +71,7 @@ def _reopen(peer: str, folder: Path, kind: str, written: tuple[int, float]) -> t
         copytree(folder / peer, Path(copy) / peer)
         os.sync()  # what a killed process had synced is not waited for when it is opened again
         arguments = ("-m", "benchmarks.recovery", "reopen", peer, copy, kind)
-        printed = run_python(*arguments, bytecode=folder / "bytecode")
+        printed = run_python(*arguments)
     seconds, peak, rows, total = map(float, printed.split())
     expect(peer, (int(rows), total), written)
     return seconds, peak

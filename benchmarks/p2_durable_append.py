@@ -36,12 +36,12 @@ def run(session: Session) -> list[Line]:
 
 
 def _logs(session: Session, folder: Path) -> dict[str, Figure]:
-    batches = minute_boundaries(names(SYMBOLS), session.pick(10, 390))
+    batches = minute_boundaries(names(SYMBOLS), session.pick(3, 390))
     logs = open_all(LOGS, folder, BARS)
     for log in logs.values():
         log.write(batches[0])  # untimed: it creates the buckets
     cases = {name: Case(log.write) for name, log in logs.items()}
-    calls = take_turns(cases, batches[1:], rounds=session.pick(3, 10))
+    calls = take_turns(cases, batches[1:], rounds=session.pick(1, 10))
     for log in logs.values():
         expect_all(log, batches)
         log.close()
@@ -49,7 +49,7 @@ def _logs(session: Session, folder: Path) -> dict[str, Figure]:
 
 
 def _arcticdb_per_symbol(session: Session, folder: Path) -> dict[str, Figure]:
-    batches = minute_boundaries(names(PER_SYMBOL), session.pick(3, 10))
+    batches = minute_boundaries(names(PER_SYMBOL), session.pick(2, 10))
     factor = SYMBOLS // PER_SYMBOL
     figures = {}
     for name, store in open_all({"arcticdb": LIBRARIES["arcticdb"]}, folder, BARS).items():

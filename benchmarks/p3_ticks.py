@@ -19,13 +19,13 @@ SYMBOLS = 1_000
 
 def run(session: Session) -> list[Line]:
     """Measure it."""
-    batches = tick_batches(names(SYMBOLS), session.pick(20, 1_500), BATCH_ROWS)
+    batches = tick_batches(names(SYMBOLS), session.pick(5, 1_500), BATCH_ROWS)
     with session.folder() as folder:
         logs = open_all(LOGS, folder, TICKS)
         for log in logs.values():
             log.write(batches[0])  # untimed: it creates most of the buckets
         cases = {name: Case(log.write) for name, log in logs.items()}
-        calls = take_turns(cases, batches[1:], rounds=session.pick(3, 10))
+        calls = take_turns(cases, batches[1:], rounds=session.pick(1, 10))
         for log in logs.values():
             expect_all(log, batches)
             log.close()

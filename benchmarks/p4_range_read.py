@@ -67,8 +67,8 @@ def _measure(session: Session, rows: int, *, opened: bool) -> dict[str, Figure]:
         name: Case(partial(_read, store, start, end), store.reopen if opened else None)
         for name, store in stores.items()
     }
-    count = session.pick(6, 60) if opened else session.pick(10, 200)
-    return latencies(take_turns(cases, years.draw(count), rounds=session.pick(2, 5)))
+    count = session.pick(2, 60) if opened else session.pick(2, 200)
+    return latencies(take_turns(cases, years.draw(count), rounds=session.pick(1, 5)))
 
 
 def _read(store: Library, start: int, end: int, symbol: str) -> None:

@@ -40,8 +40,8 @@ def _measure(session: Session, how: str, *, limit_ms: float) -> Line:
     years = session.years
     _check(years)
     cases = {name: Case(partial(_last, store)) for name, store in years.stores.items()}
-    symbols = years.draw(session.pick(20, 500))
-    figures = latencies(take_turns(cases, symbols, rounds=session.pick(2, 5)))
+    symbols = years.draw(session.pick(4, 500))
+    figures = latencies(take_turns(cases, symbols, rounds=session.pick(1, 5)))
     ours = figures.pop("tsstore")
     goals = (at_most(ours, limit_ms), *times_faster(ours, 2, "arcticdb", figures))
     return Line("P5", f"last {ROWS} rows, {how}", "ms", ours, figures, goals)

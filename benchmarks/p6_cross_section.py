@@ -31,8 +31,8 @@ def run(session: Session) -> list[Line]:
             wanted = len(symbols) * DAY_MINUTES, float(last[day])
             expect(store, _cross(store, symbols, days, day), wanted)
     cases = {name: Case(partial(_cross, store, symbols, days)) for name, store in stores.items()}
-    drawn = np.random.default_rng(SEED).permutation(YEAR_DAYS)[: session.pick(4, 60)].tolist()
-    figures = latencies(take_turns(cases, drawn, rounds=session.pick(2, 5)))
+    drawn = np.random.default_rng(SEED).permutation(YEAR_DAYS)[: session.pick(2, 60)].tolist()
+    figures = latencies(take_turns(cases, drawn, rounds=session.pick(1, 5)))
     ours = figures.pop("tsstore")
     goals = (at_most(ours, 5), *times_faster(ours, 2, "duckdb", figures))
     return [Line("P6", f"one day x {len(symbols)} symbols", "ms", ours, figures, goals)]

@@ -35,7 +35,7 @@ def _measure(session: Session, *, opened: bool) -> Line:
         name: Case(partial(_daily, store), store.reopen if opened else None)
         for name, store in years.stores.items()
     }
-    count = session.pick(2, 5)
+    count = session.pick(1, 5)
     calls = take_turns(cases, [years.symbols] * count, rounds=count)
     figures = throughputs(calls, years.rows, MILLION)
     ours = figures.pop("tsstore")

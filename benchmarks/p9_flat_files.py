@@ -33,8 +33,8 @@ class _Days(NamedTuple):
 
 def run(session: Session) -> list[Line]:
     """Measure it."""
-    tickers, rows = session.pick((100, 15_000), (8_000, 1_500_000))
-    fewer = session.pick(10, 500)
+    tickers, rows = session.pick((20, 2_000), (8_000, 1_500_000))
+    fewer = session.pick(5, 500)
     with session.folder() as folder:
         days = _write(folder, "all", tickers, rows)
         share = _write(folder, "few", fewer, rows * fewer // tickers)
@@ -64,7 +64,7 @@ def _write(folder: Path, name: str, tickers: int, rows: int) -> _Days:
 
 def _measure(folder: Path, peer: str, days: _Days) -> Figure:
     arguments = ("-m", "benchmarks.importing", peer, str(folder), *days.files)
-    printed = run_python(*arguments, bytecode=folder / "bytecode").split()[-DAYS - 3 :]
+    printed = run_python(*arguments).split()[-DAYS - 3 :]
     *seconds, peak, rows, total = map(float, printed)
     expect(peer, (int(rows), total), (days.rows, days.total))
     details = {"first day": days.rows / DAYS / seconds[0] / 1e3, "peak RSS": peak / _MB}

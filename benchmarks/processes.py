@@ -75,17 +75,13 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     raise RuntimeError(f"the {log.stem} did not start")
 
 
-def run_python(*arguments: str, bytecode: Path) -> str:
+def run_python(*arguments: str) -> str:
     """Run Python with these arguments in a process of its own; return what it printed.
 
-    Args:
-        arguments: of the interpreter.
-        bytecode: where compiled modules are kept, so that only the first process compiles them,
-            as with anything that is installed.
+    Only the first process compiles a module, as with anything that is installed.
     """
     command = [sys.executable, *arguments]
     environment = {name: os.environ[name] for name in os.environ.keys() - {_NO_BYTECODE}}
-    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{command} failed:\n{done.stderr}")

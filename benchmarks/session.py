@@ -46,4 +46,4 @@ class Session:
         """A year of bars in every store; loaded by the workload that asks first."""
         folder = self.root / "years"
         folder.mkdir()
-        return Years(folder, self.pick(4, 100))
+        return Years(folder, self.pick(2, 100))
