@@ -39,16 +39,14 @@ def moments(draw, digits: int):
     return second * 10**9 + draw(st.integers(0, 10**digits - 1)) * 10 ** (9 - digits)
 
 
-@pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("timeframe", TIMEFRAMES[:-3])
-@given(ns=moments(6))
+@given(zone=st.sampled_from(ZONES), ns=moments(6))
 def test_microseconds_come_back_as_they_were(timeframe, zone, ns):
     assert read_back(ns, timeframe, zone) == ns
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "Asia/Kolkata"])
 @pytest.mark.parametrize("timeframe", TIMEFRAMES[-3:])
-@given(ns=moments(3))
+@given(zone=st.sampled_from(["UTC", "Asia/Tokyo", "Asia/Kolkata"]), ns=moments(3))
 def test_milliseconds_of_long_slots_come_back_as_they_were(timeframe, zone, ns):
     assert read_back(ns, timeframe, zone) == ns
 
