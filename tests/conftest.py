@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tsstore
+from tests.crash.scale import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "flatfiles
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci",
-    max_examples=100,
+    max_examples=60 * SCALE,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],

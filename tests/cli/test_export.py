@@ -210,7 +210,7 @@ def buckets(draw):
 
 @pytest.mark.parametrize("style", STYLES)
 @given(bucket=buckets(), times=st.sampled_from(["iso", "epoch"]), symbol=st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_what_is_exported_is_loaded_as_it_was(style, bucket, times, symbol):
     schema, ts, columns = bucket
     key, target = ("A/1Sec/X", "1Sec/X" if symbol else "A/1Sec/X")

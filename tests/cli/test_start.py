@@ -359,9 +359,9 @@ def test_a_mkts_yml_of_marketstore_makes_bars_and_streams_them(start) -> None:
         ("listen_host: 192.0.2.1\ninsecure: true\n", "cannot listen on 192.0.2.1:0"),
     ],
 )
-def test_a_wrong_configuration_is_one_line_and_exit_code_2(here, spawn, text, message) -> None:
+def test_a_wrong_configuration_is_one_line_and_exit_code_2(here, run, text, message) -> None:
     (here / "mkts.yml").write_text(CONFIG + text)
-    _, log = (process := spawn("start")).communicate(timeout=50)
-    assert process.returncode == 2
-    assert message in log
-    assert "Traceback" not in log
+    result = run("start")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output

@@ -90,7 +90,7 @@ def check(replica, store, count):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_connections_that_are_cut_all_the_time(serving, proxy, seed):
-    count, random = 600, np.random.default_rng(seed)
+    count, random = 400, np.random.default_rng(seed)
     serving.store.write(TICKS, ticks(0), schema=TICK_SCHEMA)
     serving.store.delete(TICKS)
     replica, stop = Replica(), threading.Event()
@@ -112,7 +112,7 @@ def test_connections_that_are_cut_all_the_time(serving, proxy, seed):
 
 @pytest.mark.parametrize("how", ["server", "server and store"])
 def test_a_server_that_starts_again(serving, how):
-    count, replica = 300, Replica()
+    count, replica = 200, Replica()
     serving.store.write_many({BARS: bars((0, -1.0))})
     with connect(serving.url, timeout_s=5) as remote:
         updates = remote.follow("*/*/*")
@@ -301,7 +301,7 @@ class ServerProcess:
 def test_a_server_that_is_killed_while_rows_are_written(tmp_path):
     """Again and again; who follows it has every row at the end."""
     server = ServerProcess(tmp_path / "data")
-    url, count, random = f"http://127.0.0.1:{server.port}", 2500, np.random.default_rng(7)
+    url, count, random = f"http://127.0.0.1:{server.port}", 1500, np.random.default_rng(7)
     stop, followed = threading.Event(), Replica()
 
     def write():
@@ -317,7 +317,7 @@ def test_a_server_that_is_killed_while_rows_are_written(tmp_path):
                     sleep(0.02)
 
     def kill():
-        for _ in range(6):
+        for _ in range(4):
             if stop.wait(random.uniform(0.2, 0.8)):
                 return
             server.kill()

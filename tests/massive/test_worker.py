@@ -130,7 +130,7 @@ def test_what_streams_is_what_the_market_had(market: Simulator, store: tsstore.S
     with RunningWorker(store, market, market.clock()) as worker:
         worker.until_received(10)
         start_ns = worker.context.clock.now_ns() + SECOND
-        worker.until_received(3_000)
+        worker.until_received(1_000)
         end_ns = settled_ns(worker, start_ns)
     assert worker.error is None
     assert_complete(store, market, start_ns, end_ns)
@@ -147,7 +147,7 @@ def test_odd_messages_cost_and_double_nothing(market: Simulator, store: tsstore.
     with RunningWorker(store, market, market.clock()) as worker:
         worker.until_received(10)
         start_ns = worker.context.clock.now_ns() + SECOND
-        worker.until_received(3_000)
+        worker.until_received(1_000)
         end_ns = settled_ns(worker, start_ns)
         assert worker.status["connections"] == 1
         assert worker.status["faults"]["unknown event ZZ"] > 0
@@ -258,7 +258,7 @@ def test_a_failing_rest_service_does_not_disturb_the_stream(
     market: Simulator, store: tsstore.Store
 ) -> None:
     with RunningWorker(store, market, market.clock(), query_start={"1Min": "2024-06-03"}) as worker:
-        worker.until_received(3_000)
+        worker.until_received(1_000)
         assert worker.status["state"] == "streaming"
 
 

@@ -151,7 +151,7 @@ def counted(rows: list[tuple[Any, ...]]) -> Counter[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("shape", _SHAPES.split(";"))
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(first=conditions, second=conditions)
 def test_answers_are_those_of_duckdb_alone(pair, shape, first, second) -> None:
     database, plain, _ = pair

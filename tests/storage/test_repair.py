@@ -74,7 +74,7 @@ def named(files: dict[str, bytes], part: str) -> str:
 def test_one_wrong_bit_costs_at_most_the_rows_of_its_block(closed) -> None:
     files, truth = directory(closed=closed)
     for name in (name for name in files if name != "LOCK"):
-        for offset in some_offsets(name, files[name], 6):
+        for offset in some_offsets(name, files[name], 4):
             where = f"{name} byte {offset}"
             report, found = mend(files, name, flipped(files[name], offset))
             missing, wrong = difference(found, truth)
@@ -89,7 +89,7 @@ def test_one_wrong_bit_costs_at_most_the_rows_of_its_block(closed) -> None:
 def test_many_wrong_bytes_of_a_segment_never_give_a_wrong_row(closed) -> None:
     files, truth = directory(closed=closed)
     for name in (name for name in files if name.startswith("buckets/")):
-        for offset in some_offsets(name, files[name], 6):
+        for offset in some_offsets(name, files[name], 4):
             report, found = mend(files, name, flipped(files[name], offset, 7))
             missing, wrong = difference(found, truth)
             told = any("may be back" in note for note in report.notes)
