@@ -194,7 +194,7 @@ def test_a_message_that_comes_in_two_halves_of_the_same_field_is_merged(client, 
 
 @pytest.mark.parametrize("seed", [QUERY, WRITE], ids=["query", "write"])
 @settings(
-    max_examples=200,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -216,7 +216,7 @@ def test_messages_with_bytes_changed_never_break_it(client, store, seed, data) -
 
 
 @settings(
-    max_examples=200,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -132,7 +132,7 @@ def test_what_is_no_frame_ends_the_connection(raw, junk):
 
 
 @settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

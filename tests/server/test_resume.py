@@ -212,7 +212,7 @@ _ASKED = st.fixed_dictionaries({"streams": st.just([KEY]) | _VALUES, "resume": _
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists((_ASKED | _VALUES).map(msgpack.packb) | st.binary(max_size=60), max_size=5))
 def test_whatever_clients_send_others_are_served(ws_url, hub, frames):
