@@ -24,10 +24,10 @@ run: $(BIN)/tsstore  ## the whole thing, live: simulator, server, worker (DATA=f
 	@$(BIN)/tsstore demo --dir $(DEMO) $(if $(DATA),--data $(DATA))
 
 test: $(VENV)/.dev  ## all tests
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 crash: $(VENV)/.dev  ## the tests of crashes and damage alone, five times as many (SCALE=50: hours)
-	TSSTORE_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/crash tests/stateful
+	TSSTORE_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/crash tests/stateful
 
 lint: $(VENV)/.dev  ## style
 	$(BIN)/ruff check .
