@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from tsstore.errors import NotFoundError
 from tsstore.query import Query, run
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class TableScan:
         group: list[tuple[Bucket, Columns]] = []
         rows = 0
         for bucket in buckets:
-            for piece in self._pieces(bucket, names):
+            for piece in self._still_there(bucket, names):
                 if group and rows + len(piece) > _BATCH_ROWS:
                     yield group
                     group, rows = [], 0
@@ -131,6 +132,14 @@ class TableScan:
                 rows += len(piece)
         if group:
             yield group
+
+    def _still_there(self, bucket: Bucket, names: list[str]) -> Iterator[Columns]:
+        """The rows of a bucket; of one that a pattern found and that is gone by now, none."""
+        try:
+            yield from self._pieces(bucket, names)
+        except NotFoundError:
+            if not bucket.labels:  # it was named
+                raise
 
     def _pieces(self, bucket: Bucket, names: list[str]) -> Iterator[Columns]:
         """The rows of a bucket, with those of the columns that it has."""
