@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from tsstore.errors import InvalidKeyError
-from tsstore.key import KeyPattern
+from tsstore.key import KeyPattern, bounded
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,43 @@ def test_no_glob_takes_long(pattern):
     began = monotonic()
     assert not KeyPattern(pattern).matches("a" * 128 + "/1Min/X")
     assert monotonic() - began < 10
+
+
+TENS = "{a,b,c,d,e,f,g,h,i,j}"
+
+
+@pytest.mark.parametrize("part", [TENS * 2 + "*a?" * 400, "*a?" * 400 + "{a,b,c,d}", "{" * 50])
+@pytest.mark.parametrize("place", range(3))
+def test_choices_that_are_long_when_written_out_are_refused(part, place):
+    """A message of some kilobytes would be a regular expression of megabytes."""
+    parts = ["*", "*", "*"]
+    parts[place] = part
+    began = monotonic()
+    with pytest.raises(InvalidKeyError):
+        KeyPattern("/".join(parts))
+    assert monotonic() - began < 5
+
+
+def test_the_longest_that_is_taken():
+    choices = [f"SYMBOL{number:02}" for number in range(100)]
+    pattern = KeyPattern("{" + ",".join(choices) + "}/1Min/OHLCV")
+    assert pattern.characters == 800 + len("1MinOHLCV")
+    assert all(pattern.matches(f"{choice}/1Min/OHLCV") for choice in choices)
+
+
+def test_several_are_bounded_together():
+    made = []
+
+    def patterns():
+        for number in range(1000):
+            made.append(number)
+            yield KeyPattern(f"{'a' * 1000}*/{number}/*")
+
+    with pytest.raises(InvalidKeyError, match="use fewer or wider ones"):
+        bounded(patterns())
+    assert len(made) < 70
+    assert [p.text for p in bounded(KeyPattern(f"{n}/*/*") for n in range(3))] == [
+        "0/*/*",
+        "1/*/*",
+        "2/*/*",
+    ]

@@ -18,9 +18,11 @@ KEY_CATEGORY = "Symbol/Timeframe/AttributeGroup"
 PART_BYTES_MAX = 128
 # File systems take names of 255 bytes.
 _DISK_NAME_MAX = 200
-# What a pattern from a stranger may cost: its choices are written out, its parts looked for.
+# What a pattern from a stranger may cost: its choices are written out, its parts looked for. A
+# thousand characters take some milliseconds, during which little else is done.
 _CHOICES_MAX = 100
 _PATTERN_CHARACTERS_MAX = 4096
+_PATTERNS_CHARACTERS_MAX = 65_536
 
 # '/' ',' and the glob characters have a meaning in requests; ':' is part of real symbols (O:AAPL…).
 # Compiled when a name that is not just letters and digits asks for it: most programs see none.
@@ -133,10 +135,11 @@ class KeyPattern:
     Attributes:
         text: the pattern as it was written.
         parts: its three parts.
+        characters: how long it is with its `{}` written out.
 
     Raises:
         InvalidKeyError: not three parts, an unfinished choice or set, more than 4096 characters
-            or, with its `{}` written out, more than 100 choices for one part.
+            or, with its `{}` written out, more than 100 choices for one part or 4096 characters.
     """
 
     def __init__(self, text: str) -> None:
@@ -156,7 +159,9 @@ class KeyPattern:
         self.text = text
         self.parts = tuple(parts)
         try:
-            self._match = re.compile("/".join(_translate(part) for part in parts)).fullmatch
+            choices = [_expanded(part) for part in parts]
+            self.characters = _characters([text for several in choices for text in several])
+            self._match = re.compile("/".join(map(_translate, choices))).fullmatch
         except re.error:
             raise InvalidKeyError(f"pattern {shown(text)} has an unfinished [ or {{") from None
 
@@ -168,6 +173,25 @@ class KeyPattern:
         """The keys that match, in their order."""
         match = self._match
         return [key for key in keys if match(key)]
+
+
+def bounded(patterns: Iterable[KeyPattern]) -> list[KeyPattern]:
+    """Several patterns, made while they are gone through.
+
+    Raises:
+        InvalidKeyError: together they are too long to be looked for.
+    """
+    listed: list[KeyPattern] = []
+    characters = 0
+    for pattern in patterns:
+        listed.append(pattern)
+        characters += pattern.characters
+        if characters > _PATTERNS_CHARACTERS_MAX:
+            raise InvalidKeyError(
+                f"patterns of more than {_PATTERNS_CHARACTERS_MAX} characters, their {{}} written "
+                "out; use fewer or wider ones"
+            )
+    return listed
 
 
 def is_own(key: str) -> bool:
@@ -184,9 +208,19 @@ def _split_outside_braces(text: str) -> list[str]:
     return re.split(r"/(?![^{]*\})", text)
 
 
-def _translate(part: str) -> str:
-    """One part of a pattern as a regular expression that never takes long, whatever it says."""
-    return f"(?:{'|'.join(map(_translate_plain, _expanded(part)))})"
+def _translate(choices: list[str]) -> str:
+    """One part of a pattern as a regular expression, which takes time as it is long."""
+    return f"(?:{'|'.join(map(_translate_plain, choices))})"
+
+
+def _characters(choices: list[str]) -> int:
+    characters = sum(map(len, choices))
+    if characters > _PATTERN_CHARACTERS_MAX:
+        raise InvalidKeyError(
+            f"a pattern is longer than {_PATTERN_CHARACTERS_MAX} characters with its {{}} written "
+            "out; use * or several patterns"
+        )
+    return characters
 
 
 def _expanded(part: str) -> list[str]:
@@ -213,7 +247,9 @@ def _expanded(part: str) -> list[str]:
     rest = _expanded(part[begin:])
     if len(inner) * len(rest) > _CHOICES_MAX:
         raise _too_many_choices()
-    return [part[:opening] + choice + tail for choice in inner for tail in rest]
+    expanded = [part[:opening] + choice + tail for choice in inner for tail in rest]
+    _characters(expanded)  # here as well, for it grows at each level
+    return expanded
 
 
 def _too_many_choices() -> InvalidKeyError:
@@ -246,7 +282,8 @@ def _translate_plain(text: str) -> str:
     while index < len(text):
         character = text[index]
         if character == "*":
-            pieces.append("")
+            if text[index - 1 : index] != "*":  # several are one
+                pieces.append("")
         elif character == "?":
             pieces[-1] += "[^/]"
         elif character == "[":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from tsstore.errors import InvalidArgumentError
-from tsstore.key import KeyPattern, is_pattern
+from tsstore.key import KeyPattern, bounded, is_pattern
 
 if TYPE_CHECKING:
     from tsstore.api import BucketInfo, Changed, Snapshot
@@ -116,7 +116,7 @@ class Wanted:
         patterns: a key, a pattern, or several of them.
 
     Raises:
-        InvalidKeyError: not a key or pattern.
+        InvalidKeyError: not a key or pattern, or together too long.
         InvalidArgumentError: none, or too many.
     """
 
@@ -126,7 +126,7 @@ class Wanted:
             raise InvalidArgumentError(
                 f"{len(texts)} patterns; name one to {PATTERNS_MAX}, or use wider ones"
             )
-        self._patterns = [KeyPattern(text) for text in texts]
+        self._patterns = bounded(map(KeyPattern, texts))
         self._known: dict[str, bool] = {}
 
     @property

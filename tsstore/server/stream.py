@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tsstore.errors import InvalidKeyError
-from tsstore.key import KeyPattern
+from tsstore.key import KeyPattern, bounded
 from tsstore.server.subscriber import Message, Subscriber
 from tsstore.wire.codec import JSON, MSGPACK, MalformedBodyError, fields
 
@@ -411,7 +411,7 @@ def _streams(decoded: Any) -> list[Any]:
 def _patterns(streams: list[Any]) -> tuple[KeyPattern, ...]:
     if len(streams) > STREAMS_MAX:
         raise InvalidKeyError(f"{len(streams)} streams; at most {STREAMS_MAX}, use patterns")
-    return tuple(_pattern(stream) for stream in streams)
+    return tuple(bounded(map(_pattern, streams)))
 
 
 def _pattern(stream: Any) -> KeyPattern:
