@@ -160,9 +160,16 @@ class Schema:
 
 
 def cast_column(
-    name: str, values: NDArray[Any], dtype: np.dtype[Any], *, where: str
+    name: str, values: NDArray[Any], dtype: np.dtype[Any], *, where: str, rounds: bool = False
 ) -> NDArray[Any]:
     """The values in the bucket's type, or an error if a value would change.
+
+    Args:
+        name: of the column.
+        values: as they were given.
+        dtype: of the bucket.
+        where: the bucket, for the error.
+        rounds: whether numbers may become the nearest floats; those beyond the range may not.
 
     Raises:
         SchemaMismatchError: a value does not survive the change of type.
@@ -178,6 +185,8 @@ def cast_column(
         same = (cast.astype(values.dtype) == values) & _same_sign(cast, values)
         if values.dtype.kind == "f":
             same |= np.isnan(values) & (dtype.kind == "f")
+        if rounds and dtype.kind == "f" and values.dtype.kind in "iuf":
+            same |= np.isfinite(cast)
     if not same.all():
         at = int(np.argmin(same))
         raise SchemaMismatchError(

@@ -55,12 +55,14 @@ class Table:
         symbols: the column `Symbol` of a cross-section, else None.
         had_nanoseconds: whether `ts` contains a `Nanoseconds` column; `fit` and `schema_of` settle
             whether it is a column of the bucket as well.
+        is_rounded: whether numbers may become the nearest ones of a column of floats.
     """
 
     ts: NDArray[np.int64]
     arrays: dict[str, NDArray[Any]]
     symbols: list[str] | None = None
     had_nanoseconds: bool = False
+    is_rounded: bool = False
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -141,7 +143,8 @@ def fit(table: Table, schema: Schema, *, where: str) -> Table:
             f"({_described(schema.columns)}); write the same columns, or another attribute group"
         )
     fitted = {
-        name: cast_column(name, arrays[name], dtype, where=where) for name, dtype in schema.columns
+        name: cast_column(name, arrays[name], dtype, where=where, rounds=table.is_rounded)
+        for name, dtype in schema.columns
     }
     return Table(ts, fitted, table.symbols)
 

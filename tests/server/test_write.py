@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -82,20 +84,29 @@ def test_whole_numbers_beyond_float64_are_rounded_into_it(rpc):
     assert rpc.query(KEY)["Volume"] == [2.0**53]
 
 
-def test_values_are_rounded_into_a_bucket_that_came_into_being_meanwhile(rpc, store, monkeypatch):
-    look_up = store.info
+def test_the_types_of_two_first_writes_at_once_do_not_meet(rpc):
+    """Whichever comes first, the other one fits."""
+    kinds, keys = ("f4", "f8"), [f"{number}/1Min/X" for number in range(100)]
+    failures = []
 
-    def beaten(key):
-        """Somebody else writes first, after this one has looked."""
-        try:
-            return look_up(key)
-        finally:
-            store.write(KEY, {"Epoch": [T0], "Open": np.array([1.0], "f4")})
+    def write(kind):
+        for key in keys:
+            failures.extend(rpc.write(key, {"Epoch": [T0], "Open": np.array([0.1], kind)}))
 
-    monkeypatch.setattr(store, "info", beaten)
-    assert rpc.write(KEY, {"Epoch": [T0 + 60], "Open": [0.1]}) == []
-    monkeypatch.undo()
-    assert rpc.query(KEY)["Open"] == [1.0, np.float32(0.1)]
+    threads = [threading.Thread(target=write, args=(kind,)) for kind in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_numbers_beyond_the_range_are_refused(rpc):
+    rpc.write(KEY, {"Epoch": [T0], "Open": np.array([1.0], "f4")})
+    failure = rpc.write(KEY, {"Epoch": [T0], "Open": [1e300]})
+    assert "column 'Open' of the bucket is f4, the data are f8 and 1e+300 in row 0" in failure[0]
+    assert rpc.write(KEY, {"Epoch": [T0], "Open": [np.inf]}) == []
+    assert rpc.query(KEY)["Open"] == [np.inf]
 
 
 def test_other_values_that_would_change_are_refused(rpc):

@@ -7,7 +7,6 @@ the call and which stand inside the answer) is kept; what loses or garbles data 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from tsstore.errors import (
     InvalidKeyError,
     LimitExceededError,
     NotFoundError,
-    SchemaMismatchError,
     TsStoreError,
 )
 from tsstore.key import KEY_CATEGORY, BucketKey
@@ -29,7 +27,6 @@ from tsstore.schema import Schema, type_name
 from tsstore.server import params as request
 from tsstore.server.lanes import Kind
 from tsstore.server.sqlreply import sql_dataset, sql_limits
-from tsstore.shown import shown
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore.wire.codec import Int64, MalformedBodyError
@@ -39,14 +36,11 @@ from tsstore.zones import NS_PER_DAY, zone
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from tsstore.api import Snapshot
     from tsstore.columns import Columns
     from tsstore.query import Engine, SnapshotEngine
     from tsstore.server.served import ServedStore
     from tsstore.server.settings import ServerSettings
-    from tsstore.tables import Table
 
 logger = logging.getLogger(__name__)
 
@@ -136,15 +130,9 @@ class DataService:
     def _write_one(self, one: request.WriteRequest) -> None:
         rows = WriteRows(request.dataset_of(one))
         self._warn_of_1970(rows)
-        try:
-            self._commit(rows, variable=one.is_variable_length)
-        except SchemaMismatchError:
-            # A bucket may have come into being after its columns were looked up.
-            self._commit(rows, variable=one.is_variable_length)
-
-    def _commit(self, rows: WriteRows, *, variable: bool) -> None:
+        variable = one.is_variable_length
         self._store.commit(
-            Write(key, self._fitted(key, rows.rows(start, stop)), variable=variable)
+            Write(key, rows.rows(start, stop), variable=variable)
             for key, start, stop in rows.slices
             if start < stop
         )
@@ -164,24 +152,6 @@ class DataService:
             rows.slices[0][0],
             ts.astype("M8[ns]").astype("M8[D]")[0],
         )
-
-    def _fitted(self, key: str, table: Table) -> Table:
-        """The rows, numbers rounded into columns of floats as MarketStore's clients count on.
-
-        Anything else that would change a value is refused by the store.
-        """
-        try:
-            schema = self._store.info(key).schema
-        except NotFoundError:
-            return table
-        dtypes = schema.dtypes
-        arrays = {
-            name: _rounded(key, name, array, dtypes[name])
-            if name in dtypes and _may_round(array.dtype, dtypes[name])
-            else array
-            for name, array in table.arrays.items()
-        }
-        return replace(table, arrays=arrays)
 
     def create(self, params: Any) -> dict[str, Any]:
         """Empty buckets; one answer per request."""
@@ -371,26 +341,6 @@ def _shapes(batches: Mapping[str, Columns], *, by_width: bool) -> set[tuple[Any,
         )
         for rows in batches.values()
     }
-
-
-def _may_round(dtype: np.dtype[Any], bucket: np.dtype[Any]) -> bool:
-    """Whether values become floats of the bucket that may be the nearest ones only."""
-    if bucket.kind != "f":
-        return False
-    return dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize > bucket.itemsize)
-
-
-def _rounded(key: str, name: str, values: NDArray[Any], bucket: np.dtype[Any]) -> NDArray[Any]:
-    with np.errstate(over="ignore"):
-        rounded = values.astype(bucket)
-    overflowed = np.isinf(rounded) & ~np.isinf(values)
-    if overflowed.any():
-        at = int(np.argmax(overflowed))
-        raise SchemaMismatchError(
-            f"{key}: column {name!r} of the bucket is f4 and {shown(values[at])} in row {at} is "
-            "beyond its range; write it to a bucket whose column is f8"
-        )
-    return rounded
 
 
 def _described(schema: Schema) -> list[dict[str, Any]]:

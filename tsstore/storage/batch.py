@@ -7,6 +7,7 @@ the heavy part and needs none.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -351,7 +352,7 @@ def _spread(part: _Part) -> NDArray[np.uint32]:
 
 def _rows_of(table: Table, rows: NDArray[np.bool_]) -> Table:
     arrays = {name: array[rows] for name, array in table.arrays.items()}
-    return Table(table.ts[rows], arrays, None, table.had_nanoseconds)
+    return replace(table, ts=table.ts[rows], arrays=arrays, symbols=None)
 
 
 def _without(part: _Part, gone: NDArray[np.bool_]) -> _Part:

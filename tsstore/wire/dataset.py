@@ -106,7 +106,8 @@ class WriteRows:
     """The rows of a written dataset: its columns, and which rows belong to which bucket.
 
     Attributes:
-        table: all rows, in the order sent.
+        table: all rows, in the order sent; numbers may be rounded into columns of floats, which
+            MarketStore's clients count on.
         slices: (bucket key, first row, row after the last one).
     """
 
@@ -128,7 +129,7 @@ class WriteRows:
         ts = array_to_ns(epoch)
         nanoseconds = arrays.get("Nanoseconds")
         if nanoseconds is None:
-            self.table = Table(ts, arrays)
+            self.table = Table(ts, arrays, is_rounded=True)
             return
         if nanoseconds.dtype != _NANOSECONDS:
             raise InvalidArgumentError(
@@ -140,7 +141,7 @@ class WriteRows:
                 "Epoch and Nanoseconds together leave the years 1678 to 2261"
             )
         # Outside 0..999999999 they move the second, as MarketStore does.
-        self.table = Table(ts + nanoseconds, arrays, had_nanoseconds=True)
+        self.table = Table(ts + nanoseconds, arrays, had_nanoseconds=True, is_rounded=True)
 
     def rows(self, start: int, stop: int) -> Table:
         """The rows of one bucket."""
