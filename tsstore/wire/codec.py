@@ -119,8 +119,8 @@ class MsgpackCodec:
             raise _no_msgpack(error) from None
         try:
             decoded = _unpacked(body, "surrogateescape")
-            self._encoder.encode(decoded)  # refuses other text that is none
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            _check_text(decoded)
+        except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
             raise _no_msgpack(error) from None
         return decoded
 
@@ -215,6 +215,20 @@ def _unpacked(body: bytes, unicode_errors: str) -> Any:
         max_map_len=ITEMS_MAX,
         max_ext_len=0,
     )
+
+
+def _check_text(value: Any) -> None:
+    """Refuse text that is none and is no column either. Raises UnicodeEncodeError."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += item.keys()
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, str) and not item.isascii():
+            item.encode()
 
 
 def _no_msgpack(error: Exception) -> MalformedBodyError:
