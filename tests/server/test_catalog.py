@@ -102,6 +102,12 @@ def test_symbols_and_keys_are_listed_sorted(buckets):
     assert listed(buckets, format="tbk") == ["A/1D/X", "A/1Min/X", "B/1Min/X"]
 
 
+def test_what_plugins_keep_for_themselves_is_not_listed(buckets):
+    buckets.write("_worker/24H/GAPS", {"Epoch": [0], "P": [1.0]})
+    assert listed(buckets) == ["A", "B"]
+    assert listed(buckets, format="tbk") == ["A/1D/X", "A/1Min/X", "B/1Min/X"]
+
+
 def test_symbols_are_listed_by_timeframe(buckets):
     assert listed(buckets, timeframe="1D") == ["A"]
 

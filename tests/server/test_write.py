@@ -163,15 +163,17 @@ def test_infinity_fits_a_float32_bucket(rpc):
     assert rpc.write(KEY, {"Epoch": [T0, T0 + 60], "Open": [np.inf, np.nan]}) == []
 
 
-def test_times_that_were_divided_once_too_often_are_warned_about_once(rpc, caplog):
+def test_times_that_were_divided_once_too_often_are_warned_about_once_a_bucket(rpc, caplog):
     """A client with a frame whose index is in microseconds writes thousandths of seconds."""
     for key in ("A/1Min/X", "B/1Min/X"):
         assert rpc.write(key, {"Epoch": [T0], "P": [1.0]}) == []
     assert not caplog.records
-    for key in ("A/1Min/X", "B/1Min/X"):
+    assert rpc.write("A/1Min/X", {"Epoch": [T0 // 1000], "Q": [1.0]})  # refused: nothing to tell
+    for key in ("A/1Min/X", "B/1Min/X") * 2:
         assert rpc.write(key, {"Epoch": [T0 // 1000], "P": [1.0]}) == []
-    (warning,) = [record.getMessage() for record in caplog.records]
-    assert "A/1Min/X: rows of 1970-01-16 are written" in warning
+    first, second = [record.getMessage() for record in caplog.records]
+    assert "A/1Min/X: rows of 1970-01-16 are written" in first
+    assert "B/1Min/X: rows of 1970-01-16 are written" in second
     assert rpc.query("A/1Min/X")["Epoch"] == [T0 // 1000 // 60 * 60, T0]
 
 

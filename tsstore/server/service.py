@@ -21,7 +21,7 @@ from tsstore.errors import (
     NotFoundError,
     TsStoreError,
 )
-from tsstore.key import KEY_CATEGORY, BucketKey
+from tsstore.key import KEY_CATEGORY, BucketKey, is_own
 from tsstore.query import run
 from tsstore.schema import Schema, type_name
 from tsstore.server import params as request
@@ -50,6 +50,7 @@ _TYPE_CODES = {
     "u1": 10, "u2": 11, "u4": 12, "u8": 13, "U16": 14,
 }  # fmt: skip
 _YEAR_NS = 365 * NS_PER_DAY
+_WARNINGS_MAX = 100
 _EPOCH_CODE = 4
 _STRING_CODE = 8
 
@@ -65,7 +66,7 @@ class DataService:
         self._store = store
         self._settings = settings
         self._version = version
-        self._warned = False
+        self._warned: set[str] = set()  # buckets
 
     def methods(self) -> dict[str, Callable[[Any], dict[str, Any]]]:
         """Functions by the name that clients call."""
@@ -129,27 +130,30 @@ class DataService:
 
     def _write_one(self, one: request.WriteRequest) -> None:
         rows = WriteRows(request.dataset_of(one))
-        self._warn_of_1970(rows)
         variable = one.is_variable_length
         self._store.commit(
             Write(key, rows.rows(start, stop), variable=variable)
             for key, start, stop in rows.slices
             if start < stop
         )
+        self._warn_of_1970(rows)
 
     def _warn_of_1970(self, rows: WriteRows) -> None:
-        """Tell once of a mistake that no answer can tell: thousandths of seconds are times too.
+        """Tell of a mistake that no answer can tell: thousandths of seconds are times too.
 
-        pymarketstore's fork divides the index of a frame by a thousand million, whatever its unit.
+        Clients divide the index of a frame by a thousand million, whatever its unit.
         """
+        key = rows.slices[0][0] if rows.slices else ""
         ts = rows.table.ts[:1]
-        if self._warned or not rows.slices or not ((ts > 0) & (ts < _YEAR_NS)).any():
+        if key in self._warned or not ((ts > 0) & (ts < _YEAR_NS)).any():
             return
-        self._warned = True
+        if len(self._warned) == _WARNINGS_MAX:
+            return
+        self._warned.add(key)
         logger.warning(
             "%s: rows of %s are written; if they are not that old, the client took other units for "
             'nanoseconds: give its frames an index of datetime64[ns] (`.as_unit("ns")`)',
-            rows.slices[0][0],
+            key,
             ts.astype("M8[ns]").astype("M8[D]")[0],
         )
 
@@ -190,9 +194,12 @@ class DataService:
             ) from None
 
     def list_symbols(self, params: Any) -> dict[str, Any]:
-        """Keys or symbols, of one timeframe or with rows on one day when that is asked for."""
+        """Keys or symbols, of one timeframe or with rows on one day when that is asked for.
+
+        Those that plugins keep for themselves are none that a client of MarketStore would read.
+        """
         wanted = request.read_params(params, request.ListSymbolsParams)
-        keys = self._store.list()
+        keys = [key for key in self._store.list() if not is_own(key)]
         if wanted.timeframe:
             timeframe = Timeframe.parse(wanted.timeframe)
             keys = [key for key in keys if Timeframe.parse(key.split("/")[1]) == timeframe]
