@@ -46,6 +46,12 @@ bgworkers:
       query_start:
         - 1Min: "2024-01-01"
 """
+#: Names under which one might look for what protects a server, and that are none of ours.
+PROTECTING = """
+TOKEN_FILE CERT_FILE Token-File auth auth_token bearer_token access_token password secret key
+require_token authentication ssl ssl_cert cert client_ca ca_file hosts bind_host origins cors
+secure security use_tls keyfile server_key api_key_file cert_file LISTEN_HOST Allowed_Hosts
+"""
 
 
 @pytest.fixture
@@ -94,14 +100,49 @@ def test_who_is_reached_is_said_where_marketstore_listens_everywhere(load, host)
 def test_keys_that_nobody_knows_are_passed_over_with_what_to_do(load) -> None:
     config = load(
         "root_directory: d\ncatalog_cache: 5\nold_feature: {a: [1]}\nempty:\n"
-        "replication: {enabled: false, compression: true}\n"
         "triggers: [{module: stream.so, on: '*/*/*', title: a}]\n"
         "bgworkers: [{module: massive.so, schedule: daily, config: {api_key: x}}]\n"
     )
-    places = ["2: catalog_cache", "3: old_feature", "5: replication.compression"]
-    places += ["6: triggers[0].title", "7: bgworkers[0].schedule"]
+    places = ["2: catalog_cache", "3: old_feature", "4: empty"]
+    places += ["5: triggers[0].title", "6: bgworkers[0].schedule"]
     for place, notice in zip(places, config.notices[:-1], strict=True):
         assert f"mkts.yml:{place}: ignored: no such key; remove it" in notice
+
+
+@pytest.mark.parametrize("key", PROTECTING.split())
+@pytest.mark.parametrize("value", ["x", ""])
+def test_a_name_that_seems_to_protect_is_never_passed_over(load, key: str, value: str) -> None:
+    assert f"mkts.yml:2: {key}: unknown key; " in error_of(
+        load, f"root_directory: d\n{key}: {value}"
+    )
+
+
+@pytest.mark.parametrize("section", ["triggers: [{on: '*/*/*', ", "bgworkers: [{"])
+def test_nor_is_one_beside_the_options_of_a_plugin(load, section: str) -> None:
+    problem = error_of(load, f"root_directory: d\n{section}module: m, api_token: x}}]")
+    assert ".api_token: unknown key; it looks like one that protects something" in problem
+
+
+@pytest.mark.parametrize(
+    "key", ["tls", "use_tls", "ssl", "secure", "TLS_ENABLED", "ca", "token", "compression"]
+)
+def test_what_a_replica_does_not_know_is_never_passed_over(load, key: str) -> None:
+    text = f"root_directory: d\nreplication: {{master_host: a, token_file: t, {key}: true}}"
+    assert f"mkts.yml:2: replication.{key}: unknown key; " in error_of(load, text)
+
+
+@pytest.mark.parametrize("key", ["connections_max", "Body_Bytes_Max", "max_connections"])
+def test_a_limit_stands_below_limits(load, key: str) -> None:
+    problem = error_of(load, f"root_directory: d\n{key}: 5")
+    assert f"mkts.yml:2: {key}: unknown key; " in problem
+    assert problem.endswith("s_max belongs below limits:")
+
+
+def test_unknown_names_are_told_with_everything_else(load) -> None:
+    problems = error_of(load, "root_directory: d\npassword: x\nlisten_port: y\nhosts: z").split(
+        "\n"
+    )
+    assert [line.split(": ")[1] for line in problems] == ["password", "hosts", "listen_port"]
 
 
 def test_what_old_files_leave_empty_is_the_default(load) -> None:
@@ -172,6 +213,7 @@ def test_a_level_may_be_called_warn(load) -> None:
         ("root_directory: d\ntls: t", "did you mean tls_key?"),
         ("root_directory: d\ntrigers: []", "did you mean triggers?"),
         ("root_directory: d\nreplication: {enabeld: true}", "did you mean enabled?"),
+        ("root_directory: d\nreplication: {quick: 1}", "there are enabled, listen_port, master"),
         ("root_directory: d\nlimits: {bytes: 1}", "limits.bytes: unknown key"),
         ("root_directory: d\ntimezone: Mars/Base", "mkts.yml:2: timezone: unknown time zone"),
         ("root_directory: d\nwal_sync: never", "wal_sync: expected one of always, interval, off"),

@@ -34,6 +34,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 
 _NO_EFFECT = "has no effect here; remove it"
+_ALL = "mkts.yml.example has all there are"
 _LOOPBACK = (
     "without listen_host, this server is reached from this machine alone; for others, write "
     "`listen_host: 0.0.0.0`, and token_file or `insecure: true`"
@@ -71,6 +72,10 @@ _MAY_BE_EMPTY = frozenset(
 )
 # From here on a name is taken for one that was mistyped: `tls_cert` is, and `queryable` is not.
 _ALIKE = 0.6
+# What names of keys have in common that say who may speak to a server, and how.
+_PROTECTING = re.compile(
+    "token|auth|pass|secret|tls|ssl|cert|host|origin|secur|cors|^key|key(_?file)?$|(^|_)ca(_|$)"
+)
 
 
 class BgWorkerEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -299,7 +304,8 @@ def load_config(path: Path | str, environment: Mapping[str, str] | None = None) 
     path = Path(path)
     source = _read(path)
     reading = _Reading()
-    keys = convert(reading.known(source, Keys, IGNORED), Keys, environment)
+    known = reading.known(source, Keys, IGNORED)
+    keys = convert(known, Keys, environment, found=reading.problems)
     _check_values(source, keys)
     if reading.notices and not keys.listen_host:  # a file of MarketStore, which listens everywhere
         reading.notices.append(source.problem(_LOOPBACK))
@@ -309,12 +315,18 @@ def load_config(path: Path | str, environment: Mapping[str, str] | None = None) 
 class _Reading:
     """Leaves out what has no effect, and keeps what the log should say about it.
 
-    A name that looks like a mistyped one stays, for `convert` to refuse it: `token_fle` would leave
-    the server without its token. Options of plugins are not looked at.
+    A name is a mistake rather than passed over if it looks like a mistyped one, or like one that
+    protects: `token_fle` would leave the server without its token. Options of plugins are not
+    looked at.
+
+    Attributes:
+        notices: what the log should say.
+        problems: what is wrong with names.
     """
 
     def __init__(self) -> None:
         self.notices: list[str] = []
+        self.problems: list[str] = []
 
     def known(
         self, section: Value, kind: type[msgspec.Struct], ignored: Mapping[str, str]
@@ -323,17 +335,15 @@ class _Reading:
         fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
         kept = {}
         for key, value in section.content.items():
-            if value.content == "" and key in _MAY_BE_EMPTY:
-                continue
             if key in fields:
-                kept[key] = self._below(key, value, fields[key])
-            elif key not in ignored and difflib.get_close_matches(key, fields, cutoff=_ALIKE):
-                kept[key] = value
-            elif value.content is not None:
-                why = ignored.get(
-                    key, "no such key; remove it (mkts.yml.example has all there are)"
-                )
-                self.notices.append(value.problem(f"ignored: {why}"))
+                if value.content != "" or key not in _MAY_BE_EMPTY:
+                    kept[key] = self._below(key, value, fields[key])
+            elif key in ignored:
+                self.notices.append(value.problem(f"ignored: {ignored[key]}"))
+            elif mistake := _mistake(key, kind):
+                self.problems.append(value.problem(f"unknown key; {mistake}"))
+            else:
+                self.notices.append(value.problem(f"ignored: no such key; remove it ({_ALL})"))
         return Value(section.file, section.line, section.path, kept)
 
     def _below(self, key: str, value: Value, kind: Any) -> Value:
@@ -350,6 +360,23 @@ class _Reading:
             for item in value.content
         ]
         return Value(value.file, value.line, value.path, items)
+
+
+def _mistake(name: str, kind: type[msgspec.Struct]) -> str | None:
+    """What to do about a name that nobody knows; None if it may be passed over."""
+    name = name.casefold()
+    fields = kind.__struct_fields__
+    limits = Limits.__struct_fields__ if kind is Keys else ()
+    near = next(iter(difflib.get_close_matches(name, (*fields, *limits), 1, _ALIKE)), None)
+    if near in fields:
+        return f"did you mean {near}?"
+    if near is not None:
+        return f"{near} belongs below limits:"
+    if kind is Replication:  # what it says of the line between servers must not be overheard
+        return f"there are {', '.join(fields)}"
+    if _PROTECTING.search(name):
+        return f"it looks like one that protects something, and would not; {_ALL}"
+    return None
 
 
 def _small(value: Value) -> Value:

@@ -25,7 +25,7 @@ import yaml
 from tsstore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 try:
     from yaml import CSafeLoader as _SafeLoader
@@ -256,7 +256,13 @@ class _Reader:
             ) from None
 
 
-def convert(value: Value, kind: type[T], environment: Mapping[str, str] | None = None) -> T:
+def convert(
+    value: Value,
+    kind: type[T],
+    environment: Mapping[str, str] | None = None,
+    *,
+    found: Iterable[str] = (),
+) -> T:
     """A typed object from a value of a YAML file.
 
     Quoted numbers and booleans are taken as such (`listen_port: "5993"`), because they are what
@@ -266,11 +272,12 @@ def convert(value: Value, kind: type[T], environment: Mapping[str, str] | None =
         value: a mapping for a `msgspec.Struct`.
         kind: a `msgspec.Struct`, or any type msgspec can convert to.
         environment: where variables are looked up; the environment of the process if absent.
+        found: what is known to be wrong already, to be reported with the rest.
 
     Raises:
         ConfigError: one line for each thing that is wrong.
     """
-    problems: list[str] = []
+    problems = list(found)
     plain = _check(value, kind, problems, environment)
     if not problems:
         try:
