@@ -145,6 +145,40 @@ def test_unknown_names_are_told_with_everything_else(load) -> None:
     assert [line.split(": ")[1] for line in problems] == ["password", "hosts", "listen_port"]
 
 
+@pytest.mark.parametrize("key", ["token_file", "read_token_file", "tls_certificate", "tls_key"])
+@pytest.mark.parametrize("value", ["", "null", "''", "' '", "${UNSET:-}"])
+def test_a_file_that_was_lost_is_not_done_without(load, key: str, value: str) -> None:
+    problem = error_of(load, f"root_directory: d\n{key}: {value}\nlisten_port: 0")
+    assert problem.endswith(f"mkts.yml:2: {key}: is empty; name a file, or leave the key out")
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("token_file", "name a file"),
+        ("token_file: ''", "name a file"),
+        ("cert_file", "name a file"),
+        ("cert_file: '${UNSET:-}'", "name a file"),
+        ("tls_enabled", "write a value"),
+        ("master_host", "write a value"),
+        ("enabled", "write a value"),
+    ],
+)
+def test_nor_is_what_a_replica_lost(load, key: str, what: str) -> None:
+    text = (
+        f"root_directory: d\nreplication:\n  listen_port: 1\n  {key if ':' in key else key + ':'}"
+    )
+    name = key.partition(":")[0]
+    assert error_of(load, text).endswith(
+        f"mkts.yml:4: replication.{name}: is empty; {what}, or leave the key out"
+    )
+
+
+def test_everything_that_was_lost_is_told(load) -> None:
+    text = "root_directory: d\ntls_certificate:\ntls_key:\nreplication: {tls_enabled: }"
+    assert len(error_of(load, text).split("\n")) == 3
+
+
 def test_what_old_files_leave_empty_is_the_default(load) -> None:
     config = load(
         'root_directory: d\nlisten_host: ""\nlisten_port: "5993"\ngrpc_listen_port: ""\n'

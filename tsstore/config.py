@@ -21,7 +21,7 @@ from tsstore.yamlfile import Value, convert, load_yaml
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 FILE_NAME = "mkts.yml"
 
@@ -72,6 +72,8 @@ _MAY_BE_EMPTY = frozenset(
 )
 # From here on a name is taken for one that was mistyped: `tls_cert` is, and `queryable` is not.
 _ALIKE = 0.6
+# A file whose name was lost would leave the server open, or a replica without its token.
+_FILES = frozenset({"token_file", "read_token_file", "tls_certificate", "tls_key", "cert_file"})
 # What names of keys have in common that say who may speak to a server, and how.
 _PROTECTING = re.compile(
     "token|auth|pass|secret|tls|ssl|cert|host|origin|secur|cors|^key|key(_?file)?$|(^|_)ca(_|$)"
@@ -395,6 +397,26 @@ def _check_values(source: Value, keys: Keys) -> None:
     if not keys.root_directory.strip():
         where = source.get("root_directory") or source
         raise ConfigError(where.problem("is empty; name a directory"))
+    problems = _empty(source, keys, _FILES)
+    replication = source.get("replication")
+    if replication is not None:
+        problems += _empty(replication, keys.replication, Replication.__struct_fields__)
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _empty(section: Value, keys: msgspec.Struct, names: Collection[str]) -> list[str]:
+    """What is wrong with keys that lost their values, on the way from a variable perhaps."""
+    problems = []
+    for name, value in section.content.items():
+        if name not in names:
+            continue
+        found = getattr(keys, name)
+        is_blank = name in _FILES and found is not None and not found.strip()
+        if is_blank or value.content is None:
+            what = "name a file" if name in _FILES else "write a value"
+            problems.append(value.problem(f"is empty; {what}, or leave the key out"))
+    return problems
 
 
 class StoreKeys(msgspec.Struct, frozen=True):

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tsstore.cli.init import example
-from tsstore.config import Keys, Limits, load_config
+from tsstore.config import Keys, Limits, Replication, load_config
 from tsstore.host import load_plugins
 from tsstore_massive.config import Config as MassiveConfig
 
 ROOT = Path(__file__).parents[2]
-KEYS = {*Keys.__struct_fields__, *Limits.__struct_fields__, *MassiveConfig.__struct_fields__}
+KEYS = {
+    name for kind in (Keys, Limits, Replication, MassiveConfig) for name in kind.__struct_fields__
+}
 
 
 def test_the_example_of_the_repository_is_the_one_that_is_shipped() -> None:
@@ -52,6 +54,7 @@ def test_the_example_with_every_comment_removed_loads(here: Path, monkeypatch) -
     unset = [name for name in Keys.__struct_fields__ if getattr(config, name) in (None, ())]
     assert unset == []
     assert None not in [getattr(config.limits, name) for name in Limits.__struct_fields__]
+    assert config.replication == Replication(token_file="/etc/tsstore/writer-token")
 
 
 def _is_commented_out(line: str) -> bool:
