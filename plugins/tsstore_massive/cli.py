@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,11 @@ import click
 import tsstore
 from tsstore.clock import SystemClock
 from tsstore.errors import TsStoreError
+from tsstore.signals import Signals
 from tsstore_massive.backfill import Backfiller
 from tsstore_massive.config import API_KEY_VARIABLE
 from tsstore_massive.display import make_display
+from tsstore_massive.errors import StoppedError
 from tsstore_massive.flags import GoFlagsCommand
 from tsstore_massive.options import DEFAULT_CONFIG, read_options, resolve_symbols
 from tsstore_massive.rate import MINUTE_S, RateLimiter
@@ -26,14 +29,13 @@ from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.sessions import day_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tsstore.clock import Clock
     from tsstore_massive.backfill import Plan, Report
     from tsstore_massive.options import Options
 
 _EXIT_INCOMPLETE = 1
 _GAPS_SHOWN = 20
+_LOOK_S = 0.1
 # Whoever has mistyped the address, or has no network, learns of it within seconds.
 _FIRST_ATTEMPTS = 3
 
@@ -103,13 +105,13 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     """  # noqa: D301
     clock = SystemClock()
     options = read_options(flags, day_of(clock.now_ns()))
-    with _stop_on_signal() as (stop, received):
-        report = _backfill(options, clock, stop)
-    if received:
+    with Signals() as signals, suppress(StoppedError):
+        report = _until_stopped(options, clock, signals)
+        if report.gaps and not signals.stop:
+            sys.exit(_EXIT_INCOMPLETE)
+    if signals.first is not None:
         click.echo("stopped; the same command goes on from here", err=True)
-        sys.exit(128 + received[0])
-    if report.gaps:
-        sys.exit(_EXIT_INCOMPLETE)
+        sys.exit(128 + signals.first)
 
 
 def main() -> None:
@@ -124,6 +126,18 @@ def main() -> None:
     except TsStoreError as error:
         click.echo(f"massive_backfiller: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _until_stopped(options: Options, clock: Clock, signals: Signals) -> Report:
+    """Backfill in a thread: an event that a handler set could be locked by what it interrupts."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, "tsstore-backfill") as pool:
+        backfill = pool.submit(_backfill, options, clock, stop)
+        while not wait([backfill], _LOOK_S).done:
+            if signals.stop:
+                stop.set()
+                signals.let_go()
+        return backfill.result()
 
 
 def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
@@ -181,22 +195,3 @@ def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> 
         click.echo("run the same command again to fetch them", err=True)
     if any(not gap.entitled for gap in report.gaps):
         click.echo("some of these ranges are not in the plan of this key", err=True)
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[tuple[threading.Event, list[int]]]:
-    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
-    stop = threading.Event()
-    received: list[int] = []
-
-    def handle(number: int, _frame: object) -> None:
-        received.append(number)
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop, received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

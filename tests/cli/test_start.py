@@ -6,9 +6,6 @@ import os
 import re
 import signal
 import socket
-import sys
-import threading
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +14,6 @@ import numpy as np
 import pytest
 
 import tsstore
-from tsstore.cli.start import Signals
 from tsstore.clock import SystemClock
 
 from .conftest import BARS, bars
@@ -126,34 +122,6 @@ def test_a_signal_stops_it_soon_and_cleanly(start, number: int) -> None:
         assert server.stop(number) < SOON_S
     assert server.process.returncode == 0
     assert "stopped; everything written is in data" in server.log
-
-
-def test_a_signal_that_another_thread_got_is_not_missed() -> None:
-    main, noticed = threading.main_thread(), []
-
-    def send() -> None:
-        while "wait" not in frame_names(main):
-            pass
-        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-        noticed.append(done.wait(20))
-        signal.pthread_kill(main.ident, signal.SIGTERM)  # or the test would never end
-
-    done = threading.Event()
-    with Signals() as signals:
-        sender = threading.Thread(target=send)
-        sender.start()
-        assert signals.wait(SystemClock())
-        done.set()
-        sender.join()
-        assert noticed == [True]
-        assert signals.stop
-        assert signals.wait(SystemClock())
-        assert not signals.wait(SystemClock(), 0)
-
-
-def frame_names(thread: threading.Thread) -> list[str]:
-    """The functions that a thread is in."""
-    return [frame.name for frame in traceback.extract_stack(sys._current_frames()[thread.ident])]
 
 
 def test_written_rows_are_there_afterwards(start, here) -> None:

@@ -176,6 +176,32 @@ def test_a_signal_ends_it_soon_and_cleanly(vendor, data, number):
     assert counts(data) == {"AAPL/1Sec/TRADE": 100}
 
 
+#: Ends the command while its main thread holds the lock of what it waits for.
+INTERRUPTED = """
+import signal, sys, threading
+from tsstore_massive.cli import main
+
+def trace(frame, event, _):
+    if frame.f_code is threading.Condition.wait.__code__ and frame.f_locals["timeout"]:
+        sys.settrace(None)
+        signal.raise_signal(signal.SIGTERM)
+
+sys.settrace(trace)
+main()
+"""
+
+
+def test_a_signal_that_comes_with_a_lock_held_ends_it_as_well(vendor, data):
+    vendor.fault = lambda _: Reply(b"", 503)  # it waits before it asks for the symbols again
+    more = [*TRADES[:-1], "*"]
+    command = [sys.executable, "-c", INTERRUPTED, *arguments(vendor, data, *more)[1:]]
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr.strip() == "stopped; the same command goes on from here"
+
+
 def test_what_failed_is_told_and_tried_again_by_the_next_run(vendor, data):
     day = str(to_ns("2024-06-04", "America/New_York"))
 

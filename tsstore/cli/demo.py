@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import sys
-import threading
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,11 +31,10 @@ from tsstore.cli.output import times_text
 from tsstore.cli.paths import FilledPath
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, NotFoundError, TsStoreError
+from tsstore.signals import Signals
 from tsstore.times import format_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
 
@@ -91,7 +88,7 @@ def command(
     options = ["--key", KEY, "--speed", speed]
     if data is not None:
         options += ["--data", str(data), "--date", f"{_first_day(data, 'trades_v1')}T09:30"]
-    with _stop_on_signals() as stop:
+    with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         simulator, vendor_url = start_simulator(options, directory / "simulator.log")
         with simulator:
             chosen = _symbols(vendor_url, wanted, files=data is not None)
@@ -106,23 +103,11 @@ def command(
             ):
                 end_s = clock.monotonic() + seconds if seconds is not None else None
                 watcher = _Watcher(url, vendor_url, speed, chosen, clock)
-                watcher.wait_until_up(server, stop)
+                watcher.wait_until_up(server, signals)
                 data_at = directory / "data"
                 click.echo(f"server {url}  vendor {vendor_url} (simulated)  data {data_at}")
-                _watch(watcher, [simulator, server], clock, stop, end_s)
+                _watch(watcher, [simulator, server], clock, signals, end_s)
     click.echo(_what_next(directory, chosen))
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _split(symbols: str) -> list[str]:
@@ -232,10 +217,10 @@ class _Watcher:
         self._rows: dict[str, tuple[int, int, int]] = {}
         self._store: StoreApi | None = None
 
-    def wait_until_up(self, server: Process, stop: threading.Event) -> None:
+    def wait_until_up(self, server: Process, signals: Signals) -> None:
         """Return once the server answers, or it is time to stop."""
         deadline = self._clock.monotonic() + _START_TIMEOUT_S
-        while not stop.is_set():
+        while not signals.stop:
             server.check()
             try:
                 self._store = tsstore.connect(self._url)
@@ -243,7 +228,7 @@ class _Watcher:
             except TsStoreError:
                 if self._clock.monotonic() > deadline:
                     raise server.failure("does not answer") from None
-                self._clock.wait(stop, 0.1)
+                signals.wait(self._clock, 0.1)
 
     def look(self) -> Snapshot:
         """What there is to see now."""
@@ -287,18 +272,18 @@ def _watch(
     watcher: _Watcher,
     processes: list[Process],
     clock: Clock,
-    stop: threading.Event,
+    signals: Signals,
     end_s: float | None,
 ) -> None:
     """Show a snapshot each second until it is time to stop."""
     view = view_for(Console())
     try:
-        while not stop.is_set() and (end_s is None or clock.monotonic() < end_s):
+        while not signals.stop and (end_s is None or clock.monotonic() < end_s):
             begun = clock.monotonic()
             for process in processes:
                 process.check()
             view.show(watcher.look())
-            clock.wait(stop, max(0.0, begun + _PERIOD_S - clock.monotonic()))
+            signals.wait(clock, max(0.0, begun + _PERIOD_S - clock.monotonic()))
     finally:
         view.close()
 

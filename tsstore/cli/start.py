@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,13 +16,13 @@ from tsstore.clock import SystemClock
 from tsstore.config import FILE_NAME, Config, load_config, read_secret
 from tsstore.host import PluginHost, load_plugins
 from tsstore.redact import Redactor, secrets_in_environment
+from tsstore.signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import msgspec
 
-    from tsstore.clock import Clock
     from tsstore.host import Plugins
     from tsstore.server.settings import ServerSettings
     from tsstore.store import Store
@@ -49,9 +46,6 @@ _SERVER_KEYS = (
 # Of the two seconds in which everything stops. The server lets calls finish for one second of them,
 # at the same time; the store, which closes last, has the rest.
 _PLUGINS_STOP_S = 1.3
-# The interpreter runs a handler when the main thread goes on. A signal that the system gives to
-# another thread, or that comes the moment before the main thread waits, does not make it do so.
-_LOOK_S = 0.5
 
 logger = logging.getLogger("tsstore")
 
@@ -165,49 +159,6 @@ def _present(keys: msgspec.Struct, names: tuple[str, ...]) -> Iterator[tuple[str
         value = getattr(keys, name)
         if value is not None:
             yield name, value
-
-
-class Signals:
-    """SIGINT and SIGTERM, taken one after the other.
-
-    They come by a queue that a handler may use. An event has a lock, which the code that the
-    handler interrupts may hold: neither would ever go on.
-
-    Attributes:
-        stop: whether one has come.
-    """
-
-    def __init__(self) -> None:
-        self.stop = False
-        self._numbers: SimpleQueue[int] = SimpleQueue()
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._received)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _received(self, number: int, _: object) -> None:
-        self.stop = True
-        self._numbers.put(number)
-
-    def wait(self, clock: Clock, timeout_s: float = math.inf) -> bool:
-        """Wait for the next one; returns whether it came in time."""
-        deadline = clock.monotonic() + timeout_s
-        while True:
-            left = max(0.0, deadline - clock.monotonic())
-            try:
-                number = self._numbers.get(timeout=min(left, _LOOK_S))
-            except Empty:
-                if left > _LOOK_S:
-                    continue
-                return False
-            logger.info("%s: stopping", signal.Signals(number).name)
-            return True
 
 
 def _run(
