@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import trustme
 
 import tsstore
+from tsstore.client.websocket import BrokenOffError, RefusedError, WebSocket
 from tsstore.errors import ConnectionFailedError
 from tsstore.server.ports import Ports
 from tsstore.server.settings import ServerSettings
@@ -95,15 +98,71 @@ def test_another_http_server() -> None:
     [(b"SSH-2.0-OpenSSH_9.2\r\n", "('SSH-2.0-OpenSSH_9.2')"), (b"\x05\x00\xff\n", "HTTP;")],
 )
 def test_another_program(greeting, shown) -> None:
+    said = failure_of(greeting)
+    assert "speaks no HTTP" in said
+    assert shown in said
+
+
+def failure_of(answer: bytes) -> str:
+    """What a client says of a program that answers so."""
+
     def greet() -> None:
-        with listener.accept()[0] as connection:
-            connection.sendall(greeting)
-            connection.recv(1 << 16)
+        with suppress(OSError):  # the listener is shut down in the end
+            while True:  # a connection that breaks is tried again
+                answered(listener.accept()[0])
+
+    def answered(connection: socket.socket) -> None:
+        with connection, suppress(OSError):  # the client may leave before it has heard it all
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=greet)
         thread.start()
-        said = failure(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        thread.join()
-    assert "speaks no HTTP" in said
-    assert shown in said
+        try:
+            return failure(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0" + b"A" * 50_000 + b"\r\n",
+        b"HTTP/1.1 404 \x1b]0;mine\x07\x1b[31m" + b"A" * 50_000 + b"\r\n\r\n",
+        b"HTTP/1.1 500 no\r\n\r\n\x1b[2J\x1b[1m" + b"A" * 50_000,
+        b"HTTP/9\x1b[31m" + b"A" * 50_000 + b" 200 OK\r\n\r\n",
+        b"HTTP/1.1 401 \x1b\r\n\r\n",
+    ],
+    ids=["greeting", "reason", "body", "version", "token"],
+)
+def test_what_a_stranger_says_neither_steers_the_terminal_nor_fills_it(answer) -> None:
+    said = failure_of(answer)
+    assert said.isprintable()
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 403 Forbidden\r\n\r\n\x1b[2J" + b"A" * 50_000,
+        b"HTTP/1.1 101 Switching\r\nUpgrade: \x1b[2J" + b"A" * 5_000 + b"\r\n\r\n",
+    ],
+    ids=["refusal", "handshake"],
+)
+def test_nor_does_one_in_place_of_the_feed(answer) -> None:
+    client, server = socket.socketpair()
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = client
+    with server, closing(connection):
+        server.sendall(answer)
+        server.shutdown(socket.SHUT_WR)
+        with pytest.raises((RefusedError, BrokenOffError)) as caught:
+            WebSocket(connection, "ws://localhost/feed", {}, 10)
+    said = str(caught.value.args[-1])
+    assert said
+    assert said.isprintable()
+    assert len(said) <= 200

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = "name the port of /rpc (listen_port in mkts.yml, 5993 if it is not set)"
 _GRPC = f"is a port of gRPC; {_ELSEWHERE}"
 _HANDSHAKE_S = 2.0
+_SHOWN_CHARACTERS = 60
 #: What OpenSSL calls an answer that is no TLS, before and since version 3.2.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 #: Of HTTP/2, the first frame: three bytes of length, and its type.
@@ -20,13 +21,24 @@ _SETTINGS = 4
 _STRANGE = frozenset({301, 302, 303, 307, 308, 404, 405, 501})
 
 
+def heard(text: str, characters: int = _SHOWN_CHARACTERS) -> str:
+    """What the other side says, fit for a terminal: nothing that would steer it, and not all of it.
+
+    Args:
+        text: as it came.
+        characters: the most that are shown.
+    """
+    plain = " ".join(text[: 2 * characters].split())[:characters]
+    return "".join(one if one.isprintable() else "?" for one in plain)
+
+
 def who_speaks(line: str) -> str:
     """What a first line that is no HTTP tells, as the rest of a sentence about the address."""
     data = line.encode("latin-1", "replace")
     if data[:1] == b"\0" and data[3:4] == bytes([_SETTINGS]):
         return _GRPC
-    said = line.strip()[:60]
-    shown = f" ({said!r})" if said.isprintable() and said else ""
+    said = line.strip()[:_SHOWN_CHARACTERS]
+    shown = f" ({heard(said)!r})" if said.isprintable() and said else ""
     return f"speaks no HTTP{shown}; it is another program: check host and port"
 
 
@@ -56,7 +68,7 @@ def who_answers(status: int, reason: str) -> str | None:
     """
     if status not in _STRANGE:
         return None
-    return f"is no tsstore server (it answers {status} {reason}); {_ELSEWHERE}"
+    return f"is no tsstore server (it answers {status} {heard(reason)}); {_ELSEWHERE}"
 
 
 def _tls_protocol(address: Address) -> str | None:

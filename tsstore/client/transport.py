@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.client.connections import Connections
 from tsstore.client.heartbeat import BEATS_MISSED_MAX, HeartbeatWatch
-from tsstore.client.strangers import who_answers, who_hangs_up, who_speaks
+from tsstore.client.strangers import heard, who_answers, who_hangs_up, who_speaks
 from tsstore.errors import ConnectionFailedError, InvalidArgumentError, LimitExceededError
 from tsstore.wire.codec import MSGPACK
 from tsstore.wire.envelope import OUTCOME_UNKNOWN, VERSION_HEADER
@@ -16,6 +16,10 @@ from tsstore.wire.envelope import OUTCOME_UNKNOWN, VERSION_HEADER
 if TYPE_CHECKING:
     from tsstore.client.address import Address
     from tsstore.client.websocket import WebSocket
+
+
+# An error of our own server names limits and keys, which 60 characters would cut off.
+_OURS_SHOWN = 200
 
 
 class _BrokenOffError(Exception):
@@ -118,7 +122,7 @@ class Transport:
             connection.close()
             if _is_no_http(error):
                 raise ConnectionFailedError(f"{self.url} {who_speaks(str(error))}") from None
-            raise _BrokenOffError(str(error) or type(error).__name__) from None
+            raise _BrokenOffError(heard(str(error)) or type(error).__name__) from None
         except BaseException:  # Ctrl-C: what is left of the answer must not meet the next call
             connection.close()
             raise
@@ -168,7 +172,8 @@ class Transport:
                 f"{self.url} does not accept the token, or wants one; pass "
                 "connect(url, token=...), or, on the command line, --token-file or $TSSTORE_TOKEN"
             )
-        said = answer[:200].decode("utf-8", "replace") or "no reason given"
+        text = answer[:_OURS_SHOWN].decode("utf-8", "replace")
+        said = (heard(text, _OURS_SHOWN) if is_ours else heard(text)) or "no reason given"
         if status >= 500 and not repeatable and OUTCOME_UNKNOWN not in said:
             said += f"; {OUTCOME_UNKNOWN}"
         kinds = {413: LimitExceededError, 415: InvalidArgumentError}

@@ -13,11 +13,14 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from tsstore.client.strangers import heard
+
 if TYPE_CHECKING:
     import http.client
     from collections.abc import Mapping
 
 _READ_BYTES = 1 << 18
+_SHOWN_CHARACTERS = 200
 
 
 class BrokenOffError(Exception):
@@ -29,7 +32,7 @@ class RefusedError(Exception):
 
     Attributes:
         status: of its answer.
-        text: what it says.
+        text: what it says, fit to be shown.
     """
 
     def __init__(self, status: int, text: str) -> None:
@@ -105,9 +108,9 @@ class WebSocket:
         refusal = self._protocol.handshake_exc
         if isinstance(refusal, InvalidStatus):
             body = bytes(refusal.response.body or b"").decode("utf-8", "replace")
-            raise RefusedError(refusal.response.status_code, body[:200])
+            raise RefusedError(refusal.response.status_code, heard(body, _SHOWN_CHARACTERS))
         if refusal is not None:
-            raise BrokenOffError(str(refusal))
+            raise BrokenOffError(heard(str(refusal)))
 
     def _read(self) -> None:
         if self._is_over:
