@@ -249,14 +249,16 @@ def test_a_callback(home, serving, method):
     assert numbers(seen) == ([0, 1, 2] if method == "follow" else [1, 2])
 
 
-def test_an_error_of_the_callback_ends_it_and_is_told(home, serving, caplog):
+@pytest.mark.parametrize("kind", [KeyError, SystemExit])
+def test_an_error_of_the_callback_ends_it_and_is_told(home, serving, caplog, kind):
     def on_update(update):
-        raise KeyError("mine")
+        raise kind("mine")
 
     with home.subscribe("*/*/*", on_update=on_update) as updates:
         serving.store.write(TICKS, ticks(0), schema=TICK_SCHEMA)
-        with pytest.raises(KeyError, match="mine"):
+        with pytest.raises(kind, match="mine"):
             updates.wait()
+        assert updates._feed.get() is None  # closed: nothing is kept for it any more
     assert "a subscription ended" in caplog.text
 
 

@@ -232,11 +232,12 @@ class Subscription:
         try:
             for update in self:
                 on_update(update)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._error = error
+            logger.exception("a subscription ended")
+        finally:
             self._is_closed = True
             self._feed.close()
-            logger.exception("a subscription ended")
 
     def _all(self) -> Iterator[list[Update]]:
         """Updates, a few at a time; ends when it was closed."""
