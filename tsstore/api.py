@@ -315,6 +315,8 @@ class StoreApi(Protocol):
             InvalidArgumentError: the statement cannot be carried out, or what it needs is not
                 installed (`pip install tsstore[sql]`).
             LimitExceededError: it took too long, too much memory, or answers too much.
+            BusyError: of a server, while as many statements as it may carry out go on beyond their
+                time, because DuckDB cannot end them inside a function.
         """
         ...
 

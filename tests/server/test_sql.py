@@ -10,7 +10,7 @@ import pytest
 import tsstore
 from tsstore import Schema
 from tsstore.client import connect
-from tsstore.errors import InvalidArgumentError, LimitExceededError, NotFoundError
+from tsstore.errors import BusyError, InvalidArgumentError, LimitExceededError, NotFoundError
 from tsstore.server.http import create_app
 from tsstore.server.serve import serve
 from tsstore.server.settings import ServerSettings
@@ -97,6 +97,20 @@ def test_limits_are_settings(tmp_path) -> None:
             with pytest.raises(LimitExceededError, match=r"longer than 0\.3 s"):
                 remote.sql(ENDLESS, timeout_s=60)
             assert remote.sql("SELECT current_setting('threads') AS n")["n"].tolist() == [1]
+
+
+def test_a_function_that_duckdb_cannot_end_is_left_behind(tmp_path) -> None:
+    """Its caller is answered; until it is over, further statements are refused."""
+    settings = ServerSettings(port=0, sql_calls=1, sql_time_s=0.2)
+    with tsstore.open(tmp_path) as store:
+        store.write(KEY, {"Epoch": [T0], "Close": [1.0]})
+        app = create_app(store, settings, hub=StreamHub(queue_bytes_max=1 << 20))
+        with serve(app, settings) as server, connect(server.url) as remote:
+            with pytest.raises(LimitExceededError, match=r"longer than 0\.2 s"):
+                remote.sql("SELECT levenshtein(repeat('a', 80000), repeat('b', 80000))")
+            with pytest.raises(BusyError, match=r"as many statements are at work as may be \(1\)"):
+                remote.sql("SELECT 1")
+            assert len(remote.read(KEY)) == 1
 
 
 def test_statements_keep_no_query_waiting(tmp_path) -> None:

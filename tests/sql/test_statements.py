@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from time import sleep
 
 import numpy as np
 import pandas as pd
@@ -16,6 +19,7 @@ import pytest
 import tsstore
 from tsstore import Schema
 from tsstore.errors import (
+    BusyError,
     ClosedError,
     CorruptionError,
     InvalidArgumentError,
@@ -445,6 +449,104 @@ def test_closing_ends_statements(busy) -> None:
     database.close()
     thread.join()
     assert len(raised) == 1
+
+
+class Stuck(Recorder):
+    """An engine whose rows keep DuckDB where it does not look whether it should end."""
+
+    def __init__(self, engine) -> None:
+        super().__init__(engine)
+        self.is_held = threading.Event()
+        self.let_go = threading.Event()
+        self.gave_up = False
+
+    def slices(self, *arguments, **options):
+        self.hold()
+        yield from super().slices(*arguments, **options)
+
+    def hold(self) -> None:
+        self.is_held.set()
+        self.gave_up = not self.let_go.wait(30)
+
+
+@pytest.fixture
+def stuck(filled):
+    engine = Stuck(filled.engine)
+    yield engine
+    engine.let_go.set()
+
+
+def await_none_at_work(database) -> None:
+    while True:
+        with suppress(BusyError):
+            assert database.run("SELECT 1 AS one")["one"].tolist() == [1]
+            return
+        sleep(0.01)
+
+
+def test_a_statement_that_does_not_end_is_left_behind_and_counts(stuck) -> None:
+    database = SqlDatabase(stuck, "UTC", SqlLimits(time_s=0.2, calls=2))
+    for _ in range(2):
+        with pytest.raises(LimitExceededError, match=r"longer than 0\.2 s"):
+            database.run(f"SELECT sum(Close) FROM {AAPL}")
+    with pytest.raises(BusyError, match=r"as many statements are at work as may be \(2\)"):
+        database.run("SELECT 1")
+    stuck.let_go.set()
+    await_none_at_work(database)
+    assert not stuck.gave_up
+    database.close()
+
+
+def test_a_statement_left_behind_begins_nothing_new(filled) -> None:
+    class StuckBefore(Stuck):
+        def schema(self, key):
+            self.hold()
+            return super().schema(key)
+
+    engine = StuckBefore(filled.engine)
+    database = SqlDatabase(engine, "UTC", SqlLimits(time_s=0.2, calls=1))
+    with pytest.raises(LimitExceededError):
+        database.run(f"SELECT sum(Close) FROM {AAPL}")
+    engine.let_go.set()
+    await_none_at_work(database)
+    assert not engine.gave_up
+    assert engine.reads == []
+    database.close()
+
+
+def test_closing_does_not_wait_for_a_statement_that_does_not_end(stuck) -> None:
+    database = SqlDatabase(stuck, "UTC")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(database.run, f"SELECT sum(Close) FROM {AAPL}")
+        assert stuck.is_held.wait(30)
+        database.close()
+        with pytest.raises(ClosedError, match="closed while the statement ran"):
+            running.result()
+        assert not stuck.gave_up
+
+
+def test_a_statement_left_behind_does_no_harm_to_a_closed_store(tmp_path) -> None:
+    over = []
+
+    class Over(Stuck):
+        def slices(self, *arguments, **options):
+            try:
+                yield from super().slices(*arguments, **options)
+            except BaseException as error:
+                over.append(error)
+                raise
+
+    with tsstore.open(tmp_path) as store:
+        store.write("A/1Min/X", {"Epoch": [0], "V": [1.0]})
+        stuck = Over(store.engine)
+        database = SqlDatabase(stuck, "UTC", SqlLimits(time_s=0.2))
+        with pytest.raises(LimitExceededError):
+            database.run('SELECT sum("V") FROM "A/1Min/X"')
+        database.close()
+    stuck.let_go.set()
+    while not over:
+        sleep(0.01)
+    assert isinstance(over[0], ClosedError)
 
 
 def test_a_scan_ends_when_its_time_is_over(filled) -> None:

@@ -39,8 +39,9 @@ class ServerSettings:
         long_calls: copies, compactions and backups that are carried out at one time, besides the
             others; further ones are refused.
         sql_calls: SQL statements that are carried out at one time, besides the others; further
-            ones wait. DuckDB gets as many threads.
-        sql_memory_bytes: what these may use together.
+            ones wait, or are refused while some go on beyond their time because DuckDB cannot end
+            them inside a function. DuckDB gets as many threads.
+        sql_memory_bytes: what these may use together, without what a function builds of a text.
         sql_time_s: longest time of one.
         sql_rows_max: most rows that one may answer.
         replication_port: TCP port for servers that follow this one; 0 takes a free one, None lets

@@ -29,6 +29,7 @@ def sql_limits(settings: ServerSettings) -> SqlLimits:
         threads=settings.sql_calls,
         time_s=settings.sql_time_s,
         rows_max=settings.sql_rows_max,
+        calls=settings.sql_calls,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsstore.errors import (
+    BusyError,
     ClosedError,
     InvalidArgumentError,
     LimitExceededError,
@@ -22,7 +23,7 @@ from tsstore.sql.missing import import_duckdb, import_pyarrow
 from tsstore.sql.parameters import plain_parameters
 from tsstore.sql.pushdown import ColumnNames, Needs, read_plan
 from tsstore.sql.result import SqlResult, settled
-from tsstore.sql.running import Running
+from tsstore.sql.running import Running, end
 from tsstore.sql.statement import read_statement
 from tsstore.sql.tables import find_table
 
@@ -92,6 +93,9 @@ class SqlDatabase:
             parameters: values of its `?` or `$1`, as a list, or of its `$name`, as a mapping.
             time_s: longest time it may take; never more than the limit of the database.
             bytes_max: bytes of Arrow that it may return.
+
+        Raises:
+            BusyError: as many are at work as may be; some of them were left behind.
         """
         _check_text(text, self._limits)
         values = plain_parameters(parameters)
@@ -101,25 +105,32 @@ class SqlDatabase:
             statement = _Statement(self, running, values, bytes_max)
             return running.result(partial(statement.result, text))
         finally:
-            self._running.discard(running)
-            with suppress(Exception):  # a second Ctrl-C leaves it at work for a moment
-                running.connection.close()
+            if not running.is_at_work:  # else its thread does it
+                self._running.discard(running)
 
     def close(self) -> None:
-        """End all statements and give the memory back."""
+        """End all statements and give the memory back; that of some only when DuckDB ends them."""
         with self._lock:
             self._is_closed = True
-        for running in tuple(self._running):
-            running.end()
+        end(tuple(self._running))
         self.forget()
 
     def _begin(self, time_s: float | None) -> Running[SqlResult]:
         with self._lock:
             if self._is_closed:
                 raise ClosedError("the store is closed; open it again")
+            calls = self._limits.calls
+            if calls is not None and len(self._running) >= calls:
+                raise BusyError(
+                    f"as many statements are at work as may be ({calls}), some beyond their time, "
+                    "which DuckDB does not notice inside a function; try again later, or start "
+                    "the server anew"
+                )
             if self._root is None:
                 self._root = _open(self._limits)
-            running: Running[SqlResult] = Running(self._root.cursor(), time_s)
+            running: Running[SqlResult] = Running(
+                self._root.cursor(), time_s, self._running.discard
+            )
             self._running.add(running)
             return running
 
@@ -155,12 +166,16 @@ class _Statement:
         bytes_max: int | None,
     ) -> None:
         self._database = database
-        self._connection = running.connection
+        self._running = running
         self._check = running.check
         self._parameters = parameters
         self._bytes_max = bytes_max
         self._scans: list[tuple[ColumnNames, TableScan]] = []
         self._lines_before = 0  # of what DuckDB is given, before the statement's own
+
+    @property
+    def _connection(self) -> Any:
+        return self._running.connection
 
     def result(self, text: str) -> SqlResult:
         pa = import_pyarrow()
@@ -171,6 +186,7 @@ class _Statement:
             tables = self._tables(statement)
             self._show(statement, tables)
             relation = self._connection.sql(statement.text, params=self._parameters)
+            self._check()
             reader = relation.to_arrow_reader(_FETCH_ROWS)
             rows = pa.Table.from_batches(list(self._counted(reader)), reader.schema)
         return SqlResult(settled(rows), variable=any(table.is_variable for table in tables))

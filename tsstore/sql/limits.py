@@ -15,12 +15,14 @@ class SqlLimits:
     """Limits of the statements of one database. None stands for no limit.
 
     Attributes:
-        memory_bytes: what DuckDB may use for all statements together, nothing of it on disk; None
-            for a quarter of the machine's memory.
+        memory_bytes: what DuckDB may use for all statements together, nothing of it on disk, and
+            without what a function builds of a text; None for a quarter of the machine's memory.
         threads: of DuckDB; None for one per processor.
-        time_s: longest time a statement may take.
+        time_s: longest time a statement may take; who asked gets the error at most a second later.
         rows_max: rows that a statement may return.
         statement_bytes_max: longest statement.
+        calls: statements at work at one time, with those that were ended and that DuckDB has not
+            left yet; further ones are refused.
     """
 
     memory_bytes: int | None = None
@@ -28,6 +30,7 @@ class SqlLimits:
     time_s: float | None = None
     rows_max: int | None = None
     statement_bytes_max: int = _MIB
+    calls: int | None = None
 
     @property
     def memory(self) -> int:
