@@ -236,7 +236,9 @@ def test_a_server_that_is_not_there_is_an_error_only_at_the_beginning(serving):
         assert take(updates, 1)[0].rows["V"].tolist() == [1.0]
 
 
-def test_a_server_that_speaks_tls(tmp_path, monkeypatch):
+@pytest.fixture
+def tls(tmp_path, monkeypatch):
+    """A server that speaks TLS, with a certificate that is trusted."""
     authority = trustme.CA()
     made = authority.issue_cert("127.0.0.1")
     certificate, key, ca = (tmp_path / name for name in ("server.crt", "server.key", "ca.pem"))
@@ -245,20 +247,47 @@ def test_a_server_that_speaks_tls(tmp_path, monkeypatch):
     authority.cert_pem.write_to_path(str(ca))
     monkeypatch.setenv("SSL_CERT_FILE", str(ca))
     files = {"tls_certificate": str(certificate), "tls_key": str(key)}
-    serving = Serving(tmp_path / "served", token="secret", **files)
-    proxy = Proxy(serving.port)
+    serving = Serving(tmp_path / "tls", **files)
+    yield serving
+    serving.stop()
+
+
+def test_a_server_that_speaks_tls(tls):
+    proxy = Proxy(tls.port)
     try:
         url = proxy.url.replace("http", "https")
-        with connect(url, token="secret") as remote, remote.follow("*/*/*") as updates:
+        with connect(url) as remote, remote.follow("*/*/*") as updates:
             for number in range(20):
-                serving.store.write(TICKS, ticks(number * 100, 100), schema=TICK_SCHEMA)
+                tls.store.write(TICKS, ticks(number * 100, 100), schema=TICK_SCHEMA)
                 proxy.cut()
                 assert numbers(take(updates, 100))[0] == number * 100
             threading.Timer(0.1, updates.close).start()
             assert list(updates) == []
     finally:
         proxy.close()
-        serving.stop()
+
+
+@pytest.mark.parametrize("fixture", ["serving", "tls"])
+def test_closing_does_not_wait_for_a_server_that_says_nothing(request, fixture):
+    """While the user connects again, be it for TLS or for the feed."""
+    serving = request.getfixturevalue(fixture)
+    proxy = Proxy(serving.port)
+    try:
+        url = serving.url.replace(str(serving.port), proxy.url.rpartition(":")[2])
+        with connect(url, timeout_s=1000) as remote:
+            updates = remote.subscribe("*/*/*", on_update=lambda _: None)
+            with socket.create_server(("127.0.0.1", 0)) as black_hole:
+                proxy.to_port = black_hole.getsockname()[1]
+                proxy.cut()
+                silent, _ = black_hole.accept()
+                with silent:
+                    assert silent.recv(1)  # it begins to speak
+                    closing = threading.Thread(target=updates.close, daemon=True)
+                    closing.start()
+                    closing.join(20)
+                    assert not closing.is_alive()
+    finally:
+        proxy.close()
 
 
 SERVER = """

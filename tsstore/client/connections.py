@@ -17,6 +17,8 @@ from tsstore.client.tls import refused_certificate, tls_context
 from tsstore.errors import ClosedError, ConnectionFailedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tsstore.client.address import Address
 
 
@@ -71,8 +73,14 @@ class Connections:
                 return
         connection.close()
 
-    def open(self) -> http.client.HTTPConnection:
+    def open(
+        self, on_socket: Callable[[socket.socket], None] | None = None
+    ) -> http.client.HTTPConnection:
         """A new connection.
+
+        Args:
+            on_socket: told of its socket before anything is waited for, so that another thread can
+                `break_off` that, and once more when TLS takes its place. May raise OSError.
 
         Raises:
             ConnectionFailedError: nobody answers.
@@ -85,7 +93,7 @@ class Connections:
         else:
             connection = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
         try:
-            connection.connect()
+            self._connect(connection, on_socket or _ignore)
         except ssl.SSLCertVerificationError as error:
             connection.close()
             raise ConnectionFailedError(refused_certificate(self._address.url, error)) from None
@@ -101,6 +109,34 @@ class Connections:
         with suppress(OSError):
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
+
+    def _connect(
+        self, connection: http.client.HTTPConnection, on_socket: Callable[[socket.socket], None]
+    ) -> None:
+        """As `connection.connect` does, which shows its socket only in the end."""
+        refusal = OSError("it has no address")
+        for *kind, _, address in socket.getaddrinfo(
+            connection.host, connection.port, type=socket.SOCK_STREAM
+        ):
+            connection.sock = socket.socket(*kind)
+            connection.sock.settimeout(self._timeout_s)
+            on_socket(connection.sock)
+            try:
+                connection.sock.connect(address)
+            except OSError as error:
+                connection.sock.close()
+                refusal = error
+                continue
+            if self._context is not None:
+                connection.sock = self._context.wrap_socket(
+                    connection.sock,
+                    server_hostname=connection.host,
+                    do_handshake_on_connect=False,
+                )
+                on_socket(connection.sock)
+                connection.sock.do_handshake()
+            return
+        raise refusal
 
     def abort(self) -> None:
         """Close all connections, also those in use: who waits for an answer gets an error."""
@@ -119,6 +155,17 @@ class Connections:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def break_off(one: socket.socket) -> None:
+    """End a connection, and the waiting of whoever uses it; callable from any thread."""
+    with suppress(OSError):
+        # The plain socket's: of TLS nothing may change under the thread that reads.
+        socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
+def _ignore(_: socket.socket) -> None:
+    """Nobody breaks it off."""
 
 
 def _is_quiet(connection: http.client.HTTPConnection) -> bool:

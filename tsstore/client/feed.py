@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tsstore.client.connections import break_off
 from tsstore.client.websocket import BrokenOffError, RefusedError, WebSocket
 from tsstore.errors import ConnectionFailedError, InvalidArgumentError
 from tsstore.following import News
 from tsstore.wire.feed import FeedMessage, FeedRequest, batches_of
 
 if TYPE_CHECKING:
+    import socket
+
     from tsstore.client.transport import Transport
     from tsstore.following import Wanted
 
@@ -49,7 +52,8 @@ class RemoteFeed:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        self._socket: WebSocket | None = None
+        self._websocket: WebSocket | None = None
+        self._socket: socket.socket | None = None  # of the websocket, or of one that will be
         self._attempt = 0
         try:
             self.position = self._connect(after)
@@ -80,7 +84,7 @@ class RemoteFeed:
         self._closed.set()
         with self._lock:
             if self._socket is not None:
-                self._socket.break_off()
+                break_off(self._socket)
         if self._reading.acquire(blocking=False):  # else whoever reads clears up
             self._reading.release()
             self._disconnect()
@@ -108,11 +112,10 @@ class RemoteFeed:
         return None
 
     def _receive(self) -> News:
-        socket = self._socket
-        if socket is None:
+        if self._websocket is None:
             self._connect(self.position)
             return News([], self.position)
-        message = _message(socket.receive())
+        message = _message(self._websocket.receive())
         if self._attempt:  # only now: a connection that was accepted proves nothing
             logger.info("%s is back", self._transport.url)
             self._attempt = 0
@@ -123,7 +126,9 @@ class RemoteFeed:
         """Connect; returns where it begins."""
         silence_s = self._transport.timeout_s
         try:
-            socket = self._transport.open_websocket("/feed", silence_s=silence_s)
+            websocket = self._transport.open_websocket(
+                "/feed", silence_s=silence_s, on_socket=self._hold
+            )
         except RefusedError as refused:
             said = f"{self._transport.url} answers {refused.status} to /feed: {refused.text}"
             if refused.status not in _REFUSED_FOR_GOOD:
@@ -131,19 +136,24 @@ class RemoteFeed:
             raise _RefusedForGoodError(
                 f"{said}; check the token, and that the server is of the same version"
             ) from None
-        with self._lock:
-            self._socket = socket
-            if self._closed.is_set():
-                socket.break_off()
+        self._websocket = websocket
         request = FeedRequest(self._wanted.texts, after, silence_s / _HEARTBEATS)
-        socket.send(_encoder.encode(request))
-        return _message(socket.receive()).position
+        websocket.send(_encoder.encode(request))
+        return _message(websocket.receive()).position
+
+    def _hold(self, one: socket.socket) -> None:
+        """Have `close` break this one off."""
+        with self._lock:
+            self._socket = one
+            if self._closed.is_set():
+                raise ConnectionAbortedError("closed meanwhile")
 
     def _disconnect(self) -> None:
         with self._lock:
-            socket, self._socket = self._socket, None
-        if socket is not None:
-            socket.close()
+            self._socket = None
+            websocket, self._websocket = self._websocket, None
+        if websocket is not None:
+            websocket.close()
 
 
 class _RefusedForGoodError(ConnectionFailedError):

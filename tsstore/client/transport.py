@@ -14,6 +14,9 @@ from tsstore.wire.codec import MSGPACK
 from tsstore.wire.envelope import OUTCOME_UNKNOWN, VERSION_HEADER
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
     from tsstore.client.address import Address
     from tsstore.client.websocket import WebSocket
 
@@ -84,8 +87,15 @@ class Transport:
         """Break off what is under way, and refuse everything from now on."""
         self._connections.abort()
 
-    def open_websocket(self, path: str, *, silence_s: float) -> WebSocket:
+    def open_websocket(
+        self, path: str, *, silence_s: float, on_socket: Callable[[socket.socket], None]
+    ) -> WebSocket:
         """A websocket with a connection of its own.
+
+        Args:
+            path: of the server.
+            silence_s: a server that says nothing for so long counts as dead.
+            on_socket: see `Connections.open`.
 
         Raises:
             ClosedError: after `close`.
@@ -95,7 +105,7 @@ class Transport:
         """
         from tsstore.client.websocket import WebSocket
 
-        connection = self._connections.open()
+        connection = self._connections.open(on_socket)
         try:
             url = self.url.replace("http", "ws", 1) + path
             return WebSocket(connection, url, self._authorization, silence_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from tsstore.client.strangers import heard
 
 if TYPE_CHECKING:
     import http.client
+    import socket
     from collections.abc import Mapping
 
 _READ_BYTES = 1 << 18
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 
 class WebSocket:
-    """The client's end. One thread reads; any thread may break it off.
+    """The client's end, for one thread.
 
     Args:
         connection: which nobody else uses.
@@ -92,12 +92,6 @@ class WebSocket:
         while not self._messages:
             self._read()
         return self._messages.popleft()
-
-    def break_off(self) -> None:
-        """End the connection, and the waiting of whoever reads; callable from any thread."""
-        with suppress(OSError):
-            # The plain socket's: of TLS nothing may change under the thread that reads.
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Give the connection back to the system; only by the thread that reads."""
