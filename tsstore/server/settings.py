@@ -33,8 +33,10 @@ class ServerSettings:
         read_timeout_s: longest silence within a request. Over gRPC, which tells nothing of it, what
             a request may take besides a second for each MiB of the largest.
         write_timeout_s: longest time that a client reads nothing of an answer that waits for it.
+            Over gRPC, which tells nothing of it, what the answers under way on a connection may
+            take besides a second for each MiB.
         connections_max: connections at one time; further ones get 503. Over gRPC, which carries
-            many calls on one, also calls.
+            many calls on one, also calls until their answers are read.
         threads: calls that are carried out at one time; further ones wait.
         long_calls: copies, compactions and backups that are carried out at one time, besides the
             others; further ones are refused.

@@ -21,6 +21,7 @@ import grpc.aio
 import uvloop
 
 from tsstore.errors import ConfigError, TsStoreError
+from tsstore.server.grpc.readers import Readers, disconnect
 from tsstore.server.serve import reachable
 from tsstore.server.tls import check_certificate
 
@@ -60,6 +61,7 @@ class RunningGrpcServer:
     def __init__(self, service: MarketstoreService, settings: ServerSettings) -> None:
         self._service = service
         self._settings = settings
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_news)
         self._listening = Future[tuple[int, Callable[[], object]]]()
         self._thread = threading.Thread(target=self._run, name="tsstore-grpc", daemon=True)
         self._thread.start()
@@ -79,8 +81,9 @@ class RunningGrpcServer:
     async def _serve(self) -> None:
         should_stop = asyncio.Event()
         server = grpc.aio.server(options=_options(self._settings))
-        server.add_generic_rpc_handlers((self._service.handler(),))
         port = _listen(server, self._settings)
+        readers = Readers(self._settings, partial(disconnect, port))
+        server.add_generic_rpc_handlers((self._service.handler(readers),))
         await server.start()
         loop = asyncio.get_running_loop()
         stop = partial(loop.call_soon_threadsafe, should_stop.set)
@@ -92,6 +95,10 @@ class RunningGrpcServer:
         await self._service.finish(_DRAIN_S)
         await server.stop(None)
         await stopping
+        # Its own tasks hear last that their calls have ended; to a closed loop it would complain.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_DRAIN_S)
 
     def begin_to_stop(self) -> None:
         """Accept nothing more; `stop` waits for the end."""
@@ -114,6 +121,11 @@ class RunningGrpcServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """That a client left while it was answered is none, and would fill the log."""
+    return not record.getMessage().startswith("ExecuteBatchError raised")
 
 
 def _options(settings: ServerSettings) -> Sequence[tuple[str, int]]:

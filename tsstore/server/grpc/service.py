@@ -20,15 +20,16 @@ from tsstore.errors import ForbiddenError, TsStoreError
 from tsstore.server.access import NO_TOKEN, Tokens, check_role
 from tsstore.server.grpc.fields import MalformedMessageError
 from tsstore.server.grpc.messages import FORMS
+from tsstore.server.grpc.readers import BYTES_PER_S_MIN
 from tsstore.server.lanes import Kind
 from tsstore.server.service import DataService
-from tsstore.server.settings import MIB
 from tsstore.wire.envelope import OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tsstore.server.grpc.messages import Form
+    from tsstore.server.grpc.readers import Readers
     from tsstore.server.lanes import Lanes
     from tsstore.server.metrics import Metrics
     from tsstore.server.served import ServedStore
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 SERVICE = "proto.Marketstore"
 # Details travel percent-encoded in a trailer, and clients take 8 KiB of those.
 _DETAILS_BYTES_MAX = 2_500
-# Below it a request comes too slowly. gRPC does not tell how much of one is there.
-_BYTES_PER_S_MIN = MIB
+# What precedes a message on the wire.
+_FRAME_BYTES = 5
 
 logger = logging.getLogger(__name__)
 
@@ -85,16 +86,18 @@ class MarketstoreService:
         self._metrics = metrics
         self._lanes = lanes
         self._calls = set[asyncio.Task[Any]]()
+        self._unanswered = set[asyncio.Task[Any]]()
+        # gRPC does not tell how much of a request is there.
         self._request_s = (
-            settings.read_timeout_s + settings.grpc_receive_bytes_max / _BYTES_PER_S_MIN
+            settings.read_timeout_s + settings.grpc_receive_bytes_max / BYTES_PER_S_MIN
         )
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """What a server of gRPC is given."""
+    def handler(self, readers: Readers) -> grpc.GenericRpcHandler:
+        """What a server of gRPC is given; `readers` are told of each answer."""
         # A client's call looks the same whether one message or several are announced; so the
         # method reads the one itself, after it has looked who calls, and not for ever.
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-            name: grpc.stream_unary_rpc_method_handler(partial(self._call, name, form))
+            name: grpc.stream_unary_rpc_method_handler(partial(self._call, name, form, readers))
             for name, form in FORMS.items()
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
@@ -103,19 +106,33 @@ class MarketstoreService:
         """Wait for the calls under way, then end them; what their threads do goes on."""
         if self._calls:
             await asyncio.wait(set(self._calls), timeout=timeout_s)
-        for call in self._calls:
+        # An answer that is under way is gRPC's, which breaks it off.
+        unanswered = set(self._unanswered)
+        for call in unanswered:
             call.cancel()
-        if self._calls:
-            await asyncio.wait(set(self._calls), timeout=timeout_s)
+        if unanswered:
+            await asyncio.wait(unanswered, timeout=timeout_s)
 
     async def _call(
-        self, name: str, form: Form, _: object, context: grpc.aio.ServicerContext[bytes, bytes]
+        self,
+        name: str,
+        form: Form,
+        readers: Readers,
+        _: object,
+        context: grpc.aio.ServicerContext[bytes, bytes],
     ) -> bytes:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  (gRPC runs methods in tasks)
+        # gRPC's task ends when the answer has been read, so until then the call counts.
         self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        self._unanswered.add(task)
         try:
-            return await self._answer(f"DataService.{name}", form, context)
+            answer = await self._answer(f"DataService.{name}", form, context)
+            peer, size = context.peer(), _FRAME_BYTES + len(answer)
+            readers.begin(peer, size)
+            task.add_done_callback(lambda _: readers.end(peer, size))
+            return answer
         except CallFailedError as failed:
             if failed.status is not grpc.StatusCode.UNKNOWN:
                 self._metrics.grpc_refused.labels(failed.status.name).inc()
@@ -124,7 +141,7 @@ class MarketstoreService:
             text = f"the server stops; {OUTCOME_UNKNOWN}"
             await context.abort(grpc.StatusCode.UNAVAILABLE, text)
         finally:
-            self._calls.discard(task)
+            self._unanswered.discard(task)
 
     async def _answer(
         self, method: str, form: Form, context: grpc.aio.ServicerContext[bytes, bytes]
