@@ -184,7 +184,7 @@ class MarketstoreService:
     def _kind(self, method: str, form: Form, body: bytes) -> Kind:
         try:
             return self._kinds[method](form.read(body))
-        except MalformedMessageError:  # which the call itself answers
+        except (MalformedMessageError, TsStoreError):  # which the call itself answers
             return Kind.SHORT
 
     def _carry_out(self, method: str, form: Form, body: bytes) -> bytes:
