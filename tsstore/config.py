@@ -188,7 +188,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         reply_bytes_max: most column bytes that one request may read.
         requests_max: most requests inside one call.
         read_timeout_s: longest silence within a request.
-        write_timeout_s: longest time that nothing is read of an answer.
+        write_timeout_s: longest time that a client reads nothing of what waits for it.
         connections_max: connections at one time.
         threads: calls carried out at one time.
         long_calls: copies, compactions and backups carried out at one time.

@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
+import httpx
 import msgpack
 import numpy as np
 import pytest
@@ -75,3 +76,46 @@ def test_who_reads_nothing_is_given_up(server):
         assert received < ROWS * 24
     with tsstore.connect(server.url) as remote:
         assert len(remote.read(KEY)) == ROWS
+
+
+def subscribed(server, path):
+    """A WebSocket that nobody reads from any more."""
+    peer = socket.create_connection((server.host, server.port), timeout=20)
+    peer.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    assert peer.recv(4096).startswith(b"HTTP/1.1 101 ")
+    wish = msgpack.packb({"streams": ["*/*/*"]})
+    peer.sendall(bytes([0x82, 0x80 | len(wish)]) + bytes(4) + wish)
+    assert peer.recv(4096)
+    return peer
+
+
+@pytest.mark.parametrize("path", ["/ws", "/feed"])
+def test_who_reads_nothing_of_a_stream_is_given_up(tmp_path, path):
+    """Its connection as well: then there is room for one beside ours."""
+    settings = ServerSettings(port=0, write_timeout_s=0.5, connections_max=2)
+    hub = StreamHub(queue_bytes_max=1 << 20)
+    numbers = np.arange(400_000)
+    with tsstore.open(tmp_path) as store:
+        app = create_app(store, settings, hub=hub)
+        with serve(app, settings) as server, subscribed(server, path):
+            for step in range(4):
+                store.write(KEY, {"Epoch": numbers, "A": numbers + step})
+            for _ in range(1_500):
+                hub.publish(KEY, {"text": "x" * 10_000})
+            while httpx.get(server.url + "/heartbeat").status_code == 503:
+                pass
+
+
+def test_stopping_breaks_off_an_answer_that_nobody_reads(tmp_path, caplog):
+    settings = ServerSettings(port=0)
+    numbers = np.arange(ROWS)
+    with tsstore.open(tmp_path) as store:
+        store.write(KEY, {"Epoch": numbers, "A": numbers, "B": numbers * 0.5})
+        app = create_app(store, settings, hub=StreamHub())
+        with serve(app, settings) as server, asked(server) as peer:
+            assert peer.recv(100).startswith(b"HTTP/1.1 200 ")  # so it is under way
+            server.stop()
+    assert not [record for record in caplog.records if record.exc_info]

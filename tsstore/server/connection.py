@@ -8,19 +8,21 @@ nowhere else: pings, and empty fragments.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 if TYPE_CHECKING:
-    import asyncio
-
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from websockets.frames import Frame
 
 HEAD_BYTES_MAX = 64 * 1024
 FRAGMENTS_MAX = 1000
 PIECE_BYTES = 64 * 1024
+#: How long answers may be read after the server was told to stop.
+STOP_S = 0.8
 _TOO_BIG = 1009
 
 
@@ -61,16 +63,68 @@ class JoiningTransport:
         return getattr(self._transport, name)
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class _GivingUp(asyncio.Protocol):
+    """A protocol that gives up a client which does not read; mixed into those of uvicorn.
+
+    Closing would wait until all is sent, and so for ever.
+
+    Attributes:
+        write_timeout_s: longest time that less than a piece is read of what waits for the client.
+    """
+
+    write_timeout_s = 30.0
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _write_timer: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write; one that has stopped is given up."""
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._disarm_write()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is waited for any more."""
+        self._disarm_write()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: what is not read soon is broken off, before uvicorn complains."""
+        super().shutdown()  # type: ignore[misc]
+        self.loop.call_later(STOP_S, self._break_off)
+
+    def _break_off(self) -> None:
+        self.transport.abort()
+
+    def _await_reading(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self.write_timeout_s, self._look, waiting)
+
+    def _look(self, waiting: int) -> None:
+        """Who reads slowly is heard of again when nearly all is read, which may take longer."""
+        if self.transport.get_write_buffer_size() > waiting - PIECE_BYTES:
+            self.transport.abort()
+        else:
+            self._await_reading()
+
+    def _disarm_write(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+
+class LimitedProtocol(_GivingUp, HttpToolsProtocol):
     """uvicorn's protocol, which closes a connection whose head is too long or too slow.
 
     Attributes:
         head_timeout_s: longest time from the first byte of a head (or from connecting) to its end.
-        write_timeout_s: longest time that nothing is read of an answer.
     """
 
     head_timeout_s = 30.0
-    write_timeout_s = 30.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -78,7 +132,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._heads = 0
         self._head_timer: asyncio.TimerHandle | None = None
-        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a head."""
@@ -88,7 +141,6 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is awaited any more."""
         self._disarm()
-        self._disarm_write()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -104,6 +156,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self._refuse(b"431 Request Header Fields Too Large")
 
+    def handle_websocket_upgrade(self) -> None:
+        """Another protocol takes over, and is told what is read."""
+        self._disarm_write()
+        super().handle_websocket_upgrade()
+
     def on_headers_complete(self) -> None:
         """The application takes over."""
         self._is_in_head = False
@@ -117,15 +174,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_in_head = True
         self._head_bytes = 0
 
-    def pause_writing(self) -> None:
-        """The client reads more slowly than we write; one that has stopped is given up."""
-        super().pause_writing()
-        self._write_timer = self.loop.call_later(self.write_timeout_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """It has read."""
-        self._disarm_write()
-        super().resume_writing()
+    def _break_off(self) -> None:
+        # A request that is not answered yet is told by the application that it will not be.
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_started:
+            super()._break_off()
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
@@ -145,13 +198,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _disarm_write(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
 
-
-class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
+class LimitedWebSocketProtocol(_GivingUp, WebSocketsSansIOProtocol):
     """uvicorn's protocol, which keeps nothing for those who send frames and read no answers."""
 
     def handle_ping(self) -> None:

@@ -119,10 +119,13 @@ def _uvicorn_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
         head_timeout_s = settings.read_timeout_s
         write_timeout_s = settings.write_timeout_s
 
+    class WebSocketProtocol(LimitedWebSocketProtocol):
+        write_timeout_s = settings.write_timeout_s
+
     return uvicorn.Config(
         app,
         http=Protocol,
-        ws=LimitedWebSocketProtocol,
+        ws=WebSocketProtocol,
         lifespan="on",
         log_config=None,
         log_level="warning",

@@ -32,7 +32,7 @@ class ServerSettings:
         requests_max: most requests inside one call.
         read_timeout_s: longest silence within a request. Over gRPC, which tells nothing of it, what
             a request may take besides a second for each MiB of the largest.
-        write_timeout_s: longest time that a client reads nothing of an answer that waits for it.
+        write_timeout_s: longest time that a client reads nothing of what waits for it.
             Over gRPC, which tells nothing of it, what the answers under way on a connection may
             take besides a second for each MiB.
         connections_max: connections at one time; further ones get 503. Over gRPC, which carries
