@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 import numpy as np
 import pytest
 
@@ -64,3 +67,21 @@ def test_statements_that_take_long_keep_no_query_waiting(tmp_path) -> None:
             assert not any(one.done() for one in endless)
             for one in endless:
                 assert "took longer than 2 s" in one.details()
+
+
+def test_at_a_stop_nothing_is_said_of_writes_to_who_only_asked(tmp_path) -> None:
+    settings = ServerSettings(port=0, grpc_port=0, sql_time_s=4)
+    asked = {"requests": [{"is_sqlstatement": True, "sql_statement": ENDLESS}]}
+    with tsstore.open(tmp_path) as store, ThreadPoolExecutor(1) as pool:
+        ports = Ports(store, settings, hub=StreamHub())
+        client = Client(ports.grpc_target)
+        body = {"jsonrpc": "2.0", "id": 1, "method": "DataService.Query", "params": asked}
+        over_http = pool.submit(httpx.post, f"{ports.url}/rpc", json=body)
+        with client.channel:
+            call = client.channel.unary_unary("/proto.Marketstore/Query")
+            over_grpc = call.future(query(ENDLESS).SerializeToString())
+            assert client.call("ServerVersion").version  # so the server has taken both
+            assert httpx.get(f"{ports.url}/heartbeat").status_code == 200
+            ports.stop()
+            assert over_grpc.details() == "the server stops"
+        assert over_http.result().text == "rpc: the server stops"

@@ -191,7 +191,9 @@ class RpcEndpoint:
             except BusyError as busy:
                 return found.refuse(busy)
         except asyncio.CancelledError:  # its thread goes on, and may yet store what was sent
-            text = f"rpc: the server stops; {OUTCOME_UNKNOWN}"
+            text = "rpc: the server stops"
+            if self._dispatcher.may_write(body, codec):
+                text += f"; {OUTCOME_UNKNOWN}"
             raise RequestRefusedError(503, text) from None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

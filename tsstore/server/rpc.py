@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import TsStoreError
-from tsstore.server.access import check_role
+from tsstore.server.access import READING, check_role
 from tsstore.server.lanes import Kind
 from tsstore.wire import exact
 from tsstore.wire.codec import JSON, MSGPACK, Codec, MalformedBodyError
@@ -108,6 +108,15 @@ class RpcDispatcher:
             finish=partial(self._finish, call, codec, method, role, echo),
             refuse=lambda error: self._finish(call, codec, _refusing(error), role, echo),
         )
+
+    def may_write(self, body: bytes, codec: Codec) -> bool:
+        """Whether a body may change something; a large one is taken for one that does."""
+        if len(body) > _ECHO_BYTES_MAX:
+            return True
+        try:
+            return read_call(codec.decode(body)).method not in READING
+        except MalformedBodyError:
+            return False
 
     def _finish(
         self, call: Call, codec: Codec, method: _Method | None, role: Role, echo: bool

@@ -17,7 +17,7 @@ import grpc
 import grpc.aio
 
 from tsstore.errors import ForbiddenError, TsStoreError
-from tsstore.server.access import NO_TOKEN, Tokens, check_role
+from tsstore.server.access import NO_TOKEN, READING, Tokens, check_role
 from tsstore.server.grpc.fields import MalformedMessageError
 from tsstore.server.grpc.messages import FORMS
 from tsstore.server.grpc.readers import BYTES_PER_S_MIN
@@ -138,7 +138,9 @@ class MarketstoreService:
                 self._metrics.grpc_refused.labels(failed.status.name).inc()
             await context.abort(failed.status, _short(failed.text))
         except asyncio.CancelledError:
-            text = f"the server stops; {OUTCOME_UNKNOWN}"
+            text = "the server stops"
+            if f"DataService.{name}" not in READING:
+                text += f"; {OUTCOME_UNKNOWN}"
             await context.abort(grpc.StatusCode.UNAVAILABLE, text)
         finally:
             self._unanswered.discard(task)
