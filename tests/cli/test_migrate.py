@@ -38,7 +38,7 @@ def stored(here):
 
 
 def test_all_buckets_are_copied(old, run, stored):
-    assert run("migrate", "old").output == "copied and compared 153 rows of 3 buckets from old\n"
+    assert run("migrate", "old").stdout == "copied and compared 153 rows of 3 buckets from old\n"
     assert stored(BARS)["Volume"].tolist() == list(range(100))
     assert stored(TICKS).ts.tolist() == [T0 + n * 10**8 for n in range(50)]
     assert stored(TICKS).variable
@@ -48,8 +48,8 @@ def test_all_buckets_are_copied(old, run, stored):
 def test_a_second_copy_changes_nothing(old, run, stored, monkeypatch, batch):
     monkeypatch.setattr(migrate, "BATCH_BYTES", batch)
     monkeypatch.setattr("tsstore.marketstore.records.BATCH_BYTES", batch)
-    first = run("migrate", "old").output
-    assert run("migrate", "old").output == first
+    first = run("migrate", "old").stdout
+    assert run("migrate", "old").stdout == first
     assert stored(TICKS)["Price"].tolist() == [n / 4 for n in range(50)]
 
 
@@ -86,16 +86,50 @@ def test_a_bucket_with_other_columns_does_not_stop_the_others(old, run, here):
     assert f"{BARS}: unable to match data columns" in result.stderr
 
 
-def test_days_keep_their_midnights(here, run, stored):
-    old = Directory(here / "old", "America/New_York")
-    midnight = 1_381_204_800 * 10**9
-    old.write("A/1D/X", TRADE, [(midnight, (1.0,))])
-    result = run("migrate", "old", "--tz", "America/New_York")
+MIDNIGHT = 1_381_204_800 * 10**9
+
+
+@pytest.fixture
+def days(here):
+    """A MarketStore of New York with a day and, earlier in the alphabet, minutes."""
+    days = Directory(here / "days", "America/New_York")
+    days.write("A/1Min/X", TRADE, [(T0, (2.0,))])
+    days.write("B/1D/X", TRADE, [(MIDNIGHT, (1.0,))])
+    return days
+
+
+def test_a_new_store_takes_the_zone_that_is_given(days, run, here):
+    result = run("migrate", "days", "--dir", "new", "--tz", "America/New_York")
+    assert result.exit_code == 0, result.stderr
+    assert "as of timezone America/New_York, as --tz says" in result.stderr
+    with tsstore.open(here / "new") as store:
+        assert store.timezone == "America/New_York"
+        assert store.read("B/1D/X").ts.tolist() == [MIDNIGHT]
+    assert run("migrate", "days", "--dir", "new").exit_code == 0
+
+
+def test_a_new_store_takes_the_zone_of_the_configuration(days, run, here, stored):
+    (here / "mkts.yml").write_text("root_directory: data\ntimezone: America/New_York\n")
+    assert "as ./mkts.yml says" in run("migrate", "days").stderr
+    assert stored("B/1D/X").ts.tolist() == [MIDNIGHT]
+
+
+def test_days_that_the_store_would_move_are_refused_before_anything_is_copied(days, run, here):
+    with tsstore.open(here / "data") as store:
+        store.create("C/1D/X", Schema.of(TRADE))
+    result = run("migrate", "days", "--tz", "America/New_York")
     assert result.exit_code == 2
     assert "has a slot of 1D at 2013-10-08T04:00:00.000000000Z" in result.stderr
-    (here / "mkts.yml").write_text("root_directory: data\ntimezone: America/New_York\n")
-    assert run("migrate", "old").exit_code == 0
-    assert stored("A/1D/X").ts.tolist() == [midnight]
+    assert "copy into a new directory, with --tz America/New_York" in result.stderr
+    with tsstore.open(here / "data") as store:
+        assert store.list() == ["C/1D/X"]
+
+
+def test_a_zone_that_nothing_names_is_said_loudly(old, run):
+    said = run("migrate", "old").stderr
+    assert "as of timezone UTC, BECAUSE NOTHING NAMES ONE" in said
+    assert "delete the new directory, and run this again with --tz" in said
+    assert "as of timezone UTC, BECAUSE THE STORE HAS IT" in run("migrate", "old").stderr
 
 
 def test_rows_of_the_wal_are_copied(old, run, stored):

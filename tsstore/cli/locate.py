@@ -18,7 +18,6 @@ from tsstore.vfs import OsFileSystem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tsstore.api import StoreApi
     from tsstore.client import RemoteStore
     from tsstore.store import Store
 
@@ -44,7 +43,7 @@ class Location:
     token: str | None
     ca: str | None = None
 
-    def open_to_read(self) -> StoreApi:
+    def open_to_read(self) -> Store | RemoteStore:
         """The store, for reading; beside a writer as well."""
         if self.url is not None:
             return tsstore.connect(self.url, token=self.token, ca=self.ca)

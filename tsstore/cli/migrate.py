@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +12,17 @@ import numpy as np
 
 from tsstore import marketstore
 from tsstore.api import Replace, Write
-from tsstore.cli.locate import locate, location_options, same_path
+from tsstore.cli.locate import Location, locate, location_options, same_path
 from tsstore.cli.paths import FilledPath
 from tsstore.cli.progress import Bar
 from tsstore.errors import InvalidArgumentError, StorageError, TsStoreError
 from tsstore.key import BucketKey
+from tsstore.marketstore.errors import DamagedFileError
 from tsstore.timeframe import Timeframe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from tsstore.client import RemoteStore
@@ -33,7 +38,11 @@ BATCH_BYTES = 16 << 20
 @click.command("migrate")
 @click.argument("source", type=FilledPath(exists=True, file_okay=False, path_type=Path))
 @click.argument("pattern", default="*/*/*")
-@click.option("--tz", help="`timezone` of MarketStore's mkts.yml.  [default: that of ./mkts.yml]")
+@click.option(
+    "--tz",
+    help="`timezone` of MarketStore's mkts.yml; a new store takes it as its own.  "
+    "[default: that of ./mkts.yml, of the store, or UTC]",
+)
 @click.option(
     "--uncompressed", is_flag=True, help="Its mkts.yml has disable_variable_compression: true."
 )
@@ -58,23 +67,48 @@ def command(
         raise InvalidArgumentError(
             f"{source} cannot become its own copy; name another directory for the store with --dir"
         )
+    is_new = location.url is None and not location.holds_store()
+    zone, whose = _zone(tz, location, is_new=is_new)
     buckets = list(
         marketstore.read_directory(
             source,
             pattern=pattern,
-            timezone=tz or location.timezone or "UTC",
+            timezone=zone,
             compressed=not uncompressed,
             ignore_wal=ignore_wal,
         )
     )
+    click.echo(f"tsstore: taking {source} as of timezone {zone}, {whose}", err=True)
+    if is_new and location.timezone is None:
+        location = replace(location, timezone=zone)
     with location.open_to_write(create=True) as store, Bar(str(source)) as bar:
         copy = _Copy(store)
+        copy.check(buckets)
         for number, bucket in enumerate(buckets, 1):
             copy.bucket(bucket)
             bar.update(number / len(buckets), copy.rows)
         copy.commit()
     click.echo(f"copied and compared {copy.rows} rows of {len(copy.keys)} buckets from {source}")
     _report(copy.failures)
+
+
+def _zone(tz: str | None, location: Location, *, is_new: bool) -> tuple[str, str]:
+    """The zone that MarketStore had, and why it is taken for that one."""
+    if tz is not None:
+        return tz, "as --tz says"
+    if location.timezone is not None:
+        return location.timezone, "as ./mkts.yml says"
+    if is_new:
+        return "UTC", f"BECAUSE NOTHING NAMES ONE. {_OTHER_ZONE}"
+    with location.open_to_read() as store:
+        return store.timezone, f"BECAUSE THE STORE HAS IT. {_OTHER_ZONE}"
+
+
+#: A second run would not replace the rows: they lie at other instants.
+_OTHER_ZONE = (
+    "If its mkts.yml says another `timezone`, all times will be wrong: delete the new directory, "
+    "and run this again with --tz"
+)
 
 
 def _report(failures: list[TsStoreError]) -> None:
@@ -105,6 +139,17 @@ class _Copy:
         self._waiting: list[tuple[str, Columns, Schema]] = []
         self._waiting_bytes = 0
 
+    def check(self, buckets: Iterable[marketstore.Bucket]) -> None:
+        """Refuse, before anything is copied, days that begin elsewhere in the store's zone."""
+        for bucket in buckets:
+            for year in bucket.years:
+                if year.timezone == self._timezone or not _has_midnights(bucket.key, year):
+                    continue
+                # What cannot be read is told when its turn to be copied comes.
+                with suppress(DamagedFileError, OSError):
+                    for rows in year.batches():
+                        self._check_slots(bucket.key, year, rows)
+
     def bucket(self, bucket: marketstore.Bucket) -> None:
         """Copy a bucket, or as much of it as can be read."""
         self.failures += bucket.failures
@@ -128,8 +173,8 @@ class _Copy:
             at = np.datetime64(int(rows.ts[int(np.argmax(moved))]), "ns")
             raise InvalidArgumentError(
                 f"{year.path}: in {year.timezone}, MarketStore has a slot of {timeframe} at {at}Z, "
-                f"and this store, in {self._timezone}, none that begins there; give both the "
-                "same timezone (`timezone` in mkts.yml), or copy a finer timeframe"
+                f"and this store, in {self._timezone}, none that begins there; copy into a new "
+                f"directory, with --tz {year.timezone}, or copy a finer timeframe"
             )
 
     def _add(self, key: str, rows: Columns, schema: Schema) -> None:
@@ -178,6 +223,13 @@ class _Copy:
             return
         self.rows += len(rows)
         self.keys.add(key)
+
+
+def _has_midnights(key: str, year: marketstore.YearFile) -> bool:
+    """Whether rows stand at the beginning of days or longer."""
+    return (
+        not year.schema.is_variable and Timeframe.parse(BucketKey.parse(key).timeframe).is_calendar
+    )
 
 
 def _operation(key: str, rows: Columns, schema: Schema) -> Write | Replace:
