@@ -17,6 +17,9 @@ def test_the_new_package_passes_its_own_tests(run, here):
     result = run("plugin", "new", "my_plugin")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1].startswith("now: cd my_plugin && pip install")
+    (here / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\naddopts = ["--strict-config"]\nof_another_project = 1\n'
+    )
     package = here / "my_plugin"
     paths = os.pathsep.join([str(package), *filter(None, sys.path)])
     tested = subprocess.run(
