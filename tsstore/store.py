@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from tsstore.operations import (
     to_instant,
     writes_of,
 )
+from tsstore.shown import shown
 from tsstore.storage.follower import Follower
 from tsstore.storage.settings import Settings
 from tsstore.times import MAX_NS, MIN_NS
@@ -60,7 +62,8 @@ class Store:
         fs: where the files are; the operating system's by default.
 
     Raises:
-        InvalidArgumentError: no such zone, or days were written with another one.
+        InvalidArgumentError: no such zone, or days were written with another one; a URL, or a
+            directory of other things, such as a MarketStore's.
         LockedError: another process writes to the directory; the text names it.
         CorruptionError: the directory is damaged; the text says where.
         StorageError: the directory cannot be read or written.
@@ -77,7 +80,7 @@ class Store:
     ) -> None:
         if timezone not in (None, "UTC"):
             zone(timezone)
-        self.path = str(path)
+        self.path = _directory(path)
         self.read_only = read_only
         self._fs = fs or OsFileSystem(path)
         chosen = settings or Settings()
@@ -528,3 +531,16 @@ class Store:
         if self._writer is None:
             raise ReadOnlyError(f"{self.path} was opened read-only; open it without read_only")
         return self._writer
+
+
+def _directory(path: str | os.PathLike[str]) -> str:
+    """The path as text; a URL would name a directory `http:` of the working directory."""
+    text = str(path)
+    if re.match(r"https?:/|[a-zA-Z][\w+.-]+://", text):
+        refusal = f"{shown(text)} is a URL, and no data directory"
+        error = InvalidArgumentError(
+            f"{refusal}; use tsstore.connect(url) for a server, or name a directory"
+        )
+        error.shell_text = f"{refusal}; use --url for a server, or name a directory"
+        raise error
+    return text

@@ -16,7 +16,7 @@ from tsstore.storage.committed import Committed, tell
 from tsstore.storage.engine import Engine
 from tsstore.storage.filenames import wal_name
 from tsstore.storage.manifest import load_manifest, manifest_numbers
-from tsstore.storage.recovery import Replay, settle_zone
+from tsstore.storage.recovery import Replay, check_not_marketstore, settle_zone
 from tsstore.storage.segment import SegmentCache
 from tsstore.storage.state import State
 from tsstore.storage.wal import check_torn_tail, has_commits
@@ -48,6 +48,7 @@ class _Loaded:
     def __init__(self, fs: FileSystem, settings: Settings) -> None:
         manifest = load_manifest(fs)
         if manifest is None:
+            check_not_marketstore(fs)
             raise NotFoundError(
                 f"{fs.describe('')} holds no store; write to it first, or check the path"
             )

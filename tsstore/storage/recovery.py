@@ -48,6 +48,7 @@ def load_or_create(fs: FileSystem) -> Manifest:
         return manifest
     if wal_numbers(fs) or fs.names(BUCKETS_DIR):
         raise CorruptionError(fs.describe("MANIFEST"), 0, "the manifest of this store is missing")
+    check_not_marketstore(fs)
     foreign = [
         name
         for name in fs.names("")
@@ -61,6 +62,20 @@ def load_or_create(fs: FileSystem) -> Manifest:
     manifest = Manifest(number=1, store_id=int.from_bytes(os.urandom(8)) >> 1)
     publish_manifest(fs, manifest)
     return manifest
+
+
+def check_not_marketstore(fs: FileSystem) -> None:
+    """Say what to do with a directory that a MarketStore has written.
+
+    Raises:
+        InvalidArgumentError: this is one.
+    """
+    if "category_name" in fs.names(""):
+        root = fs.describe("").rstrip("/")
+        raise InvalidArgumentError(
+            f"{root} is the directory of a MarketStore, whose files are copied, not opened: run "
+            f"`tsstore migrate {root} --dir NEW`, and let root_directory in mkts.yml name NEW"
+        )
 
 
 class Replay:

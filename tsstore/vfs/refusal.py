@@ -38,6 +38,7 @@ def storage_error(action: str, path: str, error: OSError) -> StorageError:
         errno.EMFILE: "raise the limit of open files (ulimit -n)",
         errno.ENFILE: "the machine has no file handles left; close other programs",
         errno.ENOENT: "the file is gone; do not change files of the data directory by hand",
+        errno.EEXIST: "a file has that name; name a directory",
         errno.ENOTDIR: "a part of the path is a file; name another",
         errno.ELOOP: "a link in the path leads back to itself, or none is followed; name another",
         errno.ENAMETOOLONG: "choose a shorter name",
