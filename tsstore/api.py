@@ -273,7 +273,8 @@ class StoreApi(Protocol):
             start: first instant; a fixed bucket returns the whole slot that holds it.
             end: last instant.
             tz: see `read`.
-            rows: about so many in a piece; all rows of one instant are in one.
+            rows: so many in each piece but the last. All rows of one instant are in one piece, so
+                one of ticks may have fewer, or more if one instant has more.
             columns: see `read`.
 
         The store of the writing process reads one state, whatever is written meanwhile. Over RPC

@@ -127,7 +127,17 @@ class TestIterate:
             pieces = list(one.iterate(KEY, rows=rows, **options))
             found = [instant for piece in pieces for instant in piece.ts.tolist()]
             assert found == store.read(KEY, **options).ts.tolist()
-            assert all(0 < len(piece) <= rows for piece in pieces)
+            *full, last = map(len, pieces) if pieces else [0]
+            assert set(full) <= {rows}
+            assert last <= rows
+
+    def test_pieces_have_the_rows_that_were_asked_for(self, remote, store) -> None:
+        remote.write(KEY, bars(2000))
+        ticks = {"Epoch": T0 + np.arange(2000), "Price": np.arange(2000.0)}
+        remote.write("A/1Sec/TICK", ticks, variable=True)
+        for one in (remote, store):
+            for key in (KEY, "A/1Sec/TICK"):
+                assert [len(piece) for piece in one.iterate(key, rows=900)] == [900, 900, 200]
 
     @pytest.mark.parametrize("rows", [1, 2, 4, 5, 100])
     def test_no_instant_is_cut_in_two(self, remote, store, rows) -> None:
