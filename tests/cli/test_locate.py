@@ -40,11 +40,21 @@ def test_a_broken_configuration_here_is_reported(here, run) -> None:
     assert "mkts.yml:1: not YAML" in result.stderr
 
 
-def test_another_zone_than_that_of_the_days_is_refused(here, run) -> None:
+def test_another_zone_than_that_of_the_days_changes_nothing(here, run) -> None:
     with tsstore.open(here / "data") as store:
         store.create("A/1D/OHLCV", tsstore.Schema.of({"Close": "f8"}))
     (here / "mkts.yml").write_text("root_directory: data\ntimezone: America/New_York\n")
-    for command in (["compact"], ["ls"], ["query", "A/1D/OHLCV"]):
+    result = run("compact")
+    assert result.exit_code == 2
+    assert "write `timezone: UTC` in the mkts.yml that names this directory" in result.stderr
+    for command in (["ls"], ["query", "A/1D/OHLCV"]):
         result = run(*command)
-        assert result.exit_code == 2
-        assert "leave the timezone out (`timezone:` in mkts.yml), or say UTC" in result.stderr
+        assert result.exit_code == 0
+        assert "mkts.yml here says America/New_York: reading in UTC; correct" in result.stderr
+
+
+def test_a_zone_that_there_is_not_is_refused(data, here, run) -> None:
+    (here / "mkts.yml").write_text("root_directory: data\ntimezone: Mars\n")
+    result = run("ls")
+    assert result.exit_code == 2
+    assert "unknown time zone 'Mars'" in result.stderr

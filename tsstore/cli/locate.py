@@ -14,6 +14,7 @@ from tsstore.cli.paths import FilledPath
 from tsstore.config import FILE_NAME, StoreKeys, find_store, read_secret
 from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.vfs import OsFileSystem
+from tsstore.zones import zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,21 @@ class Location:
             raise NotFoundError(
                 f"there is no directory {self.directory!r}; name the store with --dir or --url"
             )
-        return tsstore.open(self.directory, read_only=True, timezone=self.timezone)
+        if self.timezone is None:
+            return tsstore.open(self.directory, read_only=True)
+        zone(self.timezone)
+        try:
+            return tsstore.open(self.directory, read_only=True, timezone=self.timezone)
+        except (
+            InvalidArgumentError
+        ):  # its days begin at other midnights, which reading does not move
+            store = tsstore.open(self.directory, read_only=True)
+        click.echo(
+            f"tsstore: {self.directory} has days in timezone {store.timezone}, and {FILE_NAME} "
+            f"here says {self.timezone}: reading in {store.timezone}; correct {FILE_NAME}",
+            err=True,
+        )
+        return store
 
     def open_to_write(self, *, create: bool = False) -> Store | RemoteStore:
         """The store, for writing: the directory, or the server that runs on it.

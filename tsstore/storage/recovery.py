@@ -226,9 +226,14 @@ def settle_zone(fs: FileSystem, stored: str | None, catalog: Catalog, wanted: st
     for key in keys:
         bucket = catalog.get(key)
         if bucket and bucket.timeframe.is_calendar and not bucket.schema.is_variable:
-            raise InvalidArgumentError(
+            refusal = (
                 f"{fs.describe('')} has days that begin at midnight of {stored} ({key}), and is to "
-                f"be opened with timezone {wanted}; leave the timezone out (`timezone:` in "
-                f"mkts.yml), or say {stored}"
+                f"be opened with timezone {wanted}"
             )
+            error = InvalidArgumentError(f"{refusal}; leave the timezone out, or say {stored}")
+            error.shell_text = (
+                f"{refusal}; write `timezone: {stored}` in the mkts.yml that names this directory "
+                "(./mkts.yml, or that of `start -c`)"
+            )
+            raise error
     return wanted
