@@ -45,6 +45,53 @@ def stored(here):
     return stored
 
 
+@pytest.fixture(params=["in.csv", "in.csv.gz", "in.parquet", "in.arrow"])
+def dates(here, request):
+    """A file with days that are written as numbers."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import feather, parquet
+
+    table = pa.table({"Date": [20240102, 20240103, 20240229], "Close": [1.0, 2.0, 3.0]})
+    path = here / request.param
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path)
+    elif path.suffix == ".arrow":
+        feather.write_feather(table, path)
+    else:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "wt") as file:
+            file.write("Date,Close\n20240102,1.0\n20240103,2.0\n20240229,3.0\n")
+    return path
+
+
+def test_numbers_that_look_like_dates_are_refused(run, dates, here):
+    result = run("load", dates, "A/1D/X")
+    assert result.exit_code == 2
+    assert "time 20240102 looks like a date; say --unit date if it is one" in result.stderr
+    with tsstore.open(here / "data") as store:
+        assert store.list() == []
+    assert run("load", dates, "A/1D/X", "--unit", "s", "--variable").exit_code == 0
+
+
+def test_numbers_are_read_as_dates(run, dates, here):
+    (here / "mkts.yml").write_text("root_directory: data\ntimezone: America/New_York\n")
+    result = run("load", dates, "A/1D/X", "--unit", "date", "--tz", "America/New_York")
+    assert result.exit_code == 0, result.stderr
+    with tsstore.open(here / "data") as store:
+        found = store.read("A/1D/X").ts.view("M8[ns]").astype("M8[h]").astype(str).tolist()
+    assert found == ["2024-01-02T05", "2024-01-03T05", "2024-02-29T05"]
+
+
+@pytest.mark.parametrize(
+    "bad", ["20240230", "20241301", "20240100", "1704205800", "-1", "18991231"]
+)
+def test_numbers_that_are_no_dates_are_refused(run, here, bad):
+    (here / "in.csv").write_text(f"Date,Close\n20240102,1.0\n{bad},2.0\n")
+    result = run("load", "in.csv", "A/1D/X", "--unit", "date")
+    assert result.exit_code == 2
+    assert f"line 3, column Date: time {bad} is no date from 19000101 to 21001231" in result.stderr
+
+
 def test_a_csv_file_is_written(load, stored) -> None:
     assert load(CSV).output == f"wrote 2 rows of in.csv to {BARS}\n"
     rows = stored()

@@ -98,9 +98,8 @@ def _layout_types(
 @click.option(
     "--unit",
     type=click.Choice(UNITS),
-    default="s",
-    show_default=True,
-    help="What whole numbers in it count, since 1970 UTC.",
+    help="What whole numbers in it count, since 1970 UTC; date: they are written as 20240102.  "
+    "[default: s, and numbers that are all such dates are refused]",
 )
 @click.option("--tz", help="Zone of dates and times that carry none.  [default: UTC]")
 @click.option("--symbol", help="Column of the symbol.  [default: Symbol, ticker]")
@@ -123,7 +122,7 @@ def command(
     paths: tuple[Path, ...],
     target: str,
     time_name: str | None,
-    unit: str,
+    unit: str | None,
     tz: str | None,
     symbol: str | None,
     types: dict[str, Any],

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-UNITS = ("s", "ms", "us", "ns")
+#: What whole numbers of a time count from 1970 on; with `date` they are written as 20240102.
+UNITS = ("s", "ms", "us", "ns", "date")
 SYMBOL_NAMES = ("Symbol", "symbol", "ticker", "Ticker")
 #: A type in which text is as wide as the longest value of the file.
 TEXT = np.dtype("U")
@@ -33,6 +34,7 @@ _TIMES = ("Epoch", *TIME_NAMES, "Date", "date")
 _PLAIN_TIME = re.compile(
     r"(?:1[789]|2[01])\d\d-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?", re.ASCII
 )
+_DATES = (19_000_101, 21_001_231)
 _UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -42,7 +44,8 @@ class Layout:
 
     Attributes:
         time: the column of the time; None for the first that is named like one.
-        unit: what whole numbers in it count from 1970 UTC on: s, ms, us or ns.
+        unit: what whole numbers in it are, one of `UNITS`; None for seconds, unless they look like
+            dates.
         tz: zone of dates and times that carry none.
         symbol: the column of the symbol; None when the rows are all of one bucket.
         types: types of columns that are not to be guessed; `TEXT` for text of any width.
@@ -51,7 +54,7 @@ class Layout:
     """
 
     time: str | None = None
-    unit: str = "s"
+    unit: str | None = None
     tz: str | None = None
     symbol: str | None = None
     types: Mapping[str, np.dtype[Any]] = field(default_factory=dict)
@@ -121,15 +124,48 @@ class Layout:
         return array_to_ns(values, self.tz).view("M8[ns]")
 
     def _counted(self, values: NDArray[Any]) -> NDArray[np.datetime64]:
-        step = _UNIT_NS[self.unit]
+        days = _days(values)
+        if self.unit == "date":
+            return self._dates(values, days)
+        if self.unit is None and len(values) and not np.isnat(days).any():
+            raise InvalidArgumentError(
+                f"time {values[0]} looks like a date; say --unit date if it is one, or --unit s if "
+                "it counts seconds since 1970"
+            )
+        unit = self.unit or "s"
+        step = _UNIT_NS[unit]
         limit = MAX_NS // step
         bad = (values > limit) | (values < -limit)
         if bad.any():
             raise InvalidArgumentError(
                 f"time {values[int(np.argmax(bad))]} is outside the years 1678 to 2261, counted in "
-                f"{self.unit}; say with --unit what the numbers count"
+                f"{unit}; say with --unit what the numbers count"
             )
         return (values.astype(np.int64) * step).view("M8[ns]")
+
+    def _dates(
+        self, values: NDArray[np.integer[Any]], days: NDArray[np.datetime64]
+    ) -> NDArray[np.datetime64]:
+        bad = np.isnat(days)
+        if bad.any():
+            raise InvalidArgumentError(
+                f"time {values[int(np.argmax(bad))]} is no date from {_DATES[0]} to {_DATES[1]}; "
+                "correct it, or say with --unit what the numbers count"
+            )
+        return array_to_ns(days.astype("M8[ns]"), self.tz).view("M8[ns]")
+
+
+def _days(values: NDArray[np.integer[Any]]) -> NDArray[np.datetime64]:
+    """Numbers such as 20240102 as datetime64[D], others as NaT."""
+    days = np.full(len(values), "NaT", "M8[D]")
+    near = (values >= _DATES[0]) & (values <= _DATES[1])
+    years, rest = np.divmod(values[near].astype(np.int64), 10_000)
+    numbers, of_month = np.divmod(rest, 100)
+    months = ((years - 1970) * 12 + numbers - 1).astype("M8[M]")
+    found = months.astype("M8[D]") + (of_month - 1)
+    right = (numbers >= 1) & (numbers <= 12) & (of_month >= 1) & (found.astype("M8[M]") == months)
+    days[near] = np.where(right, found, np.datetime64("NaT"))
+    return days
 
 
 def _check_there(path: Path, names: Sequence[str], name: str, what: str) -> None:
