@@ -387,3 +387,5 @@ _FUNCTIONS = {
     "candlecandler": _Function(_candlecandler, aggregate.PRICES, ("Sum", "Avg"), settings=1),
     "tickcandler": _Function(_tickcandler, ("CandlePrice",), ("Sum", "Avg"), settings=1),
 }
+#: What can be called.
+FUNCTION_NAMES = frozenset(_FUNCTIONS)

@@ -581,3 +581,36 @@ def test_a_bucket_that_is_destroyed_meanwhile(tmp_path) -> None:
                 with pytest.raises(NotFoundError, match="B/1Min/X"):
                     database.run(statement)
         database.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("SELECT * FROM AAPL/1Min/OHLCV", "AAPL/1Min/OHLCV"),
+        ("SELECT * FROM BRK.A/1D/OHLCV WHERE Close > 1", "BRK.A/1D/OHLCV"),
+        ('SELECT * FROM "A/1Min/OHLCV" JOIN B/1Min/OHLCV USING (Epoch)', "B/1Min/OHLCV"),
+        ("SELECT max(High)\nFROM */1Min/OHLCV", "*/1Min/OHLCV"),
+        ("SELECT * FROM 1Min/OHLCV", "1Min/OHLCV"),
+    ],
+)
+def test_a_bucket_without_quotation_marks_is_told_of_them(filled, statement, name) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        filled.sql(statement)
+    assert str(caught.value).endswith(f'Bucket names stand in double quotes: FROM "{name}"')
+
+
+def test_another_mistake_is_told_as_it_is(filled) -> None:
+    for statement in ("SELEC 1", "SELECT 1 FROM AAPL/", "SELECT nosuch(1)"):
+        with pytest.raises(InvalidArgumentError) as caught:
+            filled.sql(statement)
+        assert "double quotes" not in str(caught.value)
+        assert "functions=" not in str(caught.value)
+
+
+@pytest.mark.parametrize("function", ["candlecandler", "VWAP", "adjust"])
+def test_a_function_of_queries_is_told_where_it_belongs(filled, function) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        filled.sql(f"SELECT {function}('5Min', Close) FROM \"1Min/OHLCV\"")
+    name = function.lower()
+    assert f'use store.read(key, functions=["{name}(...)"])' in str(caught.value)
+    assert f"`tsstore query KEY --function '{name}(...)'`" in caught.value.shell_text

@@ -18,6 +18,7 @@ from tsstore.errors import (
     TsStoreError,
 )
 from tsstore.shown import shown
+from tsstore.sql.hints import advised
 from tsstore.sql.limits import SqlLimits
 from tsstore.sql.missing import import_duckdb, import_pyarrow
 from tsstore.sql.parameters import plain_parameters
@@ -179,7 +180,7 @@ class _Statement:
 
     def result(self, text: str) -> SqlResult:
         pa = import_pyarrow()
-        with self._errors():
+        with self._errors(text):
             statement = read_statement(self._connection, text)
             if statement.lists_tables:
                 return SqlResult(pa.table({"name": pa.array(self._database.engine.keys())}))
@@ -267,7 +268,7 @@ class _Statement:
             yield batch
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, text: str) -> Iterator[None]:
         """DuckDB's errors as ours, and our own back from beneath DuckDB."""
         duckdb = import_duckdb()
         try:
@@ -290,7 +291,11 @@ class _Statement:
             for _, scan in self._scans:
                 if scan.failure is not None:
                     raise scan.failure from None
-            raise InvalidArgumentError(self._in_own_lines(str(error).rstrip())) from None
+            refused = self._in_own_lines(str(error).rstrip())
+            told, shell_text = advised(refused, text)
+            refusal = InvalidArgumentError(told)
+            refusal.shell_text = shell_text
+            raise refusal from None
 
     def _in_own_lines(self, text: str) -> str:
         return _LINE.sub(lambda found: f"LINE {int(found[1]) - self._lines_before}:", text)
