@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from tsstore.errors import InvalidKeyError
-from tsstore.key import KeyPattern, bounded
+from tsstore.key import BucketKey, KeyPattern, bounded
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,23 @@ def test_several_are_bounded_together():
         "1/*/*",
         "2/*/*",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "bad", "pattern"),
+    [
+        ("*/5Min/*", "*", "*/5Min/*"),
+        ("AAPL,MSFT/1Min/OHLCV", ",", "{AAPL,MSFT}/1Min/OHLCV"),
+        ("A?/1Min/{X,Y}", "?", "A?/1Min/{X,Y}"),
+        ("AAPL/*/OHLCV", "*", "AAPL/*/OHLCV"),
+    ],
+)
+def test_several_buckets_where_one_is_wanted(text, bad, pattern):
+    with pytest.raises(InvalidKeyError) as caught:
+        BucketKey.parse(text)
+    assert str(caught.value) == (
+        f"bucket key {text!r} holds {bad!r}, which no name may hold, and this takes one bucket; "
+        f"several are read with read({pattern!r}), and found with list({pattern!r})"
+    )
+    assert f"`tsstore ls '{pattern}'` lists them" in caught.value.shell_text
+    assert KeyPattern(pattern).text == pattern

@@ -63,6 +63,8 @@ class BucketKey(NamedTuple):
                 "write symbol/timeframe/attribute group, such as AAPL/1Min/OHLCV"
             )
         symbol, timeframe, attribute_group = parts
+        if is_pattern(text) or "," in text:
+            raise _several(text, parts)
         check_part("symbol", symbol)
         Timeframe.parse(timeframe)
         check_part("attribute group", attribute_group)
@@ -70,6 +72,25 @@ class BucketKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.symbol}/{self.timeframe}/{self.attribute_group}"
+
+
+def _several(text: str, parts: list[str]) -> InvalidKeyError:
+    """What to do where one bucket is wanted and several are named."""
+    bad = next(character for character in text if character in "*?[{,")
+    # MarketStore's users write `AAPL,MSFT/1Min/OHLCV`, and tsstore's `{AAPL,MSFT}/1Min/OHLCV`.
+    chosen = [f"{{{part}}}" if "," in part and not is_pattern(part) else part for part in parts]
+    pattern = "/".join(chosen)
+    refusal = (
+        f"bucket key {shown(text)} holds {bad!r}, which no name may hold, and this takes one bucket"
+    )
+    error = InvalidKeyError(
+        f"{refusal}; several are read with read({pattern!r}), and found with list({pattern!r})"
+    )
+    error.shell_text = (
+        f"{refusal}; `tsstore query '{pattern}'` reads several, and `tsstore ls '{pattern}'` lists "
+        "them, to run this for each"
+    )
+    return error
 
 
 def check_part(what: str, text: str) -> None:
