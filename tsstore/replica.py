@@ -226,6 +226,12 @@ class ReplicaStore(Store):
     def _writable(self) -> NoReturn:
         raise ReadOnlyError(f"write is not allowed on replica; write to {self._writer_url}")
 
+    def _no_feed(self) -> ReadOnlyError:
+        return ReadOnlyError(
+            "subscribe and follow are not served by a replica; connect to its writer, which it "
+            f"copies from {self._writer_url}, or take the stream of this one's /ws"
+        )
+
 
 class _Server:
     """The writer, behind a server.

@@ -417,7 +417,9 @@ class Store:
         """
         from tsstore.storage.recent import RecentCommits
 
-        writer = self._writable()
+        if self._writer is None:
+            raise self._no_feed()
+        writer = self._writer
         with self._recent_lock:
             if self._recent is None:
                 recent = RecentCommits()
@@ -526,6 +528,14 @@ class Store:
     def __repr__(self) -> str:
         mode = ", read-only" if self.read_only else ""
         return f"<tsstore.Store {self.path}{mode}>"
+
+    def _no_feed(self) -> ReadOnlyError:
+        """Who reads the files of another process sees its rows, and is not told of them."""
+        return ReadOnlyError(
+            f"{self.path} was opened read-only, and only the process that writes to it tells of "
+            "rows: subscribe with tsstore.open_shared(path), or with tsstore.connect(url) if a "
+            "server runs on it"
+        )
 
     def _writable(self) -> Writer:
         if self._writer is None:

@@ -29,6 +29,16 @@ _UNIT_NS = {
     "Y": 366 * NS_PER_DAY,
 }
 _ALIASES = {"S": "Sec", "T": "Min"}
+#: How others write the units. Not `m`, which may be minutes or months.
+_FOREIGN_UNITS = {
+    "Sec": ("s", "sec", "secs", "second", "seconds"),
+    "Min": ("t", "min", "mins", "minute", "minutes"),
+    "H": ("h", "hour", "hours"),
+    "D": ("d", "day", "days"),
+    "W": ("w", "week", "weeks"),
+    "M": ("mo", "month", "months"),
+    "Y": ("y", "year", "years"),
+}
 _COUNT_DIGITS_MAX = 6
 # int64 nanoseconds end in 2262; slots near that length would leave them.
 _DURATION_NS_MAX = 100 * _UNIT_NS["Y"]
@@ -153,6 +163,14 @@ class Timeframe:
         months = local.astype("M8[ns]").astype("M8[M]").astype(np.int64)
         step = self.count * (12 if self.unit == "Y" else 1)
         return months - (months + 1970 * 12) % step
+
+
+def similar(text: str) -> str | None:
+    """The timeframe that others write as `1min` or `1Hour`; None if that is not clear."""
+    spelling = text.lstrip("0123456789")
+    count = text.removesuffix(spelling)
+    units = [unit for unit, names in _FOREIGN_UNITS.items() if spelling.lower() in names]
+    return f"{count}{units[0]}" if units and count and not count.startswith("0") else None
 
 
 def _steps(low: int, high: int, step: int) -> NDArray[np.int64]:

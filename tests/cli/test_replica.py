@@ -145,6 +145,9 @@ def test_a_replica_refuses_writes_and_says_where_to_write(pair: Pair) -> None:
         ):
             with pytest.raises(ReadOnlyError, match="write is not allowed on replica; write to "):
                 change()
+        for live in (replica.subscribe, replica.follow):
+            with pytest.raises(tsstore.TsStoreError, match="by a replica; connect to its writer"):
+                live("*/1Min/*")
     columns = {"Epoch": np.array([0]), "Close": np.array([1.0])}
     shape = [("Epoch", "i8"), ("Close", "f8")]
     with httpx.Client(base_url=pair.replica.url, trust_env=False) as client:

@@ -11,7 +11,13 @@ import tsstore
 from tsstore.cli import csvquick
 from tsstore.cli.session.control import Control, read_control
 from tsstore.cli.session.controlled import load
-from tsstore.errors import ConfigError, InvalidArgumentError, NotFoundError, SchemaMismatchError
+from tsstore.errors import (
+    ConfigError,
+    InvalidArgumentError,
+    NotFoundError,
+    SchemaMismatchError,
+    StorageError,
+)
 from tsstore.schema import Schema
 
 BAR = "AAPL/1Min/OHLCV"
@@ -217,3 +223,8 @@ def test_an_empty_control_file_says_what_the_reference_says(tmp_path) -> None:
     path = tmp_path / "control.yaml"
     path.write_text("")
     assert read_control(path) == Control(False, "1/2/2006 3:04:05 PM", "UTC", [])
+
+
+def test_a_file_that_is_not_there_is_named(store, tmp_path) -> None:
+    with pytest.raises(StorageError, match=r"there is no file \S+/nope\.csv; check its name"):
+        load(store, BAR, tmp_path / "nope.csv", None)

@@ -336,7 +336,10 @@ def test_what_cannot_be_followed_is_said_at_once(home, serving):
 
 
 def test_a_reader_in_another_process_cannot_follow(serving):
-    with tsstore.open(serving.path, read_only=True) as reader, pytest.raises(ReadOnlyError):
+    with (
+        tsstore.open(serving.path, read_only=True) as reader,
+        pytest.raises(ReadOnlyError, match=r"subscribe with tsstore\.open_shared\(path\), or with"),
+    ):
         reader.subscribe("*/*/*")
 
 

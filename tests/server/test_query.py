@@ -228,6 +228,21 @@ def test_a_timeframe_that_is_none_is_named(bars):
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("1min", "1Min"), ("5Minute", "5Min"), ("1hour", "1H"), ("1d", "1D"), ("3MONTHS", "3M")],
+)
+def test_a_timeframe_in_others_spelling_is_told_in_ours(bars, written, meant):
+    text = bars.error("Query", {"destination": f"A/{written}/OHLCV"})
+    assert text.endswith(f'timeframe not found in "{written}"; write {meant}')
+
+
+@pytest.mark.parametrize("written", ["min", "1m", "0min", "01min"])
+def test_a_timeframe_that_may_be_another_is_not_guessed(bars, written):
+    text = bars.error("Query", {"destination": f"A/{written}/OHLCV"})
+    assert "; write " not in text
+
+
 def test_answers_come_in_the_order_of_the_requests(bars):
     requests = [{"destination": f"{symbol}/1Min/OHLCV"} for symbol in ("MSFT", "AAPL", "MSFT")]
     responses = bars.result("Query", *requests)["responses"]

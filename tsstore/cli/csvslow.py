@@ -73,6 +73,8 @@ def readable(path: Path) -> Iterator[None]:
         raise InvalidArgumentError(
             f"{path} is not UTF-8: {error.reason}; convert it, with iconv for example"
         ) from None
+    except FileNotFoundError:
+        raise StorageError(f"there is no file {path}; check its name") from None
     except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise StorageError(f"cannot read {path}: {error}; is it whole?") from None
 

@@ -16,7 +16,7 @@ from tsstore.errors import InvalidArgumentError, InvalidKeyError, LimitExceededE
 from tsstore.key import KEY_CATEGORY
 from tsstore.query import Query
 from tsstore.schema import Schema, parse_dtype, parse_shapes
-from tsstore.timeframe import Timeframe
+from tsstore.timeframe import Timeframe, similar
 from tsstore.times import MAX_NS, MIN_NS
 from tsstore.wire.codec import MalformedBodyError, fields, plain_name
 from tsstore.wire.dataset import Dataset
@@ -138,9 +138,11 @@ def query_of(request: QueryRequest, tz: str) -> Query:
     try:
         Timeframe.parse(timeframe)
     except InvalidKeyError:
+        meant = similar(timeframe)
+        hint = f"; write {meant}" if meant else ""
         raise InvalidKeyError(
             f"timeframe not found in TimeBucketKey={symbols}/{timeframe}/{group}:{KEY_CATEGORY}: "
-            f'timeframe not found in "{timeframe}"'
+            f'timeframe not found in "{timeframe}"{hint}'
         ) from None
     if request.limit_record_count < 0:
         raise InvalidArgumentError(
