@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,15 @@ class Peer:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Our server, as a user starts it."""
     folder = tmp_path_factory.mktemp("server")
+    with serving(folder, CONFIG.format(root=folder / "data")) as url:
+        yield url
+
+
+@contextmanager
+def serving(folder: Path, text: str) -> Iterator[str]:
+    """The URL of a server with that configuration."""
     config = folder / "mkts.yml"
-    config.write_text(CONFIG.format(root=folder / "data"))
+    config.write_text(text)
     command = [sys.executable, "-m", "tsstore", "start", "-c", str(config)]
     log = folder / "log"
     with log.open("w") as output:
