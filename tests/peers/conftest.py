@@ -139,3 +139,9 @@ def peer(environment: Path, url: str) -> Iterator[Peer]:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(30) == 0
+
+
+@pytest.fixture(autouse=True)
+def empty(peer: Peer) -> None:
+    """Each test finds the server empty, whichever module's test came before."""
+    peer.run("for key in c.list_symbols(pymkt.ListSymbolsFormat.TBK): c.destroy(key)")

@@ -9,17 +9,6 @@ import tsstore
 pytestmark = [pytest.mark.peers, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(autouse=True)
-def empty(peer):
-    yield
-    peer.run(
-        """
-        for tbk in c.list_symbols(pymkt.params.ListSymbolsFormat.TBK):
-            c.destroy(tbk)
-        """
-    )
-
-
 @pytest.fixture
 def bars(peer):
     peer.run(

@@ -57,10 +57,8 @@ def helpers(peer):
 
 
 @pytest.fixture(autouse=True)
-def bars(peer):
+def bars(peer, empty):
     peer.run(BARS)
-    yield
-    peer.run("for key in c.list_symbols(TBK): c.destroy(key)")
 
 
 @pytest.fixture

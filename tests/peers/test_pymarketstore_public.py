@@ -95,11 +95,9 @@ def helpers(peer):
 
 
 @pytest.fixture(autouse=True)
-def bars(peer):
+def bars(peer, empty):
     peer.run(
         """
-        for key in c.list_symbols(pymkt.ListSymbolsFormat.TBK):
-            c.destroy(key)
         for symbol in ("AAPL", "MSFT"):
             c.write(bars, symbol + "/1Min/OHLCV")
         """
