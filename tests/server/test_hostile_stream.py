@@ -156,7 +156,7 @@ def test_what_is_no_frame_ends_the_connection(raw, junk):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(messages=st.lists(st.binary(max_size=100) | st.text(max_size=50), max_size=5))
-def test_random_messages_never_break_it(server, messages):
+def test_random_messages_never_break_it(server, hub, messages):
     request = msgpack.packb({"streams": ["*/*/*"]})
     echo = bytes([0x80 | BINARY, len(request)]) + request
     with opened(server) as raw:
@@ -169,3 +169,7 @@ def test_random_messages_never_break_it(server, messages):
             part = raw.recv(4096)
             assert part, "it closed the connection"
             received += part
+    deadline = time.monotonic() + 30
+    while hub.stats()["clients"]:  # nothing is kept of who has left
+        assert time.monotonic() < deadline, hub.stats()
+        time.sleep(0.001)
