@@ -241,7 +241,7 @@ def _cast_text(name: str, values: NDArray[Any], dtype: np.dtype[Any], where: str
             return texts.astype(dtype)
         raise SchemaMismatchError(
             f"{where}: column {name!r} holds at most {dtype.itemsize // 4} characters and "
-            f"{shown(texts[at])} in row {at} is longer"
+            f"{shown(texts[at])} in row {at} is longer; shorten it, or widen the column with alter"
         )
     raise SchemaMismatchError(
         f"{where}: column {name!r} of the bucket is {type_name(dtype)}, the data are "

@@ -140,7 +140,8 @@ def fit(table: Table, schema: Schema, *, where: str) -> Table:
         given = _described((name, array.dtype) for name, array in arrays.items())
         raise SchemaMismatchError(
             f"{where}: unable to match data columns ({given}) to bucket columns "
-            f"({_described(schema.columns)}); write the same columns, or another attribute group"
+            f"({_described(schema.columns)}); write the same columns, add them with alter, or "
+            "use another attribute group"
         )
     fitted = {
         name: cast_column(name, arrays[name], dtype, where=where, rounds=table.is_rounded)
