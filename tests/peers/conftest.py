@@ -137,6 +137,7 @@ def peer(environment: Path, url: str) -> Iterator[Peer]:
         peer.run(f"g = pymkt.Client({target!r}, grpc=True)")
         yield peer
         assert process.stdin is not None
+        process.stdin.write("null\n")
         process.stdin.close()
         assert process.wait(30) == 0
 
