@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,25 +15,24 @@ import click
 import tsstore
 from tsstore.clock import SystemClock
 from tsstore.errors import TsStoreError
-from tsstore.signals import Signals
 from tsstore_massive.backfill import Backfiller
 from tsstore_massive.config import API_KEY_VARIABLE
 from tsstore_massive.display import make_display
-from tsstore_massive.errors import StoppedError
 from tsstore_massive.flags import GoFlagsCommand
 from tsstore_massive.options import DEFAULT_CONFIG, read_options, resolve_symbols
 from tsstore_massive.rate import MINUTE_S, RateLimiter
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.sessions import day_of
+from tsstore_massive.stopping import run_until_stopped
 
 if TYPE_CHECKING:
+    import threading
+
     from tsstore.clock import Clock
     from tsstore_massive.backfill import Plan, Report
     from tsstore_massive.options import Options
 
-_EXIT_INCOMPLETE = 1
 _GAPS_SHOWN = 20
-_LOOK_S = 0.1
 # Whoever has mistyped the address, or has no network, learns of it within seconds.
 _FIRST_ATTEMPTS = 3
 
@@ -105,13 +102,7 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     """  # noqa: D301
     clock = SystemClock()
     options = read_options(flags, day_of(clock.now_ns()))
-    with Signals() as signals, suppress(StoppedError):
-        report = _until_stopped(options, clock, signals)
-        if report.gaps and not signals.stop:
-            sys.exit(_EXIT_INCOMPLETE)
-    if signals.first is not None:
-        click.echo("stopped; the same command goes on from here", err=True)
-        sys.exit(128 + signals.first)
+    run_until_stopped(partial(_backfill, options, clock))
 
 
 def main() -> None:
@@ -128,19 +119,7 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _until_stopped(options: Options, clock: Clock, signals: Signals) -> Report:
-    """Backfill in a thread: an event that a handler set could be locked by what it interrupts."""
-    stop = threading.Event()
-    with ThreadPoolExecutor(1, "tsstore-backfill") as pool:
-        backfill = pool.submit(_backfill, options, clock, stop)
-        while not wait([backfill], _LOOK_S).done:
-            if signals.stop:
-                stop.set()
-                signals.let_go()
-        return backfill.result()
-
-
-def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
+def _backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
     config = options.config
     limiter = RateLimiter(config.requests_per_minute, MINUTE_S, clock)
     limits = Limits(page_rows=config.backfill_batch_size, first_attempts=_FIRST_ATTEMPTS)
@@ -170,7 +149,7 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> Report:
         with make_display(sys.stderr, clock, plan.total_days) as display:
             report = backfiller.run(plan, progress=display.show)
         _summarise(report, plan, clock.monotonic() - started, options)
-    return report
+    return not report.gaps
 
 
 def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:
