@@ -14,7 +14,7 @@ import click
 
 import tsstore
 from tsstore.clock import SystemClock
-from tsstore.errors import TsStoreError
+from tsstore.errors import InvalidArgumentError, TsStoreError
 from tsstore_massive.backfill import Backfiller
 from tsstore_massive.config import API_KEY_VARIABLE
 from tsstore_massive.display import make_display
@@ -73,6 +73,12 @@ _FIRST_ATTEMPTS = 3
     help="Requests that may start within a minute; 5 on the free plan [6000].",
 )
 @click.option("--adjusted/--no-adjusted", default=None, help="Bars adjusted to splits [yes].")
+@click.option(
+    "--source",
+    type=click.Choice(["rest", "flatfiles"]),
+    default="rest",
+    help="rest, or whole days of the market from flat files, see massive_flatfiles [rest].",
+)
 @click.option("--refetch", is_flag=True, help="Fetch days again that were fetched before.")
 @click.option(
     "--config",
@@ -102,7 +108,10 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     """  # noqa: D301
     clock = SystemClock()
     options = read_options(flags, day_of(clock.now_ns()))
-    run_until_stopped(partial(_backfill, options, clock))
+    backfill = _load_files if flags["source"] == "flatfiles" else _backfill
+    if backfill is _load_files and flags["adjusted"]:
+        raise InvalidArgumentError("flat files are not adjusted; leave out --adjusted")
+    run_until_stopped(partial(backfill, options, clock))
 
 
 def main() -> None:
@@ -150,6 +159,12 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
             report = backfiller.run(plan, progress=display.show)
         _summarise(report, plan, clock.monotonic() - started, options)
     return not report.gaps
+
+
+def _load_files(options: Options, clock: Clock, stop: threading.Event) -> bool:
+    from tsstore_massive.flatfiles.run import load, options_of  # brings what most runs do not need
+
+    return load(options_of(options, day_of(clock.now_ns())), clock, stop)
 
 
 def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:

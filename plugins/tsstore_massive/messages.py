@@ -456,7 +456,7 @@ def _fields(row_type: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 def _convert_field(spec: msgspec.structs.FieldInfo, value: Any) -> Any:
     if spec.name == "trade_id" and isinstance(value, str) and not _is_decimal(value):
-        return _text_id(value)
+        return text_id(value)
     return msgspec.convert(value, spec.type, strict=False)
 
 
@@ -464,7 +464,7 @@ def _is_decimal(text: str) -> bool:
     return text.isascii() and text.isdigit() and int(text) < 2**63
 
 
-def _text_id(text: str) -> int:
+def text_id(text: str) -> int:
     """A trade id that is not a number, as a negative one: the same text always the same number."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return -1 - (int.from_bytes(digest, "little") >> 1)

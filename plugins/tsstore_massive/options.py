@@ -59,7 +59,7 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
     Raises:
         InvalidArgumentError: something is missing, or cannot be right.
     """
-    base, root, timezone = _from_file(flags["config_path"])
+    base, root, timezone = from_file(flags["config_path"])
     directory = flags["directory"] or root
     if directory is None:
         raise InvalidArgumentError(
@@ -111,7 +111,7 @@ def split_list(text: str) -> list[str]:
     return [item.strip() for item in items if item.strip()]
 
 
-def _from_file(path: Path | None) -> tuple[Config, str | None, str | None]:
+def from_file(path: Path | None) -> tuple[Config, str | None, str | None]:
     """Options of the Massive worker, root directory and time zone of mkts.yml."""
     if path is None and not Path(DEFAULT_CONFIG).exists():
         return Config(), None, None

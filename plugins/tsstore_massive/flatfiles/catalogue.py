@@ -1,0 +1,158 @@
+"""The data sets of flat files: where they lie, and which bucket their rows go to.
+
+| data set | stocks | options | indices | forex | crypto | bucket |
+|---|---|---|---|---|---|---|
+| minute_aggs | yes | yes | yes | yes | yes | `{ticker}/1Min/OHLCV` |
+| day_aggs | yes | yes | yes | yes | yes | `{ticker}/1D/OHLCV` |
+| trades | yes | yes | | | yes | `{ticker}/1Sec/TRADE` |
+| quotes | yes | yes | | yes | | `{ticker}/1Min/QUOTE` |
+| values | | | yes | | | `{ticker}/1Sec/VALUE` |
+
+A ticker is spelled as in the file: `AAPL`, `O:SPY251219C00650000`, `I:SPX`, `C:EUR-USD`,
+`X:BTC-USD`. All but values have the schemas of the streamed and backfilled rows. What a file does
+not tell is NaN for VWAP and trade count of bars (files have no VWAP, those of indices no count) and
+0 elsewhere, volumes of indices included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from tsstore.errors import InvalidArgumentError
+from tsstore.schema import Schema
+from tsstore.timeframe import Timeframe
+from tsstore.usmarket import NEW_YORK
+from tsstore_massive.schemas import BARS, QUOTES, TRADES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Rows: TypeAlias = Literal["bars", "trades", "quotes", "values"]
+
+#: Values of indices, as the socket's event V tells them.
+VALUES = Schema.of({"Value": "f8"}, variable=True)
+
+#: Folder of each market in the vendor's bucket.
+MARKETS: Mapping[str, str] = {
+    "stocks": "us_stocks_sip",
+    "options": "us_options_opra",
+    "indices": "us_indices",
+    "forex": "global_forex",
+    "crypto": "global_crypto",
+}
+
+_ROWS: Mapping[str, Rows] = {
+    "minute_aggs": "bars",
+    "day_aggs": "bars",
+    "trades": "trades",
+    "quotes": "quotes",
+    "values": "values",
+}
+_GROUPS = {
+    "minute_aggs": "1Min/OHLCV",
+    "day_aggs": "1D/OHLCV",
+    "trades": "1Sec/TRADE",
+    "quotes": "1Min/QUOTE",
+    "values": "1Sec/VALUE",
+}
+_SCHEMAS: Mapping[Rows, Schema] = {
+    "bars": BARS,
+    "trades": TRADES,
+    "quotes": QUOTES,
+    "values": VALUES,
+}
+_AGGREGATES = ("minute_aggs", "day_aggs")
+_OF_MARKET: Mapping[str, tuple[str, ...]] = {
+    "stocks": (*_AGGREGATES, "trades", "quotes"),
+    "options": (*_AGGREGATES, "trades", "quotes"),
+    "indices": (*_AGGREGATES, "values"),
+    "forex": (*_AGGREGATES, "quotes"),
+    "crypto": (*_AGGREGATES, "trades"),
+}
+#: Markets that have a file for each day on which the New York exchanges are open, and for no other.
+_US_MARKETS = frozenset({"stocks", "options"})
+#: Markets whose days begin in New York; those of the others begin in UTC.
+_NEW_YORK_DAYS = frozenset({"stocks", "options", "indices"})
+
+
+@dataclass(frozen=True)
+class FlatSet:
+    """One data set of one market.
+
+    Attributes:
+        market: such as `stocks`.
+        name: such as `minute_aggs`.
+    """
+
+    market: str
+    name: str
+
+    @staticmethod
+    def of(market: str, name: str) -> FlatSet:
+        """The data set of that name, with or without the vendor's `_v1`.
+
+        Raises:
+            InvalidArgumentError: the market has no such data set.
+        """
+        short = name.removesuffix("_v1")
+        if market not in MARKETS:
+            raise InvalidArgumentError(f"market {market!r} is not one of {', '.join(MARKETS)}")
+        if short not in _OF_MARKET[market]:
+            raise InvalidArgumentError(
+                f"there are no flat files {name!r} of {market}; there are "
+                f"{', '.join(_OF_MARKET[market])}"
+            )
+        return FlatSet(market, short)
+
+    def __str__(self) -> str:
+        return f"{self.market} {self.name}"
+
+    @property
+    def rows(self) -> Rows:
+        """What its rows are."""
+        return _ROWS[self.name]
+
+    @property
+    def group(self) -> str:
+        """Timeframe and attribute group of its buckets."""
+        return _GROUPS[self.name]
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of its buckets."""
+        return _SCHEMAS[self.rows]
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """The timeframe of its buckets."""
+        return Timeframe.parse(self.group.partition("/")[0])
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its files begin with."""
+        return f"{MARKETS[self.market]}/{self.name}_v1/"
+
+    @property
+    def zone(self) -> str:
+        """The time zone in which its days begin."""
+        return NEW_YORK if self.market in _NEW_YORK_DAYS else "UTC"
+
+    @property
+    def follows_exchange(self) -> bool:
+        """Whether there is a file for each day on which the New York exchanges are open."""
+        return self.market in _US_MARKETS
+
+    def path(self, day: date) -> str:
+        """The name of a day's file, in the vendor's bucket and below the archive."""
+        return f"{self.prefix}{day:%Y/%m/%Y-%m-%d}.csv.gz"
+
+    def day_of(self, path: str) -> date | None:
+        """The day of a file's name; None when it is no file of this data set."""
+        name = path.rpartition("/")[2]
+        try:
+            day = date.fromisoformat(name.removesuffix(".csv.gz"))
+        except ValueError:
+            return None
+        return day if path == self.path(day) else None

@@ -1,0 +1,168 @@
+"""`massive_flatfiles`: the vendor's flat files of days gone by, into a store."""
+
+from __future__ import annotations
+
+import calendar
+import signal
+import sys
+from datetime import date, timedelta
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from tsstore.clock import SystemClock
+from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore_massive.flatfiles.catalogue import MARKETS, FlatSet
+from tsstore_massive.flatfiles.credentials import BUCKET, ENDPOINT, PROFILE
+from tsstore_massive.flatfiles.run import Options, default_archive, load
+from tsstore_massive.flatfiles.selection import Selection
+from tsstore_massive.flatfiles.sync import Span
+from tsstore_massive.options import DEFAULT_CONFIG, from_file, split_list
+from tsstore_massive.sessions import day_of
+from tsstore_massive.stopping import run_until_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+#: Flags that are options as they are.
+_AS_GIVEN = (
+    "keep", "offline", "reload", "dry_run", "connections", "profile", "endpoint", "bucket",
+)  # fmt: skip
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--dir",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Directory of the store [root_directory of the config].",
+)
+@click.option(
+    "--datasets",
+    metavar="LIST",
+    default="minute_aggs",
+    help="Of minute_aggs, day_aggs, trades, quotes, values [minute_aggs].",
+)
+@click.option(
+    "--market", type=click.Choice(list(MARKETS)), default="stocks", help="Which market [stocks]."
+)
+@click.option(
+    "--symbols",
+    metavar="GLOB",
+    help="Tickers and patterns, such as 'A*,SPY' [those of the config, else *].",
+)
+@click.option("--exclude", metavar="GLOB", default="", help="Tickers left out, such as 'Z*ZZT'.")
+@click.option("--months", type=click.IntRange(1), help="Months back from the last day.")
+@click.option("--start", metavar="DATE", help="First day.")
+@click.option("--end", metavar="DATE", help="Last day, included [yesterday in New York].")
+@click.option(
+    "--archive",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the files are kept [the store's directory with .flatfiles added].",
+)
+@click.option("--keep/--no-keep", default=True, help="Keep files that are loaded [yes].")
+@click.option("--offline", is_flag=True, help="Load what the archive has; no network.")
+@click.option("--reload", is_flag=True, help="Load days again that were loaded before.")
+@click.option(
+    "--fallback",
+    type=click.Choice(["rest"]),
+    help="Where days come from that are not yet available; rest needs MASSIVE_API_KEY.",
+)
+@click.option("--base-url", metavar="URL", help="REST service of --fallback.")
+@click.option("--dry-run", is_flag=True, help="Say what would be fetched, and stop.")
+@click.option(
+    "--connections", type=click.IntRange(1, 256), default=32, help="Ranges at a time [32]."
+)
+@click.option("--profile", metavar="NAME", help=f"Of ~/.aws/credentials [{PROFILE}].")
+@click.option("--endpoint", metavar="URL", help=f"S3 service [{ENDPOINT}].")
+@click.option("--bucket", metavar="NAME", help=f"S3 bucket [{BUCKET}].")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
+)
+@click.version_option(version("tsstore"), prog_name="massive_flatfiles")
+def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
+    """Load Massive.com's flat files (csv.gz on S3) into a store.
+
+    Only days that are missing, or that the vendor has replaced, are fetched; a download that was
+    broken off goes on. Files are kept whole, so that other tickers can be loaded later without
+    fetching them again. The store may be in use by a running server.
+
+    \b
+    massive_flatfiles --dir data --datasets minute_aggs,trades --symbols 'A*,SPY' --months 24
+    massive_flatfiles --dir data --symbols QQQ --months 24 --offline
+    """  # noqa: D301
+    clock = SystemClock()
+    options = _read_options(flags, day_of(clock.now_ns()))
+    run_until_stopped(partial(load, options, clock))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except TsStoreError as error:
+        click.echo(f"massive_flatfiles: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _read_options(flags: Mapping[str, Any], today: date) -> Options:
+    config, root, timezone = from_file(flags["config_path"])
+    directory = flags["directory"] or root
+    if directory is None:
+        raise InvalidArgumentError(
+            "where is the store? give its directory with --dir, or a mkts.yml with --config"
+        )
+    directory = Path(directory)
+    last = _date(flags["end"]) if flags["end"] else today - timedelta(days=1)
+    first = _first(flags, last)
+    include = split_list(flags["symbols"] or "") or list(config.symbols) or ["*"]
+    return Options(
+        [
+            Span(FlatSet.of(flags["market"], name), first, last)
+            for name in split_list(flags["datasets"])
+        ],
+        Selection(include, split_list(flags["exclude"])),
+        directory,
+        timezone,
+        flags["archive"] or default_archive(directory),
+        msgspec.structs.replace(config, base_url=flags["base_url"] or config.base_url),
+        with_rest=flags["fallback"] == "rest",
+        **{name: flags[name] for name in _AS_GIVEN},
+    )
+
+
+def _first(flags: Mapping[str, Any], last: date) -> date:
+    if bool(flags["start"]) == bool(flags["months"]):
+        raise InvalidArgumentError("from which day? give one of --start 2024-01-31 and --months 24")
+    first = _date(flags["start"]) if flags["start"] else _months_before(last, flags["months"])
+    if first > last:
+        raise InvalidArgumentError(f"the first day {first} is after the last one {last}")
+    return first
+
+
+def _months_before(day: date, months: int) -> date:
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgumentError(f"{text!r} is not a date such as 2024-01-31") from None

@@ -1,0 +1,405 @@
+"""Flat files as columns of a bucket's schema, some hundred thousand rows at a time.
+
+Columns are found by their names in the header: their order differs from documentation, newer files
+have more of them, and other markets fewer. Numbers are read as floats, since newer files write 50
+shares as `50.000000`; ids and times need all their digits and are read as whole numbers. Lists
+(`"12,37"`) are read once for each different cell. A row that cannot be right is left out and
+counted; a file that is no CSV of numbers is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from tsstore.errors import ConfigError
+from tsstore.zones import NS_PER_DAY
+from tsstore_massive.flatfiles.errors import BadFileError
+from tsstore_massive.flatfiles.inflate import open_gzip
+from tsstore_massive.flatfiles.lines import TICKERS_MAX, LinesOf
+from tsstore_massive.messages import text_id
+from tsstore_massive.rows import CONDITIONS_MAX
+from tsstore_massive.schemas import bucket_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tsstore_massive.flatfiles.catalogue import FlatSet, Rows
+    from tsstore_massive.flatfiles.selection import Selection
+
+#: The reader works ahead some dozens of these; 8 MiB take 200 MB more and no less time.
+_BLOCK_BYTES = 2 << 20
+_NUMBER_MAX = 1e15
+#: Days before and after that of the file within which a row's time may lie.
+_DAYS_OFF = 2
+
+#: Names that a time may have, the best one first.
+_TIMES: Mapping[Rows, tuple[str, ...]] = {
+    "bars": ("window_start",),
+    "trades": ("sip_timestamp", "participant_timestamp", "timestamp"),
+    "quotes": ("sip_timestamp", "participant_timestamp", "timestamp"),
+    "values": ("timestamp",),
+}
+#: Columns without which a row is nothing.
+_NEEDED: Mapping[Rows, Mapping[str, str]] = {
+    "bars": {"Open": "open", "High": "high", "Low": "low", "Close": "close"},
+    "trades": {"Price": "price"},
+    "quotes": {},
+    "values": {"Value": "value"},
+}
+#: Columns that may be absent, as may their cells, and what then stands there.
+_OPTIONAL: Mapping[Rows, Mapping[str, tuple[str, float]]] = {
+    "bars": {
+        "Volume": ("volume", 0.0),
+        "VWAP": ("vwap", np.nan),
+        "TradeCount": ("transactions", np.nan),
+    },
+    "trades": {
+        "Size": ("size", 0.0),
+        "Exchange": ("exchange", 0.0),
+        "TapeID": ("tape", 0.0),
+        "Correction": ("correction", 0.0),
+        "TRF": ("trf_id", 0.0),
+    },
+    "quotes": {
+        "BidPrice": ("bid_price", 0.0),
+        "AskPrice": ("ask_price", 0.0),
+        "BidSize": ("bid_size", 0.0),
+        "AskSize": ("ask_size", 0.0),
+        "BidExchange": ("bid_exchange", 0.0),
+        "AskExchange": ("ask_exchange", 0.0),
+        "TapeID": ("tape", 0.0),
+    },
+    "values": {},
+}
+_TEXTS = ("ticker", "conditions", "indicators")
+_WHOLE = ("window_start", "sip_timestamp", "participant_timestamp", "timestamp", "sequence_number")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a file, in its order.
+
+    Attributes:
+        symbols: of the buckets.
+        codes: the place in `symbols` of each row's, shape (rows,), int32.
+        ts: int64 nanoseconds since 1970 UTC, shape (rows,).
+        columns: of the schema, each of shape (rows,).
+    """
+
+    symbols: list[str]
+    codes: NDArray[np.int32]
+    ts: NDArray[np.int64]
+    columns: dict[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def taken(self, which: NDArray[Any]) -> Batch:
+        """The rows of a mask, or of positions in their order."""
+        columns = {name: array[which] for name, array in self.columns.items()}
+        return Batch(self.symbols, self.codes[which], self.ts[which], columns)
+
+
+class FlatFile:
+    """A file of a data set on this machine.
+
+    Args:
+        path: where it lies.
+        flat: what it is of.
+        day: of its name.
+        selection: the tickers that are wanted.
+
+    Attributes:
+        faults: rows that were left out, and what else was odd, by what was wrong.
+
+    Raises:
+        BadFileError: it is no such file.
+        ConfigError: the package that reads CSV is not installed.
+    """
+
+    def __init__(self, path: Path, flat: FlatSet, day: date, selection: Selection) -> None:
+        self.faults: Counter[str] = Counter()
+        self._csv = _arrow_csv()
+        self._path = path
+        self._rows = flat.rows
+        self._schema = flat.schema
+        self._selection = selection
+        midnight = (day - day.fromordinal(719_163)).days * NS_PER_DAY  # 719,163 is 1970-01-01
+        self._first_ns = midnight - _DAYS_OFF * NS_PER_DAY
+        self._end_ns = midnight + (_DAYS_OFF + 1) * NS_PER_DAY
+        self._header = self._read_header()
+        self._time = self._time_name()
+
+    def batches(self) -> Iterator[Batch]:
+        """The wanted rows.
+
+        Raises:
+            BadFileError: the file is damaged, or a cell is no number.
+        """
+        import pyarrow as pa
+
+        try:
+            with open_gzip(self._path) as file, self._open(self._lines(file)) as reader:
+                for table in reader:
+                    batch = self._batch(table)
+                    if len(batch):
+                        yield batch
+        except (OSError, EOFError, pa.ArrowInvalid) as error:
+            raise self._bad(f"cannot be read: {error}") from None
+
+    def _read_header(self) -> list[str]:
+        try:
+            with open_gzip(self._path) as file:
+                line = file.readline()
+            names = line.decode("utf-8-sig").strip().split(",")
+        except (OSError, EOFError, UnicodeDecodeError) as error:
+            raise self._bad(f"cannot be read: {error}") from None
+        absent = {"ticker", *_NEEDED[self._rows].values()} - set(names)
+        if absent:
+            raise self._bad(f"has no column {min(absent)!r}; it is no file of {self._rows}")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise self._bad(f"has two columns {twice[0]!r}")
+        return names
+
+    def _time_name(self) -> str:
+        for name in _TIMES[self._rows]:
+            if name in self._header:
+                return name
+        raise self._bad(f"has no column {_TIMES[self._rows][0]!r}")
+
+    def _bad(self, what: str) -> BadFileError:
+        return BadFileError(f"{self._path} {what}")
+
+    def _lines(self, file: BinaryIO) -> BinaryIO | LinesOf:
+        """The file, or what there is in it of a few tickers."""
+        few = self._selection.is_exact and len(self._selection.names) <= TICKERS_MAX
+        if not few or self._header[0] != "ticker":
+            return file
+        return LinesOf(file, self._selection.names)
+
+    def _open(self, file: Any) -> Any:
+        import pyarrow as pa
+
+        known = {"ticker", self._time, *_NEEDED[self._rows].values()}
+        known |= {name for name, _ in _OPTIONAL[self._rows].values()}
+        if self._rows in ("trades", "quotes"):
+            known |= {"conditions", "indicators", "id", "sequence_number", "participant_timestamp"}
+        wanted = [name for name in self._header if name in known]
+        coded = pa.dictionary(pa.int32(), pa.string())
+        special = {"id": pa.string(), **dict.fromkeys(_TEXTS, coded)}
+        types = {
+            name: special.get(name, pa.int64() if name in _WHOLE else pa.float64())
+            for name in wanted
+        }
+        return self._csv.open_csv(
+            file,
+            read_options=self._csv.ReadOptions(block_size=_BLOCK_BYTES),
+            parse_options=self._csv.ParseOptions(invalid_row_handler=self._skip),
+            convert_options=self._csv.ConvertOptions(
+                column_types=types, include_columns=wanted, strings_can_be_null=False
+            ),
+        )
+
+    def _skip(self, _: Any) -> str:
+        self.faults["row with too many or too few cells"] += 1
+        return "skip"
+
+    def _batch(self, table: Any) -> Batch:
+        tickers = table["ticker"]
+        names = tickers.dictionary.to_pylist()
+        symbols = [self._symbol(name) for name in names]
+        codes = tickers.indices.to_numpy()
+        if None in symbols:
+            keep = np.array([symbol is not None for symbol in symbols], np.bool_)[codes]
+            for name in (n for n, s in zip(names, symbols, strict=True) if s is None):
+                if name in self._selection:
+                    count = int(np.count_nonzero(codes == names.index(name)))
+                    self.faults["row whose ticker cannot be a bucket"] += count
+            table, codes = table.filter(_mask(keep)), codes[keep]
+        columns, usable = self._columns(table, codes)
+        ts = _whole(table[self._time])
+        in_time = (ts >= self._first_ns) & (ts < self._end_ns)
+        self._count("row with a time of another day", ~in_time)
+        self._count("row without what it needs", in_time & ~usable)
+        batch = Batch([symbol or "" for symbol in symbols], codes, ts, columns)
+        good = in_time & usable
+        return batch if good.all() else batch.taken(good)
+
+    def _symbol(self, ticker: str) -> str | None:
+        return bucket_symbol(ticker) if ticker in self._selection else None
+
+    def _columns(
+        self, table: Any, codes: NDArray[np.int32]
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+        """Columns of the schema, and which rows have all they need."""
+        usable = np.ones(table.num_rows, np.bool_)
+        found: dict[str, NDArray[Any]] = {}
+        for name, header in _NEEDED[self._rows].items():
+            found[name] = _numbers(table[header])
+            usable &= (found[name] >= 0) & (found[name] <= _NUMBER_MAX)
+        for name, (header, absent) in _OPTIONAL[self._rows].items():
+            found[name] = self._optional(table, header, absent, self._schema.dtypes[name])
+        if self._rows == "trades":
+            found |= self._trade_columns(table)
+        elif self._rows == "quotes":
+            found |= self._quote_columns(table)
+        if self._rows in ("trades", "quotes"):
+            found["Sequence"] = self._whole_or_zero(table, "sequence_number")
+            found["ParticipantNs"] = self._whole_or_zero(table, "participant_timestamp")
+            self._number_rows(found, _whole(table[self._time]), codes)
+        columns = {
+            name: found[name].astype(dtype, copy=False)
+            for name, dtype in self._schema.dtypes.items()
+        }
+        return columns, usable
+
+    def _optional(
+        self, table: Any, header: str, absent: float, dtype: np.dtype[Any]
+    ) -> NDArray[np.float64]:
+        if header not in self._header:
+            return np.full(table.num_rows, absent)
+        values = _numbers(table[header])
+        most = _NUMBER_MAX if dtype.kind == "f" else float(np.iinfo(dtype).max)
+        with np.errstate(invalid="ignore"):
+            good = (values >= 0) & (values <= most)
+        self._count(f"odd {header}", ~good & ~np.isnan(values))
+        return values if good.all() else np.where(good, values, absent)
+
+    def _trade_columns(self, table: Any) -> dict[str, NDArray[Any]]:
+        sets = self._sets(table, "conditions", CONDITIONS_MAX, 255)
+        columns: dict[str, NDArray[Any]] = {
+            f"Cond{n + 1}": sets[:, n] for n in range(CONDITIONS_MAX)
+        }
+        columns["TradeID"] = (
+            _ids(table["id"]) if "id" in self._header else np.zeros(table.num_rows, np.int64)
+        )
+        return columns
+
+    def _quote_columns(self, table: Any) -> dict[str, NDArray[Any]]:
+        return {
+            "Condition": self._sets(table, "conditions", 1, 255)[:, 0],
+            "Indicator": self._sets(table, "indicators", 1, 65_535)[:, 0],
+        }
+
+    def _sets(self, table: Any, header: str, width: int, most: int) -> NDArray[np.int64]:
+        """The first numbers of the lists in the cells of a column, shape (rows, width)."""
+        if header not in self._header:
+            return np.zeros((table.num_rows, width), np.int64)
+        cells = table[header].dictionary.to_pylist()
+        lists = np.zeros((max(len(cells), 1), width), np.int64)
+        longer = np.zeros(max(len(cells), 1), np.bool_)
+        for row, cell in enumerate(cells):
+            numbers = [int(part) for part in cell.split(",") if part.strip().isdecimal()]
+            fitting = [number for number in numbers if number <= most]
+            lists[row, : len(fitting[:width])] = fitting[:width]
+            longer[row] = len(fitting) > width > 1
+        codes = table[header].indices.to_numpy()
+        self._count("trade with more than four conditions", longer[codes])
+        return np.asarray(lists[codes])
+
+    def _whole_or_zero(self, table: Any, header: str) -> NDArray[np.int64]:
+        if header not in self._header:
+            return np.zeros(table.num_rows, np.int64)
+        return np.maximum(_whole(table[header]), 0)
+
+    def _number_rows(
+        self, found: dict[str, NDArray[Any]], ts: NDArray[np.int64], codes: NDArray[np.int32]
+    ) -> None:
+        """Tell ticks apart of which the file tells neither a sequence nor an id.
+
+        Rows of one ticker and millisecond are numbered in their order. A ticker may go on in the
+        next batch, or in another run of the file, so a digest of the row is added: without it the
+        first rows of both would be taken for one.
+        """
+        if "sequence_number" in self._header or "id" in self._header:
+            return
+        place = _places(codes, ts // 1_000_000)
+        digest = _digest([ts, *(found[name] for name in sorted(found))])
+        if self._rows == "trades":
+            found["Sequence"], found["TradeID"] = place, -1 - (digest >> 1).astype(np.int64)
+        else:
+            found["Sequence"] = (place << 48) | (digest >> 16).astype(np.int64)
+
+    def _count(self, what: str, which: NDArray[np.bool_]) -> None:
+        count = int(np.count_nonzero(which))
+        if count:
+            self.faults[what] += count
+
+
+def _numbers(column: Any) -> NDArray[np.float64]:
+    """A column of floats; an empty cell is NaN."""
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def _whole(column: Any) -> NDArray[np.int64]:
+    """A column of whole numbers; an empty cell is 0."""
+    filled = column.fill_null(0) if column.null_count else column
+    return np.asarray(filled.to_numpy(zero_copy_only=False), np.int64)
+
+
+def _ids(column: Any) -> NDArray[np.int64]:
+    """Trade ids: their number, or the negative one that stands for a text, as from REST."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    try:
+        return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+    except pa.ArrowInvalid:
+        plain = compute.match_substring_regex(column, "^[0-9]{1,18}$")
+        numbers = compute.if_else(plain, column, "0").cast(pa.int64())
+        ids = np.array(numbers.to_numpy(zero_copy_only=False), np.int64)
+        for row in np.flatnonzero(~np.asarray(plain.to_numpy(zero_copy_only=False))):
+            text = column[int(row)].as_py()
+            ids[row] = text_id(text) if text else 0
+        return ids
+
+
+def _places(codes: NDArray[np.int32], slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The place of each row among those of the same code and slot, from 0, int64."""
+    order = np.lexsort((slots, codes))
+    sorted_codes, sorted_slots = codes[order], slots[order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = (sorted_codes[1:] != sorted_codes[:-1]) | (sorted_slots[1:] != sorted_slots[:-1])
+    starts = np.flatnonzero(begins)
+    rows = np.arange(len(order))
+    places = np.empty(len(order), np.int64)
+    places[order] = rows - starts[np.cumsum(begins) - 1]
+    return places
+
+
+def _digest(columns: list[NDArray[Any]]) -> NDArray[np.uint64]:
+    """A number for each row that differs when any of its values does, uint64."""
+    digest = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        wide = column.astype("f8" if column.dtype.kind == "f" else "i8").view(np.uint64)
+        # One round of splitmix64.
+        digest = (digest ^ wide) + np.uint64(0x9E3779B97F4A7C15)
+        digest = (digest ^ (digest >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        digest = (digest ^ (digest >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        digest ^= digest >> np.uint64(31)
+    return digest
+
+
+def _mask(keep: NDArray[np.bool_]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(keep)
+
+
+def _arrow_csv() -> Any:
+    try:
+        from pyarrow import csv
+    except ImportError:
+        raise ConfigError(
+            "flat files need the package pyarrow; run: pip install 'tsstore[massive]'"
+        ) from None
+    return csv

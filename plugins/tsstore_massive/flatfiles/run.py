@@ -1,0 +1,249 @@
+"""A run as commands do it: what is to be loaded, and what the user is told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+import tsstore
+from tsstore.errors import ConfigError
+from tsstore_massive.flatfiles.archive import Archive
+from tsstore_massive.flatfiles.catalogue import FlatSet
+from tsstore_massive.flatfiles.credentials import find_access
+from tsstore_massive.flatfiles.display import shown
+from tsstore_massive.flatfiles.fallback import RestFallback
+from tsstore_massive.flatfiles.memory import give_back_large_blocks
+from tsstore_massive.flatfiles.remote import Remote
+from tsstore_massive.flatfiles.selection import Selection
+from tsstore_massive.flatfiles.sync import Span, Sync
+from tsstore_massive.rate import MINUTE_S, RateLimiter
+from tsstore_massive.rest import Limits, RestClient
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tsstore.client import RemoteStore
+    from tsstore.clock import Clock
+    from tsstore.store import Store
+    from tsstore_massive.config import Config
+    from tsstore_massive.datasets import Dataset
+    from tsstore_massive.flatfiles.fallback import Fallback
+    from tsstore_massive.flatfiles.sync import Missing, Plan, Report
+    from tsstore_massive.options import Options as BackfillOptions
+
+_SHOWN = 20
+_HEADINGS = {
+    "pending": "not yet available; run the same command again later",
+    "denied": "not in the plan of these keys",
+    "absent": "without a file",
+    "failed": "failed; run the same command again to fetch them",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything a run needs to know.
+
+    Attributes:
+        spans: data sets and their days.
+        selection: the wanted tickers.
+        directory: of the store.
+        timezone: of the store; None for the one it has.
+        archive: where the files are kept.
+        config: how to reach REST.
+        keep: whether files stay in the archive once they are loaded.
+        offline: whether only files of the archive are loaded.
+        reload: whether days are loaded again that were loaded before.
+        dry_run: whether nothing is to be fetched or stored.
+        with_rest: whether days that are not yet available come from REST.
+        connections: ranges fetched at a time.
+        profile: see `find_access`, as `endpoint` and `bucket`.
+        endpoint: URL of the S3 service.
+        bucket: name of the S3 bucket.
+    """
+
+    spans: list[Span]
+    selection: Selection
+    directory: Path
+    timezone: str | None
+    archive: Path
+    config: Config
+    keep: bool = True
+    offline: bool = False
+    reload: bool = False
+    dry_run: bool = False
+    with_rest: bool = False
+    connections: int = 32
+    profile: str | None = None
+    endpoint: str | None = None
+    bucket: str | None = None
+
+
+def default_archive(directory: Path) -> Path:
+    """Where files are kept that are loaded into the store of a directory: beside it."""
+    return directory.with_name(directory.resolve().name + ".flatfiles")
+
+
+def options_of(options: BackfillOptions, today: date) -> Options:
+    """What `massive_backfiller --source flatfiles` asks for.
+
+    Args:
+        options: of the backfiller.
+        today: in New York; there are files up to the day before.
+
+    Raises:
+        ConfigError: bars of a length that there are no files of.
+    """
+    yesterday = today - timedelta(days=1)
+    return Options(
+        [
+            Span(_flat_set(target.dataset), target.first, min(target.last, yesterday))
+            for target in options.targets
+        ],
+        Selection(options.symbols),
+        options.directory,
+        options.timezone,
+        default_archive(options.directory),
+        options.config,
+        reload=options.refetch,
+    )
+
+
+def _flat_set(dataset: Dataset) -> FlatSet:
+    names = {"1Min/OHLCV": "minute_aggs", "1D/OHLCV": "day_aggs"}
+    name = names.get(dataset.group) if dataset.kind == "bars" else dataset.kind
+    if name is None:
+        raise ConfigError(
+            f"there are no flat files of {dataset}, only of 1Min and 1D; leave out --source "
+            "flatfiles, or have the store compute them from 1Min"
+        )
+    return FlatSet.of("stocks", name)
+
+
+def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
+    """Do it, and say how it went.
+
+    Returns:
+        Whether there is nothing that could not be had.
+
+    Raises:
+        TsStoreError: keys, service, archive or store cannot be used.
+    """
+    give_back_large_blocks()
+    archive = Archive(options.archive)
+    with (
+        _remote(options) as remote,
+        archive.locked(),
+        tsstore.open_shared(
+            options.directory, timezone=options.timezone, token=os.environ.get("TSSTORE_TOKEN")
+        ) as store,
+        _fallback(options, store, clock, stop) as fallback,
+    ):
+        sync = Sync(
+            store,
+            archive,
+            remote,
+            clock=clock,
+            stop=stop,
+            timezone=store.timezone,  # the options may name none
+            keep=options.keep,
+        )
+        plan = sync.plan(options.spans, options.selection, reload=options.reload)
+        _announce(plan)
+        if options.dry_run:
+            return True
+        started = clock.monotonic()
+        with shown(sys.stderr, clock, len(plan.wanted)) as show:
+            report = sync.run(plan, progress=show)
+        _summarise(report, plan, clock.monotonic() - started, options)
+        is_whole = all(each.reason == "pending" for each in report.missing)
+        pending = [each for each in report.missing if each.reason == "pending"]
+        if fallback is None or not pending or stop.is_set():
+            return is_whole
+        return _fill(fallback, pending, options.selection) and is_whole
+
+
+def _fill(fallback: Fallback, pending: list[Missing], selection: Selection) -> bool:
+    """Have the days that are not yet available from elsewhere; whether all of them came."""
+    filled = fallback.fill(pending, selection)
+    click.echo(f"stored {filled.rows:,} rows of {len(pending):,} of these days by REST meanwhile")
+    _list("missing there as well", filled.gaps)
+    return not filled.gaps
+
+
+@contextmanager
+def _fallback(
+    options: Options,
+    store: Store | RemoteStore,
+    clock: Clock,
+    stop: threading.Event,
+) -> Iterator[Fallback | None]:
+    if not options.with_rest:
+        yield None
+        return
+    config = options.config
+    limiter = RateLimiter(config.requests_per_minute, MINUTE_S, clock)
+    limits = Limits(page_rows=config.backfill_batch_size)
+    with RestClient(
+        config.base_url,
+        config.resolve_key(),
+        clock=clock,
+        limiter=limiter,
+        stop=stop,
+        limits=limits,
+    ) as rest:
+        fallback = RestFallback(
+            store, rest, config, clock=clock, stop=stop, timezone=store.timezone
+        )
+        for span in options.spans:
+            fallback.check(span.flat)
+        yield fallback
+
+
+def _remote(options: Options) -> Remote | nullcontext[None]:
+    if options.offline:
+        return nullcontext()
+    access = find_access(profile=options.profile, endpoint=options.endpoint, bucket=options.bucket)
+    return Remote(access, connections=options.connections)
+
+
+def _announce(plan: Plan) -> None:
+    if plan.wanted:
+        click.echo(
+            f"{len(plan.wanted):,} days to load, {plan.fetch_bytes / 1e6:,.1f} MB of them to fetch"
+        )
+    else:
+        click.echo("nothing to load")
+    if plan.loaded_days:
+        click.echo(f"{plan.loaded_days:,} days were loaded before and are left out")
+
+
+def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:
+    done = report.progress
+    if plan.wanted:
+        click.echo(
+            f"stored {done.rows:,} rows of {report.loaded:,} days in {seconds:.1f} s "
+            f"({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {options.directory}"
+        )
+    for what, count in sorted(report.faults.items()):
+        click.echo(f"{count:,} times: {what}", err=True)
+    for reason, heading in _HEADINGS.items():
+        _list(heading, [str(each) for each in report.missing if each.reason == reason])
+
+
+def _list(heading: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    click.echo(f"{len(lines):,} days {heading}:", err=True)
+    for line in lines[:_SHOWN]:
+        click.echo(f"  {line}", err=True)
+    if len(lines) > _SHOWN:
+        click.echo(f"  and {len(lines) - _SHOWN:,} more", err=True)

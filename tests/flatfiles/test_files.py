@@ -1,0 +1,357 @@
+"""Files become rows: by header name, with odd cells, in any order of tickers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import tsstore
+from tests.flatfiles.conftest import packed
+from tsstore_massive.flatfiles import lines, load
+from tsstore_massive.flatfiles.catalogue import FlatSet
+from tsstore_massive.flatfiles.errors import BadFileError
+from tsstore_massive.flatfiles.inflate import open_gzip
+from tsstore_massive.flatfiles.load import Job, Loader
+from tsstore_massive.flatfiles.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tsstore_massive.flatfiles.load import Loaded
+
+DAY = date(2026, 8, 31)
+T0 = 1_788_183_000_000_000_000  # 09:30 in New York
+MINUTE = 60 * 10**9
+BARS = "ticker,volume,open,close,high,low,window_start,transactions\n"
+TRADES = (
+    "ticker,conditions,correction,exchange,id,participant_timestamp,price,sequence_number,"
+    "sip_timestamp,size,tape,trf_id,trf_timestamp\n"
+)
+QUOTES = (
+    "ticker,ask_exchange,ask_price,ask_size,bid_exchange,bid_price,bid_size,conditions,indicators,"
+    "participant_timestamp,sequence_number,sip_timestamp,tape,trf_timestamp\n"
+)
+STOCK_BARS = FlatSet.of("stocks", "minute_aggs")
+STOCK_TRADES = FlatSet.of("stocks", "trades")
+
+
+def bar(ticker: str, minute: int = 0, close: object = 2, volume: object = 10) -> str:
+    return f"{ticker},{volume},1,{close},3,0.5,{T0 + minute * MINUTE},4\n"
+
+
+def trade(
+    ticker: str, number: int, *, at: int | None = None, conditions: str = "", size: str = "100",
+    number_text: str = "",
+) -> str:  # fmt: skip
+    at = number * 1_000_000 if at is None else at
+    return (
+        f"{ticker},{conditions},,11,{number_text or number},{T0 + at - 5},10.5,{number},{T0 + at},"
+        f"{size},1,,\n"
+    )
+
+
+@pytest.fixture
+def load_file(store: tsstore.Store, tmp_path: Path) -> Callable[..., Loaded]:
+    """Loads a file of text into the store."""
+
+    def run(
+        flat: FlatSet, *texts: str, symbols: str = "*", exclude: tuple[str, ...] = (),
+        body: bytes | None = None, replaces: bool = False,
+    ) -> Loaded:  # fmt: skip
+        path = tmp_path / "2026-08-31.csv.gz"
+        path.write_bytes(packed(*texts) if body is None else body)
+        loader = Loader(store, timezone="UTC", is_stopped=lambda: False, on_rows=lambda _: None)
+        selection = Selection(symbols.split(","), exclude)
+        return loader.load(Job(flat, DAY, path, selection, replaces=replaces))
+
+    return run
+
+
+# Where columns stand, and what cells may hold
+
+
+def test_bars_are_found_by_header_name_and_have_no_vwap(load_file, store):
+    done = load_file(STOCK_BARS, BARS + bar("A", 1, volume="17798.430378") + bar("A", 0))
+    rows = store.read("A/1Min/OHLCV")
+    assert (done.rows, done.symbols, rows.ts.tolist()) == (2, 1, [T0, T0 + MINUTE])
+    names = ("Open", "High", "Low", "Close", "Volume", "TradeCount")
+    assert [rows[name][1] for name in names] == [1, 3, 0.5, 2, 17798.430378, 4]
+    assert np.isnan(rows["VWAP"]).all()
+
+
+def test_unknown_columns_are_left_and_absent_ones_are_empty(load_file, store):
+    text = f"new,window_start,ticker,low,high,open,close\nx,{T0},A,1,2,1,2\n"
+    load_file(STOCK_BARS, text)
+    rows = store.read("A/1Min/OHLCV")
+    assert (rows["Volume"][0], np.isnan(rows["TradeCount"][0])) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("flat", "text", "column"),
+    [
+        (STOCK_BARS, f"ticker,window_start,open,high,low\nA,{T0},1,1,1\n", "close"),
+        (STOCK_BARS, "ticker,open,high,low,close\nA,1,1,1,1\n", "window_start"),
+        (STOCK_TRADES, BARS + bar("A"), "price"),
+    ],
+)
+def test_a_file_without_what_it_needs_is_refused(load_file, store, flat, text, column):
+    with pytest.raises(BadFileError, match=f"2026-08-31.csv.gz has no column '{column}'"):
+        load_file(flat, text)
+    assert store.list() == []
+
+
+def test_every_column_of_a_trade(load_file, store):
+    size = "0.700000"
+    load_file(STOCK_TRADES, TRADES + trade("A", 7, conditions='"12,37,41,2,99"', size=size))
+    rows = store.read("A/1Sec/TRADE")
+    names = ("Price", "Size", "Exchange", "TapeID", "Correction", "TRF", "TradeID", "Sequence")
+    assert [rows[name][0] for name in names] == [10.5, 0.7, 11, 1, 0, 0, 7, 7]
+    assert [rows[f"Cond{n}"][0] for n in (1, 2, 3, 4)] == [12, 37, 41, 2]
+    assert rows["ParticipantNs"][0] == rows.ts[0] - 5
+
+
+def test_a_trade_id_that_is_text_is_the_number_that_rest_gives_it(load_file, store):
+    from tsstore_massive.messages import decode_trades_page
+
+    load_file(STOCK_TRADES, TRADES + trade("A", 1) + trade("A", 2, number_text="5XB-1"))
+    answer = f'{{"results":[{{"sip_timestamp":{T0},"price":1,"id":"5XB-1"}}]}}'
+    expected = decode_trades_page(answer.encode()).columns["TradeID"][0]
+    assert store.read("A/1Sec/TRADE")["TradeID"].tolist() == [1, expected]
+
+
+def test_sets_in_cells_of_quotes_and_a_side_that_is_absent(load_file, store):
+    row = f'A,12,,,15,297.83,80,"1,5","604,7",{T0 - 5},4,{T0},3,0\n'
+    load_file(FlatSet.of("stocks", "quotes"), QUOTES + row)
+    rows = store.read("A/1Min/QUOTE")
+    names = ("AskPrice", "AskSize", "BidPrice", "BidSize", "Condition", "Indicator", "Sequence")
+    assert [rows[name][0] for name in names] == [0, 0, 297.83, 80, 1, 604, 4]
+
+
+def test_rows_that_cannot_be_right_are_left_out_and_counted(load_file, store):
+    year_1754 = f"C,1,1,1,1,1,{-6_816_000_000_000_000_000},1\n"
+    done = load_file(
+        STOCK_BARS,
+        BARS + bar("A") + bar("B", close="") + year_1754 + "D,1,2\n" + bar("") + bar("E F")
+        + bar("G", close="nan") + bar("H", close=-1),
+    )  # fmt: skip
+    assert store.list() == ["A/1Min/OHLCV"]
+    assert done.faults == {
+        "row without what it needs": 3,
+        "row with a time of another day": 1,
+        "row with too many or too few cells": 1,
+        "row whose ticker cannot be a bucket": 2,
+    }
+
+
+def test_odd_cells_cost_no_row(load_file, store):
+    done = load_file(STOCK_BARS, BARS + bar("A", volume="-5") + bar("B", volume=""))
+    assert [store.read(f"{name}/1Min/OHLCV")["Volume"][0] for name in "AB"] == [0, 0]
+    assert done.faults == {"odd volume": 1}
+
+
+def test_a_cell_that_is_no_number_refuses_the_file(load_file):
+    with pytest.raises(BadFileError, match=r"2026-08-31.csv.gz cannot be read: .*abc"):
+        load_file(STOCK_BARS, BARS + bar("A", close="abc"))
+
+
+# Order of tickers, members, damage
+
+
+def test_a_file_may_be_several_gzip_members(load_file):
+    assert load_file(STOCK_TRADES, TRADES + trade("A", 1), trade("A", 2), trade("B", 3)).rows == 3
+
+
+@pytest.mark.parametrize("commit_bytes", [1, load.COMMIT_BYTES])
+def test_a_ticker_may_stand_in_two_runs(load_file, store, monkeypatch, commit_bytes):
+    monkeypatch.setattr(load, "COMMIT_BYTES", commit_bytes)
+    monkeypatch.setattr("tsstore_massive.flatfiles.parse._BLOCK_BYTES", 300)
+    tickers = ["B"] * 9 + ["A"] * 9 + ["B"] * 9
+    text = TRADES + "".join(trade(ticker, n + 1) for n, ticker in enumerate(tickers))
+    for _ in range(2):
+        load_file(STOCK_TRADES, text)
+        expected = [*range(1, 10), *range(19, 28)]
+        assert store.read("B/1Sec/TRADE")["Sequence"].tolist() == expected
+        assert len(store.read("A/1Sec/TRADE")) == 9
+
+
+def test_times_that_go_back_within_a_ticker(load_file, store):
+    load_file(STOCK_TRADES, TRADES + trade("A", 2) + trade("A", 1) + trade("A", 3))
+    assert store.read("A/1Sec/TRADE")["Sequence"].tolist() == [1, 2, 3]
+
+
+def test_capitals_and_small_letters_are_different_tickers(load_file, store):
+    load_file(STOCK_BARS, BARS + bar("BCPC", close=2) + bar("BCpC", close=3))
+    assert store.read("BCpC/1Min/OHLCV")["Close"][0] == 3
+    assert store.read("BCPC/1Min/OHLCV")["Close"][0] == 2
+
+
+@pytest.mark.parametrize("symbols", ["*", "A", "absent"])
+@pytest.mark.parametrize("kept", [0.5, 0.99])
+def test_a_truncated_file_is_refused(load_file, kept, symbols):
+    whole = packed(TRADES + "".join(trade("A", n) for n in range(1, 3000)))
+    with pytest.raises(BadFileError, match="cannot be read"):
+        load_file(STOCK_TRADES, body=whole[: int(len(whole) * kept)], symbols=symbols)
+
+
+def test_a_damaged_file_is_refused(load_file):
+    body = bytearray(packed(TRADES + "".join(trade("A", n) for n in range(1, 3000))))
+    body[-6] ^= 1  # its sum
+    with pytest.raises(BadFileError, match="cannot be read"):
+        load_file(STOCK_TRADES, body=bytes(body))
+
+
+def test_pythons_own_gzip_gives_the_same_bytes(tmp_path, monkeypatch):
+    path = tmp_path / "a.gz"
+    path.write_bytes(packed("one\n", "", "two\n"))
+    with open_gzip(path) as fast:
+        assert not isinstance(fast, gzip.GzipFile) or type(fast) is not gzip.GzipFile
+        unpacked = fast.read()
+    monkeypatch.setitem(__import__("sys").modules, "isal", None)
+    with open_gzip(path) as plain:
+        assert type(plain) is gzip.GzipFile
+        assert plain.read() == unpacked == b"one\ntwo\n"
+
+
+# Which tickers
+
+
+def test_names_and_patterns_choose_tickers(load_file, store):
+    text = BARS + "".join(bar(ticker) for ticker in ("AA", "AB", "ABC", "SPY", "Z"))
+    load_file(STOCK_BARS, text, symbols="A?,SPY", exclude=("AB",))
+    assert store.list() == ["AA/1Min/OHLCV", "SPY/1Min/OHLCV"]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 7, 60, 61, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_lines_of_few_tickers_are_found_wherever_blocks_end(monkeypatch, block_bytes, end):
+    monkeypatch.setattr(lines, "_BLOCK_BYTES", block_bytes)
+    rows = [
+        trade(ticker, n)
+        for ticker in ("A", "AA", "B", "LONGTICKER", "A", "LONGTICKET", "C")
+        for n in range(3)
+    ]
+    text = (TRADES + "".join(rows)).rstrip("\n") + end
+    for tickers in (["A"], ["AA", "C"], ["C"], ["absent"], ["A", "AA", "B", "C"], ["LONGTICKET"]):
+        with io.BufferedReader(lines.LinesOf(io.BytesIO(text.encode()), tickers)) as found:
+            header, *got = found.read().decode().splitlines(keepends=True)
+        assert header == TRADES
+        expected = [row for row in rows if row.split(",")[0] in tickers]
+        assert [row for row in got if row.split(",")[0] in tickers] == expected
+        if block_bytes == 1:
+            begins = tuple(f"{ticker},"[:8] for ticker in tickers)
+            assert got == [row for row in rows if row.startswith(begins)]
+
+
+@pytest.mark.parametrize(
+    "symbols", ["S3,S7", "S[37]", "S3,S7," + ",".join("Z" * n for n in range(1, 300))]
+)
+def test_few_tickers_are_read_as_many_are(load_file, store, symbols):
+    rows = [trade(f"S{n}", k) for n in (*range(10), 3) for k in range(1, 400)]
+    assert load_file(STOCK_TRADES, TRADES + "".join(rows[:-399]), symbols=symbols).rows == 798
+    assert store.list() == ["S3/1Sec/TRADE", "S7/1Sec/TRADE"]
+    assert store.read("S7/1Sec/TRADE")["Sequence"].tolist() == list(range(1, 400))
+
+
+# What stands there already
+
+
+def test_a_day_of_ticks_is_replaced_and_other_days_are_not(load_file, store):
+    load_file(STOCK_TRADES, TRADES + trade("A", 1) + trade("A", 2))
+    rows = store.read("A/1Sec/TRADE")
+    before = tsstore.Columns(rows.ts - 86_400 * 10**9, dict(rows.items()), variable=True)
+    store.write("A/1Sec/TRADE", before)
+    load_file(STOCK_TRADES, TRADES + trade("A", 2))
+    assert store.read("A/1Sec/TRADE")["Sequence"].tolist() == [1, 2, 2]
+
+
+def test_bars_are_upserted_and_keep_a_vwap_that_fits(load_file, store):
+    columns = {name: np.array([1.0, 1, 1]) for name in ("Open", "High", "Low", "Close", "Volume")}
+    ts = np.array([T0, T0 + MINUTE, T0 + 2 * MINUTE])
+    vwap = {"VWAP": np.array([2.5, 99.0, 1.0]), "TradeCount": np.ones(3)}
+    store.write("A/1Min/OHLCV", {"Epoch": ts.view("M8[ns]"), **columns, **vwap})
+    load_file(STOCK_BARS, BARS + bar("A", 0) + bar("A", 1))
+    rows = store.read("A/1Min/OHLCV")
+    assert rows["Close"].tolist() == [2, 2, 1]
+    assert np.array_equal(rows["VWAP"], [2.5, np.nan, 1.0], equal_nan=True)
+
+
+def test_a_replaced_file_takes_away_the_bars_it_lacks(load_file, store):
+    load_file(STOCK_BARS, BARS + bar("A", 0) + bar("A", 1))
+    load_file(STOCK_BARS, BARS + bar("A", 1, close=2.5), replaces=True)
+    rows = store.read("A/1Min/OHLCV")
+    assert (rows.ts.tolist(), rows["Close"].tolist()) == ([T0 + MINUTE], [2.5])
+
+
+# Other data sets and markets
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_a_day_bar_stands_at_its_date_in_the_zone_of_the_store(tmp_path, zone):
+    midnight = T0 - 34_200 * 10**9
+    path = tmp_path / "2026-08-31.csv.gz"
+    path.write_bytes(packed(BARS + f"A,1,1,1,1,1,{midnight},1\n"))
+    with tsstore.open(tmp_path / "data", timezone=zone) as store:
+        loader = Loader(store, timezone=zone, is_stopped=lambda: False, on_rows=lambda _: None)
+        flat = FlatSet.of("stocks", "day_aggs")
+        loader.load(Job(flat, DAY, path, Selection(["*"]), replaces=False))
+        at = store.read("A/1D/OHLCV").ts.view("M8[ns]")[0]
+    assert at == np.datetime64("2026-08-31T00:00" if zone == "UTC" else "2026-08-31T04:00")
+
+
+def test_index_bars_have_no_volume_and_values_a_bucket(load_file, store):
+    text = f"ticker,open,close,high,low,window_start\nI:SPX,1,2,3,0.5,{T0}\n"
+    load_file(FlatSet.of("indices", "minute_aggs"), text)
+    load_file(FlatSet.of("indices", "values"), f"ticker,value,timestamp\nI:SPX,5988.73,{T0 + 1}\n")
+    assert store.read("I:SPX/1Min/OHLCV")["Volume"][0] == 0
+    assert store.read("I:SPX/1Sec/VALUE")["Value"][0] == 5988.73
+
+
+def test_crypto_trades_have_text_ids_and_no_sequence(load_file, store):
+    text = "ticker,conditions,exchange,id,participant_timestamp,price,size\n" + "".join(
+        f"X:BTC-USD,{side},3,{number},{T0},33021.9,0.01616617\n"
+        for side, number in ((1, 8), (2, 9))
+    )
+    load_file(FlatSet.of("crypto", "trades"), text)
+    rows = store.read("X:BTC-USD/1Sec/TRADE")
+    assert rows["TradeID"].tolist() == [8, 9]
+    assert rows["Cond1"].tolist() == [1, 2]
+
+
+def test_ticks_without_sequence_and_id_stay_apart(load_file, store, monkeypatch):
+    monkeypatch.setattr("tsstore_massive.flatfiles.parse._BLOCK_BYTES", 200)
+    row = "O:SPY261218C00650000,209,0,312,{price},{at},{size}\n"
+    first = [row.format(price=price, at=T0, size=1) for price in (1.5, 1.5, 1.6)]
+    again = [row.format(price=1.5, at=T0, size=2)]  # in another run of the file
+    other = "".join(row.format(price=9, at=T0 + n * MINUTE, size=1) for n in range(9))
+    header = "ticker,conditions,correction,exchange,price,sip_timestamp,size\n"
+    flat = FlatSet.of("options", "trades")
+    for _ in range(2):
+        load_file(flat, header + "".join(first) + other.replace("O:SPY", "O:QQQ") + "".join(again))
+        rows = store.read("O:SPY261218C00650000/1Sec/TRADE")
+        assert sorted(zip(rows["Price"], rows["Size"], strict=True)) == [
+            (1.5, 1), (1.5, 1), (1.5, 2), (1.6, 1),
+        ]  # fmt: skip
+        assert len(store.read("O:QQQ261218C00650000/1Sec/TRADE")) == 9
+
+
+def test_forex_quotes_have_no_sizes(load_file, store):
+    header = "ticker,ask_exchange,ask_price,bid_exchange,bid_price,participant_timestamp\n"
+    rows = [f"C:EUR-USD,48,1.0{n},48,1.05,{T0}\n" for n in (6, 7)]
+    load_file(FlatSet.of("forex", "quotes"), header + "".join(rows))
+    assert store.read("C:EUR-USD/1Min/QUOTE")["AskPrice"].tolist() == [1.06, 1.07]
+
+
+def test_a_market_has_only_its_own_data_sets():
+    with pytest.raises(
+        tsstore.InvalidArgumentError, match="there are minute_aggs, day_aggs, quotes"
+    ):
+        FlatSet.of("forex", "trades")
+    assert FlatSet.of("stocks", "trades_v1").path(DAY) == (
+        "us_stocks_sip/trades_v1/2026/08/2026-08-31.csv.gz"
+    )

@@ -1,0 +1,354 @@
+"""The whole way: S3 server, `massive_flatfiles`, store."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import tsstore
+from tests.flatfiles.conftest import BIN, KEYS, contents, packed
+from tests.massive.test_backfill_whole import KEY, process, simulator
+from tsstore.clock import SystemClock
+from tsstore_massive.cli import main as backfiller
+from tsstore_massive.flatfiles.cli import main
+from tsstore_massive.sessions import MarketCalendar, day_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.flatfiles.conftest import S3
+
+BARS = "ticker,volume,open,close,high,low,window_start,transactions\n"
+FIRST, SECOND = "2026-06-01", "2026-06-02"
+KILL, TERM = signal.SIGKILL, signal.SIGTERM
+SPAN = ("--start", FIRST, "--end", SECOND)
+
+
+def path_of(day: str, dataset: str = "minute_aggs_v1") -> str:
+    return f"us_stocks_sip/{dataset}/{day[:4]}/{day[5:7]}/{day}.csv.gz"
+
+
+def bars(day: str, tickers: Iterable[str] = "ABC", minutes: int = 3, close: float = 2.0) -> bytes:
+    t0 = int(np.datetime64(f"{day}T14:00", "ns").astype(np.int64))
+    rows = [
+        f"{ticker},10,1,{close},3,0.5,{t0 + n * 60 * 10**9},4\n"
+        for ticker in tickers
+        for n in range(minutes)
+    ]
+    return packed(BARS + "".join(rows))
+
+
+@pytest.fixture
+def run(s3: S3, tmp_path: Path, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in this process; gives exit code, output and errors."""
+
+    def once(*options: str, who: str = "reader", secret: str = "", data: str = "data"):
+        monkeypatch.setenv("HOME", environment(tmp_path, who, secret)["HOME"])
+        _, _, *arguments = command(s3, tmp_path / data, *options)
+        monkeypatch.setattr("sys.argv", arguments)
+        capsys.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
+
+    return once
+
+
+def command(s3: S3, data: Path, *options: str) -> list[str]:
+    program = [sys.executable, "-m", "tsstore_massive.flatfiles"]
+    return [*program, "--endpoint", s3.endpoint, "--dir", str(data), *options]
+
+
+def environment(home: Path, who: str, secret: str) -> dict[str, str]:
+    key, own = KEYS[who]
+    (home / ".aws").mkdir(exist_ok=True)
+    (home / ".aws" / "credentials").write_text(
+        f"[massive]\naws_access_key_id = {key}\naws_secret_access_key = {secret or own}\n"
+    )
+    return {**os.environ, "HOME": str(home)}
+
+
+def stored(data: Path, key: str = "A/1Min/OHLCV") -> list[float]:
+    with tsstore.open(data, read_only=True) as store:
+        return store.read(key)["Close"].tolist()
+
+
+def test_days_are_loaded_once(s3, run, tmp_path):
+    s3.put(path_of(FIRST), bars(FIRST))
+    s3.put(path_of(SECOND), bars(SECOND))
+    code, out, err = run(*SPAN)
+    assert (code, err) == (0, "")
+    assert out.startswith("2 days to load")
+    assert "stored 18 rows of 2 days" in out
+    before = contents(tmp_path / "data")
+    assert sorted(before) == [f"{name}/1Min/OHLCV" for name in "ABC"]
+    assert run(*SPAN) == (0, "nothing to load\n2 days were loaded before and are left out\n", "")
+    assert run(*SPAN, "--reload")[0] == 0
+    assert contents(tmp_path / "data") == before
+
+
+def test_other_tickers_come_from_the_archive(s3, run, tmp_path):
+    s3.put(path_of(FIRST), bars(FIRST))
+    assert run("--start", FIRST, "--end", FIRST, "--symbols", "A")[0] == 0
+    s3.clear()
+    code, out, _ = run("--start", FIRST, "--end", FIRST, "--symbols", "[BC]", "--offline")
+    assert (code, "0.0 MB of them to fetch" in out) == (0, True)
+    assert sorted(contents(tmp_path / "data")) == [f"{name}/1Min/OHLCV" for name in "ABC"]
+
+
+def test_a_replaced_file_is_loaded_again(s3, run, tmp_path):
+    s3.put(path_of(FIRST), bars(FIRST))
+    s3.put(path_of(SECOND), bars(SECOND))
+    run(*SPAN)
+    s3.put(path_of(FIRST), bars(FIRST, close=2.5, minutes=2))
+    code, out, _ = run(*SPAN)
+    assert code == 0
+    assert "stored 6 rows of 1 days" in out
+    assert "1 days were loaded before" in out
+    assert stored(tmp_path / "data") == [2.5, 2.5, 2, 2, 2]
+
+
+def test_files_that_are_not_to_be_kept_are_removed(s3, run, tmp_path):
+    s3.put(path_of(FIRST), bars(FIRST))
+    assert (
+        run("--start", FIRST, "--end", FIRST, "--no-keep", "--archive", str(tmp_path / "a"))[0] == 0
+    )
+    assert not list((tmp_path / "a").rglob("*.csv.gz*"))
+    assert run("--start", FIRST, "--end", FIRST)[1].startswith("nothing to load")
+
+
+def test_a_dry_run_changes_nothing(s3, run, tmp_path):
+    s3.put(path_of(FIRST), bars(FIRST))
+    assert run("--start", FIRST, "--end", FIRST, "--dry-run")[1].startswith("1 days to load")
+    assert contents(tmp_path / "data") == {}
+    assert not list((tmp_path / "data.flatfiles").rglob("*.csv.gz"))
+
+
+def test_listed_files_that_may_not_be_read(s3, run, tmp_path):
+    """Old days are not in the plan, and recent ones not yet available, which is no failure."""
+    recent = recent_day()
+    s3.put(path_of(FIRST), bars(FIRST))
+    code, _, err = run("--start", FIRST, "--end", FIRST, who="lister")
+    assert code == 1
+    assert "1 days not in the plan of these keys:\n  stocks minute_aggs of 2026-06-01: " in err
+    s3.put(path_of(recent), bars(recent))
+    code, out, err = run("--start", recent, "--end", recent, who="lister")
+    assert code == 0
+    assert "not yet available; run the same command again later" in err
+    assert "stored 0 rows of 0 days" in out
+    assert run("--start", recent, "--end", recent)[0] == 0
+    assert stored(tmp_path / "data") == [2, 2, 2]
+
+
+def recent_day() -> str:
+    yesterday = day_of(SystemClock().now_ns()) - timedelta(days=1)
+    return str(MarketCalendar().days(yesterday - timedelta(days=5), yesterday)[-1])
+
+
+def test_a_day_that_is_not_yet_available_comes_from_rest_and_then_from_its_file(
+    s3, run, tmp_path, monkeypatch
+):
+    recent = recent_day()
+    monkeypatch.setenv("MASSIVE_API_KEY", KEY)
+    with simulator("--symbols", "SPY", "--date", f"{recent}T19:59") as url:
+        rest = ("--start", recent, "--end", recent, "--fallback", "rest", "--base-url", url)
+        code, out, err = run(*rest, "--symbols", "SPY", who="lister")
+    assert code == 0, err
+    assert "rows of 1 of these days by REST meanwhile" in out
+    minutes = stored(tmp_path / "data", "SPY/1Min/OHLCV")
+    assert len(minutes) > 300
+    s3.put(path_of(recent), bars(recent, tickers=["SPY"]))
+    assert "stored 3 rows of 1 days" in run(*rest, "--symbols", "SPY")[1]
+    assert 2 in stored(tmp_path / "data", "SPY/1Min/OHLCV")
+
+
+def test_a_fallback_that_has_no_such_data_is_refused(s3, run, monkeypatch):
+    monkeypatch.setenv("MASSIVE_API_KEY", KEY)
+    code, _, err = run(*SPAN, "--market", "crypto", "--fallback", "rest")
+    assert (code, "--fallback rest does not have crypto minute_aggs" in err) == (2, True)
+
+
+def test_market_days_without_a_file_are_reported(s3, run):
+    recent = recent_day()
+    code, _, err = run("--start", "2026-05-30", "--end", FIRST)  # from a Saturday to a Monday
+    assert code == 1
+    assert "1 days without a file:\n  stocks minute_aggs of 2026-06-01: the vendor has no" in err
+    assert run("--start", recent, "--end", recent)[0] == 0
+
+
+def test_a_wrong_secret_ends_the_run(s3, run):
+    code, _, err = run(*SPAN, secret="wrong")
+    assert code == 5
+    assert "the secret key is wrong" in err
+    assert "Traceback" not in err
+
+
+def test_a_damaged_file_costs_no_other_and_is_fetched_again(s3, run, tmp_path):
+    s3.put(path_of(FIRST), bars(FIRST)[:-20])
+    s3.put(path_of(SECOND), bars(SECOND))
+    code, out, err = run(*SPAN)
+    assert code == 1
+    assert f"{FIRST}.csv.gz cannot be read" in err
+    assert "rows of 1 days" in out
+    s3.put(path_of(FIRST), bars(FIRST))
+    assert run(*SPAN)[0] == 0
+    assert len(stored(tmp_path / "data")) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "--start 2024-01-31 and --months 24"),
+        (("--months", "1", "--datasets", "ticks"), "no flat files 'ticks' of stocks"),
+        (("--start", "2026-06-02", "--end", "2026-06-01"), "is after the last one"),
+        (("--start", "yesterday"), "'yesterday' is not a date"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(run, options, words):
+    code, _, err = run(*options)
+    assert code == 2
+    assert words in err
+
+
+@pytest.fixture
+def backfill(s3: S3, tmp_path: Path, monkeypatch, capsys) -> Callable[..., tuple[object, str]]:
+    """Runs `massive_backfiller --source flatfiles` in this process; gives exit code and errors."""
+
+    def once(*options: str) -> tuple[object, str]:
+        monkeypatch.setenv("HOME", environment(tmp_path, "reader", "")["HOME"])
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+        where = ["--source", "flatfiles", "-dir", str(tmp_path / "backfilled")]
+        monkeypatch.setattr("sys.argv", ["massive_backfiller", *where, *options])
+        code: object = 0
+        try:
+            backfiller()
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().err
+
+    return once
+
+
+def test_the_backfiller_takes_files_as_its_source(s3, run, backfill, tmp_path):
+    for day in (FIRST, SECOND):
+        s3.put(path_of(day), bars(day))
+        s3.put(path_of(day, "trades_v1"), trades(day, "AB"))
+    asked = ("-bars", "-trades", "-from", f"1Min={FIRST}", "-from", f"trades={SECOND}")
+    assert backfill(*asked, "-to", "2026-06-03", "-symbols", "[AB]") == (0, "")
+    run(*SPAN, "--symbols", "[AB]")
+    run("--start", SECOND, "--end", SECOND, "--symbols", "[AB]", "--datasets", "trades")
+    assert contents(tmp_path / "backfilled") == contents(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-bars", "-barFrequencies", "5Min"), "no flat files of 5Min bars"),
+        (("-bars", "-adjusted"), "flat files are not adjusted"),
+    ],
+)
+def test_what_files_do_not_have_is_refused_by_the_backfiller(backfill, options, words):
+    code, err = backfill(*options, "-from", FIRST)
+    assert (code, words in err) == (2, True)
+
+
+def test_a_running_server_takes_the_rows(s3, run, tmp_path):
+    for day in (FIRST, SECOND):
+        s3.put(path_of(day), bars(day))
+        s3.put(path_of(day, "trades_v1"), trades(day, "AB"))
+    config = tmp_path / "mkts.yml"
+    config.write_text(f"root_directory: {tmp_path / 'data'}\nlisten_port: 0\n")
+    both = (*SPAN, "--datasets", "minute_aggs,trades")
+    with process(BIN / "tsstore", "start", "-c", config, ready="serving"):
+        assert run(*both, "--config", str(config))[0] == 0
+        assert run(*both, "--config", str(config))[1].startswith("nothing to load")
+        s3.put(path_of(FIRST), bars(FIRST, close=2.5))
+        assert run(*both, "--config", str(config))[0] == 0
+        found = contents(tmp_path / "data")
+    assert run(*both, data="embedded")[0] == 0
+    assert found == contents(tmp_path / "embedded")
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_rows(s3, run, tmp_path):
+    start = date(2026, 6, 1)
+    days = [str(day) for day in MarketCalendar().days(start, start + timedelta(days=30))][:10]
+    for number, day in enumerate(days):
+        tickers = "ABCDEFGHIJ" if number % 2 else "JIHGFEDCBA"
+        s3.put(path_of(day), bars(day, tickers=tickers, minutes=390))
+        s3.put(path_of(day, "trades_v1"), trades(day, tickers))
+    options = ("--start", days[0], "--end", days[-1], "--datasets", "minute_aggs,trades")
+    assert run(*options, data="whole")[0] == 0
+    for files, number in ((2, KILL), (7, TERM), (13, KILL)):
+        with subprocess.Popen(
+            command(s3, tmp_path / "data", *options), env=environment(tmp_path, "reader", ""),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ) as running:  # fmt: skip
+            while running.poll() is None and fetched(tmp_path) < files:
+                time.sleep(0.001)
+            running.send_signal(number)
+        assert running.returncode == (-KILL if number == KILL else 128 + TERM)
+    code, out, err = run(*options)
+    assert (code, err) == (0, "")
+    assert "days were loaded before and are left out" in out
+    assert contents(tmp_path / "data") == contents(tmp_path / "whole")
+
+
+def fetched(folder: Path) -> int:
+    return sum(1 for _ in (folder / "data.flatfiles").rglob("*.etag"))
+
+
+def trades(day: str, tickers: str) -> bytes:
+    t0 = int(np.datetime64(f"{day}T14:00", "ns").astype(np.int64))
+    return packed(
+        "ticker,conditions,exchange,id,participant_timestamp,price,sequence_number,sip_timestamp,size\n"
+        + "".join(
+            f'{ticker},"12,37",11,{n},{t0 + n * 10**6},10.5,{n},{t0 + n * 10**6 + 7},0.5\n'
+            for ticker in tickers
+            for n in range(500)
+        )
+    )
+
+
+def test_rest_and_files_give_the_same_buckets(s3, run, tmp_path, real_data):
+    """Real data through the simulator's REST, and through S3."""
+    day = "2013-10-07"
+    for path in sorted(real_data.rglob(f"{day}.csv.gz")):
+        if "trades_v1" not in str(path):
+            s3.put(str(path.relative_to(real_data)), path.read_bytes())
+        else:
+            s3.put(str(path.relative_to(real_data)), only(path, ("IBM", "AIG")))
+    assert run("--start", day, "--end", day, "--symbols", "IBM,AIG",
+               "--datasets", "minute_aggs,day_aggs,trades,quotes")[0] == 0  # fmt: skip
+    with simulator("--data", real_data) as url:
+        done = subprocess.run(
+            [str(BIN / "massive_backfiller"), "-baseURL", url, "-dir", str(tmp_path / "rest"),
+             "-symbols", "IBM,AIG", "-bars", "-barFrequencies", "1Min,1D", "-trades", "-quotes",
+             "-from", day, "-to", "2013-10-08", "--no-adjusted"],
+            env={**os.environ, "MASSIVE_API_KEY": KEY}, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rest = contents(tmp_path / "rest")
+    assert contents(tmp_path / "data") == rest
+    assert sorted(rest) == [
+        "AIG/1D/OHLCV", "AIG/1Min/OHLCV", "AIG/1Sec/TRADE",
+        "IBM/1D/OHLCV", "IBM/1Min/OHLCV", "IBM/1Min/QUOTE", "IBM/1Sec/TRADE",
+    ]  # fmt: skip
+
+
+def only(path: Path, tickers: tuple[str, ...]) -> bytes:
+    with gzip.open(path, "rt") as file:
+        header, *rows = file
+    return gzip.compress((header + "".join(r for r in rows if r.startswith(tickers))).encode(), 1)
