@@ -31,6 +31,7 @@ WORKLOADS = {
     "P10": "p10_cold_start",
     "P11": "p11_bytes",
     "P12": "p12_firehose",
+    "P13": "p13_latency",
     "P14": "p14_recovery",
 }
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,10 @@ _SERVER_KEYS = (
 # Of the two seconds in which everything stops. The server lets calls finish for one second of them,
 # at the same time; the store, which closes last, has the rest.
 _PLUGINS_STOP_S = 1.3
+# How long a thread that computes keeps the interpreter while another waits for it. A query waits
+# several times on its way; with Python's 5 ms, beside a worker that stores 100,000 ticks a second,
+# one in a hundred took 28 ms, with this 13 ms.
+_SWITCH_S = 0.0005
 
 logger = logging.getLogger("tsstore")
 
@@ -62,6 +67,7 @@ logger = logging.getLogger("tsstore")
 )
 def command(path: Path) -> None:
     """Run the server with the plugins of mkts.yml, until SIGINT or SIGTERM."""
+    sys.setswitchinterval(_SWITCH_S)
     config = load_config(path)
     redactor = Redactor(secrets_in_environment())
     set_up_logging(config.log_level, redactor)
