@@ -101,6 +101,7 @@ _REST = (
     Fault("null_next_url", Unit.NONE, None, "the last page has next_url: null"),
     Fault("null_results", Unit.NONE, None, "an empty answer has results: null"),
     Fault("page", Unit.NUMBER, 100, "rows per page at most, whatever the limit"),
+    Fault("clock", Unit.SECONDS, 90, "the header Date is ahead of the real time"),
 )
 FAULTS = {fault.name: fault for fault in (*_WEBSOCKET, *_REST)}
 

@@ -14,11 +14,13 @@ import asyncio
 import contextlib
 import logging
 import threading
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tsstore.clock import SystemClock
+from tsstore.zones import NS_PER_SECOND
 from tsstore_massive_simulator.connection import Connection
 from tsstore_massive_simulator.faults import FaultError, Faults
 from tsstore_massive_simulator.http import BadHttpError, Reply, packed, read_request
@@ -205,6 +207,8 @@ class Simulator:
     def _packed_answer(self, request: Request) -> tuple[bytes, bytes]:
         reply = self._rest.answer(request)
         self._world.replies[reply.status] += 1
+        now_s = self._world.clock.now_ns() / NS_PER_SECOND + self.faults.number("clock", 0)
+        reply.headers["Date"] = formatdate(now_s, usegmt=True)
         return packed(reply, request)
 
     def _side_door(self, request: Request) -> Reply:

@@ -1,0 +1,95 @@
+"""The cheapest question for each kind of data of each market, and for each depth of history.
+
+A plan that has the data answers 200, whether or not there are rows; one that has not answers 403.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tsstore_massive.sessions import day_end_ns, day_start_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+#: A ticker of each market that is there on every day, by market.
+_TICKERS: Mapping[str, str] = {
+    "stocks": "AAPL",
+    "options": "O:SPY271217C00600000",
+    "indices": "I:SPX",
+    "forex": "C:EURUSD",
+    "crypto": "X:BTCUSD",
+}
+#: Markets of which the vendor has bars, trades and quotes, by kind.
+_MARKETS: Mapping[str, tuple[str, ...]] = {
+    "bars": ("stocks", "options", "indices", "forex", "crypto"),
+    "trades": ("stocks", "options", "crypto"),
+    "quotes": ("stocks", "options", "forex"),
+}
+MARKETS = tuple(_TICKERS)
+#: Years of history that plans have; what there is begins in 2003.
+DEPTHS = (2, 5, 10, 20)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to ask the service.
+
+    Attributes:
+        market: such as `stocks`.
+        kind: bars, trades or quotes.
+        ticker: of whose rows.
+        path: of the request.
+        query: of the request.
+    """
+
+    market: str
+    kind: str
+    ticker: str
+    path: str
+    query: Mapping[str, str]
+
+
+def questions(market: str, day: date) -> list[Question]:
+    """One question for each kind of data that a market has.
+
+    Args:
+        market: one of `MARKETS`.
+        day: a market day that is over.
+    """
+    ticker = _TICKERS[market]
+    made = [bars(market, day, day)]
+    for kind in ("trades", "quotes"):
+        if market in _MARKETS[kind]:
+            query = {
+                "timestamp.gte": str(day_start_ns(day)),
+                "timestamp.lte": str(day_end_ns(day)),
+                "order": "asc",
+                "sort": "timestamp",
+                "limit": "1",
+            }
+            made.append(Question(market, kind, ticker, f"/v3/{kind}/{_ticks(ticker)}", query))
+    return made
+
+
+def bars(market: str, first: date, last: date) -> Question:
+    """The newest minute bar between two days, both included."""
+    ticker = _TICKERS[market]
+    path = f"/v2/aggs/ticker/{ticker}/range/1/minute/{first}/{last}"
+    return Question(market, "bars", ticker, path, {"sort": "desc", "limit": "1"})
+
+
+def history(day: date) -> Question:
+    """The day bar of a stock."""
+    ticker = _TICKERS["stocks"]
+    path = f"/v2/aggs/ticker/{ticker}/range/1/day/{day}/{day}"
+    return Question("stocks", "bars", ticker, path, {"limit": "1"})
+
+
+def _ticks(ticker: str) -> str:
+    """A ticker as the paths of ticks have it: `C:EUR-USD`, where bars have `C:EURUSD`."""
+    if ticker[:2] in ("C:", "X:"):
+        return f"{ticker[:-3]}-{ticker[-3:]}"
+    return ticker
