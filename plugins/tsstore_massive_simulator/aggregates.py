@@ -9,6 +9,7 @@ import numpy as np
 from tsstore.times import MAX_NS
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
 from tsstore_massive_simulator import events
+from tsstore_massive_simulator.adjusting import adjusted, adjusted_day, is_adjusted
 from tsstore_massive_simulator.bars import coarser
 from tsstore_massive_simulator.calendar import (
     MINUTE_NS,
@@ -61,13 +62,14 @@ def bars(question: Question) -> Page:
     limit = question.limit(_DEFAULT_LIMIT, _LIMIT_MAX)
 
     base, resume_ms = _base(question, timespan, multiplier, low, high, limit, ascending=ascending)
+    base = adjusted(question, base, question.ticker)
     made = coarser(base, window_starts(base["window_start"], multiplier, timespan))
     results = events.rest_bars(made)
     body = {
         "ticker": question.ticker,
         "queryCount": len(base["open"]),
         "resultsCount": len(results),
-        "adjusted": question.params.get("adjusted", "true") != "false",
+        "adjusted": is_adjusted(question),
         "results": results if ascending else results[::-1],
         "count": len(results),
     }
@@ -190,13 +192,14 @@ def grouped_daily(question: Question) -> Page:
     results = []
     if close_ns <= question.horizon_ns:
         # Here the vendor stamps the close of the session, in custom bars the midnight before it.
-        columns = {**rows.columns, "window_start": np.full(len(rows), close_ns)}
+        columns = adjusted_day(question, rows.columns, rows.tickers, day)
+        columns["window_start"] = np.full(len(rows), close_ns)
         results = events.rest_bars(columns, rows.tickers)
     return Page(
         {
             "queryCount": len(results),
             "resultsCount": len(results),
-            "adjusted": question.params.get("adjusted", "true") != "false",
+            "adjusted": is_adjusted(question),
             "results": results,
             "count": len(results),
         }
@@ -209,6 +212,7 @@ def previous_close(question: Question) -> Page:
     results = []
     if found is not None:
         close_ns = hours(day_of(int(found["window_start"][0]))).close_ns
+        found = adjusted(question, found, question.ticker)
         found["window_start"] = np.array([close_ns])
         results = events.rest_bars(found, [question.ticker])
     return Page(
@@ -216,7 +220,7 @@ def previous_close(question: Question) -> Page:
             "ticker": question.ticker,
             "queryCount": len(results),
             "resultsCount": len(results),
-            "adjusted": question.params.get("adjusted", "true") != "false",
+            "adjusted": is_adjusted(question),
             "results": results,
             "count": len(results),
         }
@@ -229,8 +233,12 @@ def open_close(question: Question) -> Page:
     bar = question.market.rows(Kind.DAYS, question.day, [question.ticker])
     if not len(bar) or session.close_ns > question.horizon_ns:
         raise NoSuchThingError("Data not found.")
-    row = events.rest_bars(bar.columns)[0]
-    minutes = question.market.rows(Kind.MINUTES, question.day, [question.ticker])
+    row = events.rest_bars(adjusted(question, bar.columns, question.ticker))[0]
+    minutes = adjusted(
+        question,
+        question.market.rows(Kind.MINUTES, question.day, [question.ticker]).columns,
+        question.ticker,
+    )
     start = minutes["window_start"]
     before = np.flatnonzero(start < session.open_ns)
     after = np.flatnonzero(start >= session.close_ns)

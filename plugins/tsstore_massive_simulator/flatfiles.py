@@ -21,6 +21,7 @@ import numpy as np
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive_simulator import bars
 from tsstore_massive_simulator.calendar import MINUTE_NS, day_start_ns
+from tsstore_massive_simulator.listings import Listing, stock_listing
 from tsstore_massive_simulator.rows import (
     COLUMNS,
     TIME,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from tsstore_massive_simulator.corporate import Dividend, Split
 
 _FILE = re.compile(r"(\d{4}-\d{2}-\d{2})\.csv\.gz")
 _SETS = ("conditions", "indicators")
@@ -74,6 +77,18 @@ class FlatFileMarket:
     def tickers(self) -> Sequence[str]:
         """Every ticker of the bar files, and of the trades on days without, in order of bytes."""
         return self._all_tickers
+
+    def listings(self) -> Sequence[Listing]:
+        """The tickers, of which the files tell nothing else."""
+        return tuple(map(stock_listing, self._all_tickers))
+
+    def splits(self) -> Sequence[Split]:
+        """The files tell of none."""
+        return ()
+
+    def dividends(self) -> Sequence[Dividend]:
+        """The files tell of none."""
+        return ()
 
     def days(self, first: date, last: date) -> Sequence[date]:
         """Days from `first` to `last` that have a file of any kind."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import bars
+from tsstore_massive_simulator import bars, corporate
 from tsstore_massive_simulator.calendar import (
     FIRST_DAY,
     MINUTE_NS,
@@ -25,10 +25,11 @@ from tsstore_massive_simulator.calendar import (
     market_days,
     session,
 )
-from tsstore_massive_simulator.rows import Kind, Rows, empty, joined
+from tsstore_massive_simulator.listings import DELISTED, Listing, stock_listings
+from tsstore_massive_simulator.rows import Kind, Rows, empty, joined, renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,7 +57,8 @@ _KNOT_NS = 10 * NS_PER_SECOND
 _DAILY_MOVE = 0.012
 _LAST_DAY_NUMBER = 60 * 366
 #: When prices are what one expects of stocks; they wander both ways from there.
-_ANCHOR_DAY = (date(2026, 7, 1) - FIRST_DAY).days
+_ANCHOR = date(2026, 7, 1)
+_ANCHOR_DAY = (_ANCHOR - FIRST_DAY).days
 
 # Codes of the sets of conditions: bit 0 odd lot, bit 1 intermarket sweep, bit 2 extended hours.
 _ODD_LOT, _SWEEP, _EXTENDED = 1, 2, 4
@@ -101,8 +103,12 @@ class GeneratedMarket:
     def __init__(self, seed: int = 1, tickers: int | Sequence[str] = 30) -> None:
         self._seed = seed
         names = ticker_names(tickers) if isinstance(tickers, int) else list(tickers)
-        self._tickers = {name: self._describe(rank, name) for rank, name in enumerate(names, 1)}
         self._sorted = tuple(sorted(names))
+        names.append(DELISTED.ticker)
+        self._tickers = {name: self._describe(rank, name) for rank, name in enumerate(names, 1)}
+        self._listings = stock_listings(self._sorted)
+        self._splits = corporate.splits_of(names, seed)
+        self._splits_of = _by_ticker(names, self._splits)
         self._path = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_path)
         self._prints = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_prints)
         self._trades = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_trades)
@@ -110,10 +116,27 @@ class GeneratedMarket:
         self._minutes = lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_minutes)
         self._days = lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_day)
         self._levels = lru_cache(maxsize=None)(self._make_levels)
+        self._listed_on = lru_cache(maxsize=64)(self._list_on)
 
     def tickers(self) -> Sequence[str]:
-        """Every ticker, in order of bytes."""
+        """Every ticker there is at present, in order of bytes."""
         return self._sorted
+
+    def listings(self) -> Sequence[Listing]:
+        """What is known of the tickers, those of the past included."""
+        return self._listings
+
+    def splits(self) -> Sequence[corporate.Split]:
+        """Every split, ascending by day."""
+        return self._splits
+
+    @cached_property
+    def _dividends(self) -> Sequence[corporate.Dividend]:
+        return corporate.dividends_of(self._sorted, self._seed, self._price_on)
+
+    def dividends(self) -> Sequence[corporate.Dividend]:
+        """Every dividend, ascending by day."""
+        return self._dividends
 
     def days(self, first: date, last: date) -> Sequence[date]:
         """Market days from `first` to `last`."""
@@ -134,8 +157,26 @@ class GeneratedMarket:
             Kind.MINUTES: self._minutes,
             Kind.DAYS: self._days,
         }[kind]
-        wanted = self._sorted if tickers is None else sorted(set(tickers) & self._tickers.keys())
-        return joined(kind, [make(name, day) for name in wanted])
+        listed = self._listed_on(day)
+        wanted = listed if tickers is None else sorted(set(tickers) & listed.keys())
+        return joined(kind, [renamed(make(listed[name], day), name) for name in wanted])
+
+    def _list_on(self, day: date) -> dict[str, str]:
+        """The present ticker by the one of a day, in order of bytes."""
+        pairs = ((each.ticker_on(day), each.ticker) for each in self._listings)
+        return dict(sorted((then, now) for then, now in pairs if then is not None))
+
+    def _price_on(self, name: str, day: date) -> float:
+        """The price at the start of a day."""
+        level = self._levels(name)[(day - FIRST_DAY).days]
+        return float(np.exp(level) * self._split_factor(name, day))
+
+    def _split_factor(self, name: str, day: date) -> float:
+        """How many times its comparable price a stock costs on a day."""
+        splits = self._splits_of[name]
+        if day < _ANCHOR:
+            return 1 / corporate.price_factor(splits, day, _ANCHOR)
+        return corporate.price_factor(splits, _ANCHOR, day)
 
     def second_bars(self, day: date, tickers: Sequence[str] | None = None) -> Rows:
         """Bars of one second of a day."""
@@ -170,7 +211,7 @@ class GeneratedMarket:
         along = np.linspace(0, 1, count)
         walk -= walk[0] + along * (walk[-1] - walk[0])
         logs = start + along * (end - start) + walk * (_DAILY_MOVE / np.sqrt(count))
-        return np.asarray(np.exp(logs))
+        return np.asarray(np.exp(logs) * self._split_factor(name, day))
 
     def _middle(self, name: str, day: date, ts: NDArray[np.int64]) -> NDArray[np.float64]:
         path = self._path(name, day)
@@ -287,6 +328,15 @@ def ticker_names(count: int) -> list[str]:
             names.append(name)
         number += 1
     return names
+
+
+def _by_ticker(
+    names: Iterable[str], splits: Iterable[corporate.Split]
+) -> dict[str, list[corporate.Split]]:
+    found: dict[str, list[corporate.Split]] = {name: [] for name in names}
+    for split in splits:
+        found[split.ticker].append(split)
+    return found
 
 
 def _hours(day: date) -> Session:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
+    from tsstore_massive_simulator.corporate import Dividend, Split
+    from tsstore_massive_simulator.listings import Listing
     from tsstore_massive_simulator.rows import Kind, Rows
 
 
@@ -23,7 +25,19 @@ class Market(Protocol):
     revised_share: float
 
     def tickers(self) -> Sequence[str]:
-        """Every ticker, in order of bytes."""
+        """Every ticker there is at present, in order of bytes."""
+        ...
+
+    def listings(self) -> Sequence[Listing]:
+        """What is known of the tickers, those of the past included."""
+        ...
+
+    def splits(self) -> Sequence[Split]:
+        """Every split, ascending by day."""
+        ...
+
+    def dividends(self) -> Sequence[Dividend]:
+        """Every dividend, ascending by day."""
         ...
 
     def days(self, first: date, last: date) -> Sequence[date]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tsstore_massive_simulator.market import Market
 
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -26,7 +28,7 @@ class Question:
     """What is asked.
 
     Attributes:
-        market: of which market.
+        markets: what there is, by market.
         horizon_ns: nothing later than this has happened yet.
         now_ns: the instant in the market.
         path: the path that was asked for.
@@ -34,12 +36,17 @@ class Question:
         params: the query, with what the cursor stands for.
     """
 
-    market: Market
+    markets: Mapping[str, Market]
     horizon_ns: int
     now_ns: int
     path: str
     parts: dict[str, str]
     params: dict[str, str]
+
+    @property
+    def market(self) -> Market:
+        """The market that is asked about."""
+        return self.markets["stocks"]
 
     @property
     def ticker(self) -> str:
@@ -50,6 +57,10 @@ class Question:
     def day(self) -> date:
         """The day in the path."""
         return parse_day(self.parts["day"])
+
+    def with_params(self, params: dict[str, str]) -> Question:
+        """The same question with other parameters."""
+        return replace(self, params=params)
 
     def limit(self, default: int, maximum: int) -> int:
         """How many rows are wanted."""

@@ -1,123 +1,148 @@
-"""Reference data: tickers, exchanges, market hours."""
+"""Tickers: lists of them, what is known of one, their types and their changes."""
 
 from __future__ import annotations
 
-import operator
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tsstore.zones import NS_PER_SECOND, zone
-from tsstore_massive_simulator.calendar import NEW_YORK, day_of, session
-from tsstore_massive_simulator.question import NoSuchThingError, Page
+from tsstore_massive_simulator.calendar import FIRST_DAY, day_of
+from tsstore_massive_simulator.lists import Listed
+from tsstore_massive_simulator.question import NoSuchThingError, Page, parse_day
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from tsstore_massive_simulator.listings import Listing
     from tsstore_massive_simulator.question import Question
 
-_DEFAULT_LIMIT = 100
-_LIMIT_MAX = 1000
-_COMPARISONS = {
-    "ticker": operator.eq,
-    "ticker.gte": operator.ge,
-    "ticker.gt": operator.gt,
-    "ticker.lte": operator.le,
-    "ticker.lt": operator.lt,
-}
-_FUNDS = frozenset({"SPY", "QQQ", "IWM", "EEM", "USO", "BNO"})
-_DAYS_AHEAD = 365
-
-#: Id, MIC, name and type of the exchanges.
-_EXCHANGES = (
-    (1, "XASE", "NYSE American, LLC", "exchange"),
-    (2, "XBOS", "Nasdaq Texas", "exchange"),
-    (3, "XCIS", "NYSE National, Inc.", "exchange"),
-    (4, "XADF", "FINRA Alternative Display Facility", "TRF"),
-    (7, "EDGA", "Cboe EDGA", "exchange"),
-    (8, "EDGX", "Cboe EDGX", "exchange"),
-    (9, "XCHI", "NYSE Texas", "exchange"),
-    (10, "XNYS", "New York Stock Exchange", "exchange"),
-    (11, "ARCX", "NYSE Arca, Inc.", "exchange"),
-    (12, "XNAS", "Nasdaq", "exchange"),
-    (14, "LTSE", "Long-Term Stock Exchange", "exchange"),
-    (15, "IEXG", "Investors Exchange", "exchange"),
-    (17, "XPHL", "Nasdaq Philadelphia Exchange LLC", "exchange"),
-    (18, "BATY", "Cboe BYX", "exchange"),
-    (19, "BATS", "Cboe BZX", "exchange"),
-    (20, "EPRL", "MIAX Pearl", "exchange"),
-    (21, "MEMX", "Members Exchange", "exchange"),
+_TICKERS = Listed(
+    dict.fromkeys(
+        (
+            *("ticker", "name", "market", "locale", "primary_exchange", "type"),
+            *("currency_name", "last_updated_utc", "cik", "composite_figi"),
+        ),
+        str,
+    ),
+    "ticker",
+    100,
+    1000,
+    counts=True,
 )
-_TYPES = (("CS", "Common Stock"), ("PFD", "Preferred Stock"), ("ETF", "Exchange Traded Fund"))
+#: What a parameter is called that asks for another name of the field.
+_OTHER_NAMES = {"exchange": "primary_exchange"}
+_TYPES = (
+    ("CS", "Common Stock"),
+    ("PFD", "Preferred Stock"),
+    ("WARRANT", "Warrant"),
+    ("RIGHT", "Rights"),
+    ("BOND", "Corporate Bond"),
+    ("ETF", "Exchange Traded Fund"),
+    ("ETN", "Exchange Traded Note"),
+    ("ETV", "Exchange Traded Vehicle"),
+    ("SP", "Structured Product"),
+    ("ADRC", "American Depository Receipt Common"),
+    ("ADRP", "American Depository Receipt Preferred"),
+    ("FUND", "Fund"),
+    ("BASKET", "Basket"),
+    ("UNIT", "Unit"),
+    ("LT", "Liquidating Trust"),
+    ("OS", "Ordinary Shares"),
+    ("GDR", "Global Depository Receipts"),
+    ("OTHER", "Other Security Type"),
+    ("NYRS", "New York Registry Shares"),
+    ("ETS", "Single-security ETF"),
+)
 
 
 def tickers(question: Question) -> Page:
-    """A page of tickers."""
+    """A page of tickers, of today or as they were on a day."""
     params = question.params
-    limit = question.limit(_DEFAULT_LIMIT, _LIMIT_MAX)
-    descending = question.choice("order", "asc", "desc") == "desc"
-    found = [_ticker(name) for name in _selected(question)]
-    found.sort(key=lambda each: str(each["ticker"]), reverse=descending)
-    if "ap" in params:
-        after = params["ap"]
-        found = [
-            each
-            for each in found
-            if (each["ticker"] < after if descending else each["ticker"] > after)
-        ]
-    page = found[:limit]
-    body = {"results": page, "count": len(page)}
-    if len(found) <= limit:
-        return Page(body)
-    return Page(body, question.path, {**params, "ap": page[-1]["ticker"]})
+    day = _day(question)
+    is_active = params.get("active", "true") == "true"
+    rows = [_ticker(listing, ticker, day) for listing, ticker in _listed(question, day)]
+    text = params.get("search", "").lower()
+    rows = [
+        row
+        for row in rows
+        if row["active"] == is_active
+        and (text in row["ticker"].lower() or text in row["name"].lower())
+    ]
+    renamed = {_OTHER_NAMES.get(name, name): value for name, value in params.items()}
+    return _TICKERS.page(question.with_params(renamed), rows)
 
 
-def _selected(question: Question) -> list[str]:
-    params = question.params
-    if params.get("market", "stocks") != "stocks" or params.get("active", "true") == "false":
-        return []
-    names = list(question.market.tickers())
-    for name, compare in _COMPARISONS.items():
-        if params.get(name):
-            names = [each for each in names if compare(each, params[name])]
-    if params.get("search"):
-        names = [each for each in names if params["search"].lower() in each.lower()]
-    if params.get("type"):
-        names = [each for each in names if _type(each) == params["type"]]
-    return names
+def _day(question: Question) -> date:
+    text = question.params.get("date")
+    return parse_day(text) if text else day_of(question.now_ns)
 
 
-def _ticker(name: str) -> dict[str, Any]:
-    return {
-        "active": True,
+def _listed(question: Question, day: date) -> Iterator[tuple[Listing, str]]:
+    """Listings with the ticker they have on a day, or had last."""
+    for market in question.markets.values():
+        for listing in market.listings():
+            yield listing, listing.ticker_on(day) or listing.ticker
+
+
+def _ticker(listing: Listing, ticker: str, day: date) -> dict[str, Any]:
+    is_active = listing.ticker_on(day) is not None
+    row = {
+        "active": is_active,
         "currency_name": "usd",
-        "last_updated_utc": "2026-01-02T00:00:00Z",
+        "last_updated_utc": f"{day}T00:00:00Z",
         "locale": "us",
-        "market": "stocks",
-        "name": f"{name} Inc.",
-        "primary_exchange": "XNYS" if len(name) < 4 else "XNAS",
-        "ticker": name,
-        "type": _type(name),
+        "market": listing.market,
+        "name": listing.name,
+        "ticker": ticker,
+    }
+    if not is_active and listing.delisted is not None:
+        row["delisted_utc"] = f"{listing.delisted}T05:00:00Z"
+    if listing.market != "stocks":
+        return row
+    return row | {
+        "cik": listing.cik,
+        "composite_figi": listing.figi,
+        "primary_exchange": listing.exchange,
+        "type": listing.type,
     }
 
 
-def _type(name: str) -> str:
-    if name in _FUNDS:
-        return "ETF"
-    return "CS" if name.isupper() else "PFD"
-
-
 def ticker_details(question: Question) -> Page:
-    """What is known of a ticker."""
-    if question.ticker not in question.market.tickers():
-        raise NoSuchThingError("Ticker not found.")
-    details = _ticker(question.ticker)
-    del details["last_updated_utc"]
-    root, _, suffix = question.ticker.partition(".")
-    more = {"ticker_root": root, **({"ticker_suffix": suffix} if suffix else {}), "round_lot": 100}
-    return Page({"results": {**details, **more}})
+    """What is known of a ticker, today or on a day.
+
+    Raises:
+        NoSuchThingError: it is not listed then.
+    """
+    day = _day(question)
+    for listing in question.market.listings():
+        if listing.ticker_on(day) == question.ticker:
+            return Page({"results": _details(listing, question.ticker, day)})
+    raise NoSuchThingError("Ticker not found.")
+
+
+def _details(listing: Listing, ticker: str, day: date) -> dict[str, Any]:
+    row = _ticker(listing, ticker, day)
+    del row["last_updated_utc"]
+    if listing.market != "stocks":
+        return row
+    root, _, suffix = ticker.partition(".")
+    shares = 1_000_000 * (1 + int(listing.cik) % 16_000)
+    return row | {
+        "ticker_root": root,
+        **({"ticker_suffix": suffix} if suffix else {}),
+        "address": {"address1": "1 MARKET ST", "city": "NEW YORK", "state": "NY"},
+        "list_date": str(FIRST_DAY),
+        "round_lot": 100,
+        "share_class_shares_outstanding": shares,
+        "sic_code": "3571",
+        "sic_description": "ELECTRONIC COMPUTERS",
+        "weighted_shares_outstanding": shares,
+    }
 
 
 def ticker_types(question: Question) -> Page:
     """The types of tickers."""
-    del question
+    if question.params.get("asset_class", "stocks") != "stocks":
+        return Page({"results": [], "count": 0})
     results = [
         {"asset_class": "stocks", "code": code, "description": text, "locale": "us"}
         for code, text in _TYPES
@@ -125,70 +150,27 @@ def ticker_types(question: Question) -> Page:
     return Page({"results": results, "count": len(results)})
 
 
-def exchanges(question: Question) -> Page:
-    """The exchanges."""
-    if question.params.get("asset_class", "stocks") != "stocks":
-        return Page({"results": [], "count": 0})
-    results = [
-        {
-            "id": number,
-            "type": kind,
-            "asset_class": "stocks",
-            "locale": "us",
-            "name": name,
-            "mic": mic,
-            "operating_mic": mic,
-        }
-        for number, mic, name, kind in _EXCHANGES
-    ]
-    return Page({"results": results, "count": len(results)})
+def ticker_events(question: Question) -> Page:
+    """Since when a company had which ticker; asked by any of its tickers, its CIK or its FIGI.
 
-
-def market_status(question: Question) -> Page:
-    """Whether the market is open."""
-    now = question.now_ns
-    hours = session(day_of(now))
-    early = hours is not None and hours.first_ns <= now < hours.open_ns
-    late = hours is not None and hours.close_ns <= now < hours.last_ns
-    is_open = hours is not None and hours.open_ns <= now < hours.close_ns
-    state = "open" if is_open else "extended-hours" if early or late else "closed"
-    local = datetime.fromtimestamp(now // NS_PER_SECOND, UTC).astimezone(zone(NEW_YORK))
-    return Page(
-        {
-            "afterHours": late,
-            "currencies": {"crypto": "open", "fx": "open"},
-            "earlyHours": early,
-            "exchanges": {"nasdaq": state, "nyse": state, "otc": "open" if is_open else "closed"},
-            "indicesGroups": {"s_and_p": "closed", "dow_jones": "closed"},
-            "market": state,
-            "serverTime": local.isoformat(timespec="seconds"),
-        },
-        is_standard=False,
-    )
-
-
-def market_holidays(question: Question) -> Page:
-    """Closed and half days within a year, a bare list."""
-    today = day_of(question.now_ns)
-    days = [today + timedelta(days=ahead) for ahead in range(1, _DAYS_AHEAD)]
-    rows = [row for day in days for row in _holiday(day)]
-    return Page(rows, is_standard=False)
-
-
-def _holiday(day: date) -> list[dict[str, str]]:
-    hours = session(day)
-    if day.weekday() >= 5 or (hours is not None and not hours.is_half_day):
-        return []
-    row = {"date": str(day), "name": "Market holiday", "status": "closed"}
-    if hours is not None:
-        row |= {
-            "status": "early-close",
-            "open": _iso(hours.open_ns),
-            "close": _iso(hours.close_ns),
-        }
-    return [{**row, "exchange": exchange} for exchange in ("NYSE", "NASDAQ", "OTC")]
-
-
-def _iso(ns: int) -> str:
-    moment = datetime.fromtimestamp(ns // NS_PER_SECOND, UTC).replace(tzinfo=None)
-    return moment.isoformat(timespec="milliseconds") + "Z"
+    Raises:
+        NoSuchThingError: there is no such company.
+    """
+    for listing in question.market.listings():
+        if question.ticker not in (*listing.tickers, listing.cik, listing.figi):
+            continue
+        events = [
+            {"date": str(day), "type": "ticker_change", "ticker_change": {"ticker": ticker}}
+            for day, ticker in listing.changes
+        ]
+        return Page(
+            {
+                "results": {
+                    "name": listing.name,
+                    "composite_figi": listing.figi,
+                    "cik": listing.cik,
+                    "events": events,
+                }
+            }
+        )
+    raise NoSuchThingError("Ticker not found.")

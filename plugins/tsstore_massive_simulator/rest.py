@@ -11,7 +11,15 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from tsstore_massive_simulator import aggregates, reference, ticks
+from tsstore_massive_simulator import (
+    actions,
+    aggregates,
+    codes,
+    marketstatus,
+    reference,
+    snapshots,
+    ticks,
+)
 from tsstore_massive_simulator.http import Reply
 from tsstore_massive_simulator.question import BadRequestError, NoSuchThingError, Page, Question
 
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from tsstore_massive_simulator.world import World
 
 _TICKER = r"(?P<ticker>[^/]+)"
+_SNAPSHOT = "/v2/snapshot/locale/us/markets/stocks"
 _STOCKS = "/v2/aggs/grouped/locale/us/market/stocks"
 _ROUTES: tuple[tuple[str, Callable[[Question], Page]], ...] = (
     (
@@ -41,9 +50,19 @@ _ROUTES: tuple[tuple[str, Callable[[Question], Page]], ...] = (
     (r"/v3/reference/tickers", reference.tickers),
     (r"/v3/reference/tickers/types", reference.ticker_types),
     (rf"/v3/reference/tickers/{_TICKER}", reference.ticker_details),
-    (r"/v3/reference/exchanges", reference.exchanges),
-    (r"/v1/marketstatus/now", reference.market_status),
-    (r"/v1/marketstatus/upcoming", reference.market_holidays),
+    (rf"/vX/reference/tickers/{_TICKER}/events", reference.ticker_events),
+    (r"/v3/reference/splits", actions.splits),
+    (r"/stocks/v1/splits", actions.stock_splits),
+    (r"/v3/reference/dividends", actions.dividends),
+    (r"/stocks/v1/dividends", actions.stock_dividends),
+    (r"/v3/reference/exchanges", codes.exchanges),
+    (r"/v3/reference/conditions", codes.conditions),
+    (r"/v1/marketstatus/now", marketstatus.market_status),
+    (r"/v1/marketstatus/upcoming", marketstatus.market_holidays),
+    (rf"{_SNAPSHOT}/tickers", snapshots.every_ticker),
+    (rf"{_SNAPSHOT}/tickers/{_TICKER}", snapshots.one_ticker),
+    (rf"{_SNAPSHOT}/(?P<direction>gainers|losers)", snapshots.movers),
+    (r"/v3/snapshot", snapshots.universal),
 )
 _COMPILED = tuple((re.compile(pattern), answer) for pattern, answer in _ROUTES)
 
@@ -148,7 +167,12 @@ class Rest:
             params["limit"] = str(min(int(params.get("limit", "1000")), page))
         world = self._world
         return Question(
-            world.market, world.horizon_ns(), world.playback.now_ns(), request.path, parts, params
+            {"stocks": world.market},
+            world.horizon_ns(),
+            world.playback.now_ns(),
+            request.path,
+            parts,
+            params,
         )
 
     def _page(self, request: Request, page: Page, request_id: str) -> Reply:

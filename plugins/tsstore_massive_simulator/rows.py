@@ -136,6 +136,13 @@ def empty(kind: Kind) -> Rows:
     return Rows((), np.zeros(1, np.int64), columns)
 
 
+def renamed(rows: Rows, ticker: str) -> Rows:
+    """Rows of a single ticker under another name."""
+    if rows.tickers in ((), (ticker,)):
+        return rows
+    return Rows((ticker,), rows.starts, rows.columns, rows.sets)
+
+
 def joined(kind: Kind, parts: Iterable[Rows]) -> Rows:
     """Rows of several tickers, whose sets are the same, in one."""
     parts = [part for part in parts if len(part)]

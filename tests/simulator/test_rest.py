@@ -360,7 +360,13 @@ def test_tickers_come_in_pages(running: Running) -> None:
         ({"search": "sp"}, ["SPY"]),
         ({"type": "ETF"}, ["QQQ", "SPY"]),
         ({"market": "crypto"}, []),
-        ({"active": "false"}, []),
+        ({"active": "false"}, ["OLDC"]),
+        ({"active": "false", "date": "2024-02-16"}, []),
+        ({"date": "2024-02-16", "search": "old"}, ["OLDC"]),
+        ({"date": "2010-01-04", "search": "qqq"}, ["QQQQ"]),
+        ({"ticker.any_of": "SPY,NVDA,NOSUCH"}, ["NVDA", "SPY"]),
+        ({"exchange": "XNYS"}, ["QQQ", "SPY"]),
+        ({"sort": "type", "order": "desc", "limit": 2}, ["QQQ", "SPY", "AAPL", "NVDA", "TSLA"]),
     ],
 )
 def test_tickers_can_be_selected(
