@@ -154,6 +154,15 @@ def _ready(endpoint: str, running: subprocess.Popen[bytes], log: Path) -> S3:
             return S3(endpoint, store)
 
 
+def write_credentials(home: Path, who: str, secret: str = "") -> None:
+    """Write the profile that the vendor's keys are looked up in."""
+    key, own = KEYS[who]
+    (home / ".aws").mkdir(exist_ok=True)
+    (home / ".aws" / "credentials").write_text(
+        f"[massive]\naws_access_key_id = {key}\naws_secret_access_key = {secret or own}\n"
+    )
+
+
 def packed(*members: str) -> bytes:
     """A gzip file of so many members."""
     return b"".join(gzip.compress(text.encode(), mtime=0) for text in members)

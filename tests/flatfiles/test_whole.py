@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tsstore
-from tests.flatfiles.conftest import BIN, KEYS, contents, packed
+from tests.flatfiles.conftest import BIN, contents, packed, write_credentials
 from tests.massive.test_backfill_whole import KEY, process, simulator
 from tsstore.clock import SystemClock
 from tsstore_massive.cli import main as backfiller
@@ -73,11 +73,7 @@ def command(s3: S3, data: Path, *options: str) -> list[str]:
 
 
 def environment(home: Path, who: str, secret: str) -> dict[str, str]:
-    key, own = KEYS[who]
-    (home / ".aws").mkdir(exist_ok=True)
-    (home / ".aws" / "credentials").write_text(
-        f"[massive]\naws_access_key_id = {key}\naws_secret_access_key = {secret or own}\n"
-    )
+    write_credentials(home, who, secret)
     return {**os.environ, "HOME": str(home)}
 
 
@@ -320,32 +316,6 @@ def trades(day: str, tickers: str) -> bytes:
             for n in range(500)
         )
     )
-
-
-def test_rest_and_files_give_the_same_buckets(s3, run, tmp_path, real_data):
-    """Real data through the simulator's REST, and through S3."""
-    day = "2013-10-07"
-    for path in sorted(real_data.rglob(f"{day}.csv.gz")):
-        if "trades_v1" not in str(path):
-            s3.put(str(path.relative_to(real_data)), path.read_bytes())
-        else:
-            s3.put(str(path.relative_to(real_data)), only(path, ("IBM", "AIG")))
-    assert run("--start", day, "--end", day, "--symbols", "IBM,AIG",
-               "--datasets", "minute_aggs,day_aggs,trades,quotes")[0] == 0  # fmt: skip
-    with simulator("--data", real_data) as url:
-        done = subprocess.run(
-            [str(BIN / "massive_backfiller"), "-baseURL", url, "-dir", str(tmp_path / "rest"),
-             "-symbols", "IBM,AIG", "-bars", "-barFrequencies", "1Min,1D", "-trades", "-quotes",
-             "-from", day, "-to", "2013-10-08", "--no-adjusted"],
-            env={**os.environ, "MASSIVE_API_KEY": KEY}, check=False, capture_output=True, text=True,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    rest = contents(tmp_path / "rest")
-    assert contents(tmp_path / "data") == rest
-    assert sorted(rest) == [
-        "AIG/1D/OHLCV", "AIG/1Min/OHLCV", "AIG/1Sec/TRADE",
-        "IBM/1D/OHLCV", "IBM/1Min/OHLCV", "IBM/1Min/QUOTE", "IBM/1Sec/TRADE",
-    ]  # fmt: skip
 
 
 def only(path: Path, tickers: tuple[str, ...]) -> bytes:
