@@ -184,7 +184,8 @@ def targets(config: Config, last: date) -> list[Target]:
         ConfigError: bars of a length that the vendor does not make.
     """
     wanted = (Target(Dataset.parse(name), first, last) for name, first in config.starts.items())
-    return [target for target in wanted if target.dataset.kind in config.data_types]
+    kinds = {Dataset.of_stream(kind).kind for kind in config.data_types}
+    return [target for target in wanted if target.dataset.kind in kinds]
 
 
 class Backfiller:

@@ -25,7 +25,9 @@ from msgspec import Meta
 
 from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.timeframe import Timeframe
-from tsstore_massive.schemas import Kind, bucket_symbol
+from tsstore_massive.channels import Channel, channel_of
+from tsstore_massive.schemas import Kind  # noqa: TC001  (msgspec reads the annotations)
+from tsstore_massive.symbols import MARKETS, Market, parse_symbol
 
 API_KEY_VARIABLE = "MASSIVE_API_KEY"
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -39,9 +41,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         api_key: the key; else it is read from `api_key_file`, else from $MASSIVE_API_KEY.
         api_key_file: a file that holds nothing but the key.
         base_url: the REST service.
-        ws_server: the streaming service; the path /stocks is added when it has none.
+        ws_server: the streaming service; its path is the market, /stocks when it has none.
         data_types: what to stream and to backfill.
-        symbols: exact vendor symbols; empty, or `*`, for all of them.
+        symbols: exact symbols in any of the vendor's spellings; empty, or `*`, for all of them.
         query_start: first day of history by bar length, and by the words trades and quotes; a
             mapping or a list of mappings. What is not named is not backfilled.
         bar_frequencies: bar lengths to backfill; the socket delivers 1Min.
@@ -75,8 +77,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         _check_url("base_url", self.base_url, plain="http", secure="https")
         _check_url("ws_server", self.ws_server, plain="ws", secure="wss")
+        _ = self.channels  # refuses data types that the market does not have
         for symbol in self.symbols:
-            _check_symbol(symbol)
+            _check_symbol(symbol, self.market)
         for timeframe in self.bar_frequencies:
             _check_timeframe("bar_frequencies", timeframe)
         for name in self.starts:
@@ -113,11 +116,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return not self.symbols or "*" in self.symbols
 
     @property
+    def bucket_symbols(self) -> tuple[str, ...]:
+        """The symbols that were named, as buckets spell them."""
+        named = (symbol for symbol in self.symbols if symbol != "*")
+        return tuple(parse_symbol(symbol, self.market) for symbol in named)
+
+    @property
     def stream_url(self) -> str:
         """The socket's URL, path included; it never holds the key."""
         parts = urlsplit(self.ws_server)
         path = parts.path if parts.path.strip("/") else "/stocks"
         return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+    @property
+    def market(self) -> Market:
+        """Whose events the socket sends: the first part of its path."""
+        name = urlsplit(self.stream_url).path.strip("/").partition("/")[0]
+        for market in MARKETS:
+            if name == market:
+                return market
+        raise ConfigError(
+            f"ws_server {self.ws_server!r} names the market {name!r}; the path must be one of "
+            f"/{', /'.join(MARKETS)}, or be left out for /stocks"
+        )
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What `data_types` names, in its order."""
+        return tuple(channel_of(self.market, kind) for kind in self.data_types)
 
     def resolve_key(self) -> str:
         """The API key, from wherever it was put.
@@ -167,12 +193,16 @@ def _check_url(option: str, url: str, *, plain: str, secure: str) -> None:
         )
 
 
-def _check_symbol(symbol: str) -> None:
-    if symbol != "*" and ("," in symbol or bucket_symbol(symbol) is None):
+def _check_symbol(symbol: str, market: Market) -> None:
+    if symbol == "*":
+        return
+    try:
+        parse_symbol(symbol, market)
+    except InvalidKeyError as error:
         raise ConfigError(
-            f"symbols: {symbol!r} is not a symbol; write exact names such as AAPL, or leave the "
-            "option out for all"
-        )
+            f"symbols: {symbol!r} is not a symbol of {market}: {error}; write exact names such as "
+            "AAPL, or leave the option out for all"
+        ) from None
 
 
 def _check_timeframe(option: str, text: str) -> None:

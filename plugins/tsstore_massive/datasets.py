@@ -11,7 +11,7 @@ from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.timeframe import Timeframe
 from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc
-from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS, bar_group, bucket_key
+from tsstore_massive.schemas import BAR_KINDS, SCHEMAS, STREAM_GROUPS, bar_group, bucket_key
 
 if TYPE_CHECKING:
     from datetime import date
@@ -49,7 +49,7 @@ class Dataset:
         """
         for kind in _TICKS:
             if text == kind:
-                return Dataset(kind, Timeframe.parse(STREAM_GROUPS[kind].partition("/")[0]))
+                return Dataset.of_stream(kind)
         try:
             timeframe = Timeframe.parse(text)
         except InvalidKeyError:
@@ -58,6 +58,12 @@ class Dataset:
             ) from None
         _check_bars(timeframe)
         return Dataset("bars", timeframe)
+
+    @staticmethod
+    def of_stream(kind: Kind) -> Dataset:
+        """The rows that the socket delivers of a kind: those REST tells of it are the same."""
+        timeframe = Timeframe.parse(STREAM_GROUPS[kind].partition("/")[0])
+        return Dataset("bars" if kind in BAR_KINDS else kind, timeframe)
 
     def __str__(self) -> str:
         return f"{self.timeframe} bars" if self.kind == "bars" else self.kind

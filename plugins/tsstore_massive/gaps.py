@@ -15,6 +15,7 @@ from tsstore.errors import TsStoreError
 from tsstore.times import MAX_NS, format_ns
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.errors import StoppedError
+from tsstore_massive.schemas import BAR_KINDS
 
 if TYPE_CHECKING:
     import logging
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 _SHOWN_MAX = 50
 _IDLE_S = 0.1
 
-#: The dataset that the socket delivers of each kind.
-STREAMED: dict[Kind, Dataset] = {
-    "bars": Dataset.parse("1Min"),
-    "trades": Dataset.parse("trades"),
-    "quotes": Dataset.parse("quotes"),
-}
+NO_HISTORY = "the vendor tells these rows on the socket only"
 
 
 @dataclass(frozen=True)
@@ -219,7 +215,7 @@ class GapFiller:
 
     def _fill(self, stretch: Stretch) -> list[Stretch]:
         """Fetch a stretch; returns what of it is still missing."""
-        is_bars = stretch.kind == "bars"  # the only rows that a fetched copy may set back
+        is_bars = stretch.kind in BAR_KINDS  # the only rows that a fetched copy may set back
         if is_bars:
             self._before_fill()
         try:
@@ -228,7 +224,7 @@ class GapFiller:
                 symbols = self._all_symbols()
             report = self._backfiller.fill_gap(
                 symbols,
-                [STREAMED[stretch.kind]],
+                [Dataset.of_stream(stretch.kind)],
                 stretch.start_ns,
                 stretch.end_ns,
                 on_symbol=self._before_symbol,

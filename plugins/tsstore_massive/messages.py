@@ -26,7 +26,8 @@ from msgspec import Meta, Struct
 from tsstore.columns import Columns
 from tsstore_massive.faults import Faults
 from tsstore_massive.rows import Records, columns_of, count_cut_conditions, records_of
-from tsstore_massive.schemas import KINDS, SCHEMAS, bucket_symbol
+from tsstore_massive.schemas import KINDS, SCHEMAS
+from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -80,7 +81,7 @@ class StreamedTrade(Struct, tag_field="ev", tag="T", gc=False):
     price: _Number = msgspec.field(name="p")
     size: _Number = msgspec.field(name="s", default=0.0)
     exact_size: _Number = msgspec.field(name="ds", default=_NAN)
-    exchange: _Byte = msgspec.field(name="x", default=0)
+    exchange: _Code = msgspec.field(name="x", default=0)
     tape: _Byte = msgspec.field(name="z", default=0)
     conditions: tuple[_Byte, ...] = msgspec.field(name="c", default=())
     trf: _Byte = msgspec.field(name="trfi", default=0)
@@ -99,8 +100,8 @@ class StreamedQuote(Struct, tag_field="ev", tag="Q", gc=False):
     ask_price: _Number = msgspec.field(name="ap", default=0.0)
     bid_size: _Number = msgspec.field(name="bs", default=0.0)
     ask_size: _Number = msgspec.field(name="as", default=0.0)
-    bid_exchange: _Byte = msgspec.field(name="bx", default=0)
-    ask_exchange: _Byte = msgspec.field(name="ax", default=0)
+    bid_exchange: _Code = msgspec.field(name="bx", default=0)
+    ask_exchange: _Code = msgspec.field(name="ax", default=0)
     condition: _Byte = msgspec.field(name="c", default=0)
     indicators: tuple[_Code, ...] = msgspec.field(name="i", default=())
     tape: _Byte = msgspec.field(name="z", default=0)
@@ -128,7 +129,7 @@ class FetchedTrade(Struct, gc=False):
     price: _Number
     size: _Number = 0.0
     exact_size: _Number = msgspec.field(name="decimal_size", default=_NAN)
-    exchange: _Byte = 0
+    exchange: _Code = 0
     tape: _Byte = 0
     conditions: tuple[_Byte, ...] = ()
     correction: _Byte = 0
@@ -147,8 +148,8 @@ class FetchedQuote(Struct, gc=False):
     ask_price: _Number = 0.0
     bid_size: _Number = 0.0
     ask_size: _Number = 0.0
-    bid_exchange: _Byte = 0
-    ask_exchange: _Byte = 0
+    bid_exchange: _Code = 0
+    ask_exchange: _Code = 0
     conditions: tuple[_Byte, ...] = ()
     indicators: tuple[_Code, ...] = ()
     tape: _Byte = 0

@@ -17,7 +17,7 @@ from tsstore.yamlfile import convert
 from tsstore_massive.backfill import Target
 from tsstore_massive.config import Config
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.schemas import bucket_symbol
+from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from tsstore_massive.symbols import streamed_symbol
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
     from tsstore_massive.config import Config
     from tsstore_massive.faults import Faults
     from tsstore_massive.messages import Status
-    from tsstore_massive.schemas import Kind
-
-#: The channel of each kind: minute bars, trades, quotes.
-CHANNELS: dict[Kind, str] = {"bars": "AM", "trades": "T", "quotes": "Q"}
 
 
 class State(enum.Enum):
@@ -194,8 +192,10 @@ class Session:
 
 def topics(config: Config) -> list[str]:
     """What to subscribe to: every wanted kind of every wanted symbol, all on one socket."""
-    symbols = ("*",) if config.all_symbols else config.symbols
-    return [f"{CHANNELS[kind]}.{symbol}" for kind in config.data_types for symbol in symbols]
+    symbols = ["*"]
+    if not config.all_symbols:
+        symbols = [streamed_symbol(symbol) for symbol in config.bucket_symbols]
+    return [f"{channel.topic}.{symbol}" for channel in config.channels for symbol in symbols]
 
 
 def _words(status: Status) -> str:

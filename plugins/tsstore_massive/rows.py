@@ -33,7 +33,7 @@ _NANOSECONDS_FROM = 10**17
 
 #: Fields of a record that are no columns: the time as it was told, and the exact size or volume.
 _TIME, _EXACT = "Time", "Exact"
-_STRUCT_CODES = {"f8": "d", "i8": "q", "u1": "B"}
+_STRUCT_CODES = {"f8": "d", "i8": "q", "u2": "H", "u1": "B"}
 
 
 class Records(NamedTuple):

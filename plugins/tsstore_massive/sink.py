@@ -9,7 +9,8 @@ import numpy as np
 
 from tsstore.api import WriteTable
 from tsstore.errors import NotFoundError, SchemaMismatchError
-from tsstore_massive.schemas import KINDS, SCHEMAS, STREAM_GROUPS, bucket_symbol
+from tsstore_massive.schemas import KINDS, SCHEMAS, STREAM_GROUPS
+from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
     import logging

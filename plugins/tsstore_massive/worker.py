@@ -18,18 +18,21 @@ from typing import TYPE_CHECKING
 from tsstore.errors import NotFoundError
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.backfill import Backfiller
+from tsstore_massive.channels import channel_of
 from tsstore_massive.config import Config as MassiveConfig
+from tsstore_massive.datasets import Dataset
 from tsstore_massive.faults import Faults
 from tsstore_massive.feed import Feed, Timing
-from tsstore_massive.gaps import STREAMED, GapFiller, Stretch
+from tsstore_massive.gaps import NO_HISTORY, GapFiller, Stretch
 from tsstore_massive.history import History
 from tsstore_massive.journal import Journal
 from tsstore_massive.lock import KeyLock
 from tsstore_massive.rate import MINUTE_S, RateLimiter
 from tsstore_massive.rest import Limits, RestClient
-from tsstore_massive.schemas import STREAM_GROUPS, bucket_key
+from tsstore_massive.schemas import BAR_KINDS, STREAM_GROUPS
 from tsstore_massive.sessions import MarketCalendar, day_of
 from tsstore_massive.sink import Sink
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,12 +40,10 @@ if TYPE_CHECKING:
     from tsstore.plugin import WorkerContext
     from tsstore_massive.schemas import Kind
 
-#: Late trades change the bars of this long; ticks of one instant may arrive out of order.
-_OVERLAP_NS: dict[Kind, int] = {
-    "bars": 15 * 60 * NS_PER_SECOND,
-    "trades": 10 * NS_PER_SECOND,
-    "quotes": 10 * NS_PER_SECOND,
-}
+#: Late trades change the bars of this long.
+_BARS_OVERLAP_NS = 15 * 60 * NS_PER_SECOND
+#: Ticks of one instant may arrive out of order.
+_TICKS_OVERLAP_NS = 10 * NS_PER_SECOND
 #: A start goes on from rows not older than this. What is older was no short stop, and a long
 #: history is fetched because somebody asks for it.
 RESUME_NS_MAX = 7 * NS_PER_DAY
@@ -185,7 +186,7 @@ class _Run:
         end_ns = now_ns + round(settle_s * NS_PER_SECOND)
         not_before = self._context.clock.monotonic() + settle_s
         missed, self._missed = self._missed, []
-        self._gaps.add(*(stretch.until(end_ns, not_before) for stretch in missed))
+        self._gaps.add(*(self._to_fetch(s.until(end_ns, not_before)) for s in missed))
         self._streaming_from_ns = now_ns
 
     def on_lost(self) -> None:
@@ -193,7 +194,7 @@ class _Run:
         symbols = self._config_symbols()
         for kind in self._config.data_types:
             seen_ns = self._sink.watermarks.get(kind, self._streaming_from_ns)
-            self._missed.append(Stretch(kind, symbols, seen_ns - _OVERLAP_NS[kind]))
+            self._missed.append(Stretch(kind, symbols, seen_ns - _overlap_ns(kind)))
 
     def on_tick(self) -> None:
         """Pass the host's stop on, and show how it fares."""
@@ -238,15 +239,21 @@ class _Run:
         )
 
     def _config_symbols(self) -> tuple[str, ...] | None:
-        return None if self._config.all_symbols else self._config.symbols
+        return None if self._config.all_symbols else self._config.bucket_symbols
 
     def _symbols(self) -> tuple[str, ...]:
-        """All symbols that are wanted, as the vendor spells them."""
+        """All symbols that are wanted."""
         return self._config_symbols() or tuple(self._rest.tickers())
 
     def _market_open(self, ns: int) -> bool:
         session = self._calendar.session(day_of(ns))
         return session is not None and session.open_ns <= ns < session.close_ns
+
+    def _to_fetch(self, stretch: Stretch) -> Stretch:
+        """The stretch, given up if only the socket tells such rows."""
+        if channel_of(self._config.market, stretch.kind).has_history:
+            return stretch
+        return stretch.given_up(stretch.end_ns, NO_HISTORY)
 
     # Where an earlier run left off.
 
@@ -257,7 +264,7 @@ class _Run:
             together: dict[int, list[str]] = {}
             for symbol, last_ns in self._last_stored(kind):
                 together.setdefault(last_ns // _RESUME_GRID_NS, []).append(symbol)
-            starts = {cell: cell * _RESUME_GRID_NS - _OVERLAP_NS[kind] for cell in together}
+            starts = {cell: cell * _RESUME_GRID_NS - _overlap_ns(kind) for cell in together}
             recent = [cell for cell, start_ns in starts.items() if start_ns >= oldest_ns]
             stretches += [Stretch(kind, tuple(together[cell]), starts[cell]) for cell in recent]
             if not self._is_history(kind):
@@ -268,7 +275,7 @@ class _Run:
         """From the start on: the history of today may be fetched before anything streams."""
         now_ns, symbols = self._context.clock.now_ns(), self._config_symbols()
         kinds = [kind for kind in self._config.data_types if self._is_history(kind)]
-        return [Stretch(kind, symbols, now_ns - _OVERLAP_NS[kind]) for kind in kinds]
+        return [Stretch(kind, symbols, now_ns - _overlap_ns(kind)) for kind in kinds]
 
     def _give_up(self, kind: Kind, symbols_by_start: dict[int, list[str]]) -> None:
         """Show what is too old to be fetched without being asked for."""
@@ -283,10 +290,11 @@ class _Run:
         store, group = self._context.store, STREAM_GROUPS[kind]
         symbols = self._config_symbols()
         if symbols is None:
-            symbols = tuple(key.partition("/")[0] for key in store.list(f"*/{group}"))
+            stored = (key.partition("/")[0] for key in store.list(f"*/{group}"))
+            symbols = tuple(s for s in stored if market_of(s) == self._config.market)
         for symbol in symbols:
             try:
-                last_ns = store.info(bucket_key(symbol, group)).last_ns
+                last_ns = store.info(f"{symbol}/{group}").last_ns
             except NotFoundError:
                 continue
             if last_ns is not None:
@@ -294,8 +302,8 @@ class _Run:
 
     def _is_history(self, kind: Kind) -> bool:
         """Whether the history covers everything up to now anyway."""
-        name = kind if kind != "bars" else str(STREAMED["bars"].timeframe)
-        return name in self._config.starts
+        streamed = Dataset.of_stream(kind)
+        return any(Dataset.parse(name) == streamed for name in self._config.starts)
 
     # What people see.
 
@@ -328,6 +336,10 @@ class _Run:
         prices = self._sink.prices.copy()
         names = self._config_symbols() or tuple(prices)
         return {name: prices[name] for name in names[:_PRICES_SHOWN_MAX] if name in prices}
+
+
+def _overlap_ns(kind: Kind) -> int:
+    return _BARS_OVERLAP_NS if kind in BAR_KINDS else _TICKS_OVERLAP_NS
 
 
 _TOO_OLD = "the last rows are more than 7 days old; fetch the rest with massive_backfiller"

@@ -44,6 +44,16 @@ def test_query_start_names_ticks_by_kind() -> None:
     assert read(query_start={"trades": "2024-01-02"}).starts == {"trades": date(2024, 1, 2)}
 
 
+def test_the_path_is_the_market() -> None:
+    config = read(
+        ws_server="wss://socket.massive.com/forex", symbols=["EUR/USD"], data_types=["quotes"]
+    )
+    assert config.market == "forex"
+    assert config.bucket_symbols == ("C:EUR-USD",)
+    assert [channel.topic for channel in config.channels] == ["C"]
+    assert read(ws_server="wss://socket.massive.com/futures/cme").market == "futures"
+
+
 @pytest.mark.parametrize(
     ("server", "url"),
     [
@@ -64,6 +74,9 @@ def test_the_path_of_stocks_is_added_when_there_is_none(server: str, url: str) -
         ({"data_types": []}, "data_types"),
         ({"data_types": ["news"]}, "news"),
         ({"symbols": ["A*"]}, "A*"),
+        ({"symbols": ["C:EUR-USD"]}, "a symbol of forex, not of stocks"),
+        ({"data_types": ["values"]}, "no values of stocks; there are bars, second_bars"),
+        ({"ws_server": "wss://socket.massive.com/bonds"}, "must be one of /stocks, /options"),
         ({"symbols": ["T.AAPL,T.MSFT"]}, "not a symbol"),
         ({"bar_frequencies": ["1Foo"]}, "1Foo"),
         ({"query_start": {"1Foo": "2024-01-02"}}, "1Foo"),

@@ -40,6 +40,12 @@ def test_what_the_vendor_does_not_make_is_refused(text):
         Dataset.parse(text)
 
 
+def test_streamed_seconds_are_the_bars_of_seconds():
+    assert Dataset.of_stream("second_bars") == Dataset.parse("1Sec")
+    assert Dataset.of_stream("bars") == Dataset.parse("1Min")
+    assert Dataset.of_stream("quotes") == Dataset.parse("quotes")
+
+
 def test_a_symbol_that_no_bucket_can_have_is_refused():
     with pytest.raises(InvalidKeyError):
         Dataset.parse("trades").key("..")

@@ -198,6 +198,14 @@ def test_any_order_of_statuses_sends_the_key_and_the_topics_once(names: list[str
             {"data_types": ["trades", "quotes"], "symbols": ["AAPL", "BRK.B"]},
             ["T.AAPL", "T.BRK.B", "Q.AAPL", "Q.BRK.B"],
         ),
+        (
+            {
+                "ws_server": "wss://socket.massive.com/forex",
+                "data_types": ["second_bars", "quotes"],
+                "symbols": ["C:EURUSD", "EUR/GBP"],
+            },
+            ["CAS.EUR/USD", "CAS.EUR/GBP", "C.EUR/USD", "C.EUR/GBP"],
+        ),
     ],
 )
 def test_every_kind_of_every_symbol_goes_on_one_socket(

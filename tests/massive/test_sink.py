@@ -37,8 +37,8 @@ def test_every_kind_goes_to_its_bucket_with_its_schema(store: tsstore.Store, sin
     assert store.list() == [
         "AAPL/1Min/OHLCV", "AAPL/1Min/QUOTE", "AAPL/1Sec/TRADE", "MSFT/1Sec/TRADE"
     ]  # fmt: skip
-    for kind, group in STREAM_GROUPS.items():
-        assert store.info(f"AAPL/{group}").schema == SCHEMAS[kind]
+    for kind in ("bars", "trades", "quotes"):
+        assert store.info(f"AAPL/{STREAM_GROUPS[kind]}").schema == SCHEMAS[kind]
 
 
 def test_a_drain_is_one_commit(store: tsstore.Store, sink: Sink) -> None:
@@ -54,7 +54,7 @@ def test_a_drain_is_one_commit(store: tsstore.Store, sink: Sink) -> None:
 def test_a_repeated_event_is_one_row(store: tsstore.Store, sink: Sink) -> None:
     for _ in range(2):
         sink.write(events(trade(), quote(), bar(), trade(), quote(), bar()))
-    assert [len(store.read(f"AAPL/{group}")) for group in STREAM_GROUPS.values()] == [1, 1, 1]
+    assert [len(store.read(key)) for key in store.list()] == [1, 1, 1]
 
 
 def test_a_bar_sent_again_replaces_the_first(store: tsstore.Store, sink: Sink) -> None:

@@ -11,10 +11,10 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 
 from tsstore.errors import LockedError
+from tsstore_massive.channels import channel_of
 from tsstore_massive.config import is_loopback
 from tsstore_massive.doctor.findings import fail, ok, skip, warn
 from tsstore_massive.lock import KeyLock
-from tsstore_massive.protocol import CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     from tsstore.clock import Clock
     from tsstore_massive.doctor.findings import Finding
+    from tsstore_massive.schemas import Kind
 
 _HANDSHAKE_S = 15.0
 #: The vendor answers a subscription in less; to an unknown channel it says nothing.
 _ACK_S = 3.0
 _FRAME_BYTES_MAX = 8 * 2**20
+#: Plans differ in these.
+_KINDS: tuple[Kind, ...] = ("bars", "trades", "quotes")
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,10 @@ def _converse(talk: _Talk, target: Target, key: str) -> Iterator[Finding]:
     if status != "auth_success":
         return
     entitled = 0
-    for kind, channel in CHANNELS.items():
-        talk.say("subscribe", f"{channel}.{target.symbol}")
-        finding = _judge_topic(kind, channel, talk.await_status(_ACK_S), target.wanted)
+    for kind in _KINDS:
+        topic = channel_of("stocks", kind).topic
+        talk.say("subscribe", f"{topic}.{target.symbol}")
+        finding = _judge_topic(kind, topic, talk.await_status(_ACK_S), target.wanted)
         entitled += finding.found.startswith("in the plan")
         yield finding
     if entitled:

@@ -9,9 +9,9 @@
 | values | | | yes | | | `{ticker}/1Sec/VALUE` |
 
 A ticker is spelled as in the file: `AAPL`, `O:SPY251219C00650000`, `I:SPX`, `C:EUR-USD`,
-`X:BTC-USD`. All but values have the schemas of the streamed and backfilled rows. What a file does
-not tell is NaN for VWAP and trade count of bars (files have no VWAP, those of indices no count) and
-0 elsewhere, volumes of indices included.
+`X:BTC-USD`. Schemas are those of the streamed and backfilled rows. What a file does not tell is NaN
+for VWAP and trade count of bars (files have no VWAP, those of indices no count) and 0 elsewhere,
+volumes of indices included.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tsstore.errors import InvalidArgumentError
-from tsstore.schema import Schema
 from tsstore.timeframe import Timeframe
 from tsstore.usmarket import NEW_YORK
-from tsstore_massive.schemas import BARS, QUOTES, TRADES
+from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS, bar_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Rows: TypeAlias = Literal["bars", "trades", "quotes", "values"]
+    from tsstore.schema import Schema
 
-#: Values of indices, as the socket's event V tells them.
-VALUES = Schema.of({"Value": "f8"}, variable=True)
+Rows: TypeAlias = Literal["bars", "trades", "quotes", "values"]
 
 #: Folder of each market in the vendor's bucket.
 MARKETS: Mapping[str, str] = {
@@ -51,17 +49,11 @@ _ROWS: Mapping[str, Rows] = {
     "values": "values",
 }
 _GROUPS = {
-    "minute_aggs": "1Min/OHLCV",
-    "day_aggs": "1D/OHLCV",
-    "trades": "1Sec/TRADE",
-    "quotes": "1Min/QUOTE",
-    "values": "1Sec/VALUE",
-}
-_SCHEMAS: Mapping[Rows, Schema] = {
-    "bars": BARS,
-    "trades": TRADES,
-    "quotes": QUOTES,
-    "values": VALUES,
+    "minute_aggs": STREAM_GROUPS["bars"],
+    "day_aggs": bar_group("1D"),
+    "trades": STREAM_GROUPS["trades"],
+    "quotes": STREAM_GROUPS["quotes"],
+    "values": STREAM_GROUPS["values"],
 }
 _AGGREGATES = ("minute_aggs", "day_aggs")
 _OF_MARKET: Mapping[str, tuple[str, ...]] = {
@@ -122,7 +114,7 @@ class FlatSet:
     @property
     def schema(self) -> Schema:
         """The columns of its buckets."""
-        return _SCHEMAS[self.rows]
+        return SCHEMAS[self.rows]
 
     @property
     def timeframe(self) -> Timeframe:

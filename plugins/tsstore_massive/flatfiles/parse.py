@@ -22,7 +22,7 @@ from tsstore_massive.flatfiles.inflate import open_gzip
 from tsstore_massive.flatfiles.lines import TICKERS_MAX, LinesOf
 from tsstore_massive.messages import text_id
 from tsstore_massive.rows import CONDITIONS_MAX
-from tsstore_massive.schemas import bucket_symbol
+from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tsstore.key import KeyPattern, is_pattern
-from tsstore_massive.schemas import bucket_symbol
+from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
