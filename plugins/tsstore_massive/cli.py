@@ -15,7 +15,7 @@ import click
 import tsstore
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, TsStoreError
-from tsstore_massive.backfill import Backfiller
+from tsstore_massive.backfill import PARALLELISM_MAX, Backfiller
 from tsstore_massive.config import API_KEY_VARIABLE
 from tsstore_massive.display import make_display
 from tsstore_massive.flags import GoFlagsCommand
@@ -24,15 +24,14 @@ from tsstore_massive.rate import MINUTE_S, RateLimiter
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
+from tsstore_massive.summary import summarise
 
 if TYPE_CHECKING:
     import threading
 
     from tsstore.clock import Clock
-    from tsstore_massive.backfill import Plan, Report
     from tsstore_massive.options import Options
 
-_GAPS_SHOWN = 20
 # Whoever has mistyped the address, or has no network, learns of it within seconds.
 _FIRST_ATTEMPTS = 3
 
@@ -65,7 +64,12 @@ _FIRST_ATTEMPTS = 3
     metavar="GLOB",
     help="Symbols and patterns, such as 'AAPL,BRK.*' [those of the config, else *].",
 )
-@click.option("--parallelism", type=click.IntRange(1, 64), help="Requests under way at a time.")
+@click.option(
+    "--parallelism",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help=f"Symbols asked for at a time [as many as pay, at most {PARALLELISM_MAX}].",
+)
 @click.option("--batch-size", type=click.IntRange(1, 50_000), help="Rows per request [50000].")
 @click.option(
     "--requests-per-minute",
@@ -80,6 +84,11 @@ _FIRST_ATTEMPTS = 3
     help="rest, or whole days of the market from flat files, see massive_flatfiles [rest].",
 )
 @click.option("--refetch", is_flag=True, help="Fetch days again that were fetched before.")
+@click.option(
+    "--ask-again",
+    is_flag=True,
+    help="Ask for what the plan of the key did not include within the last day.",
+)
 @click.option(
     "--config",
     "config_path",
@@ -151,41 +160,18 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
             adjusted=config.backfill_adjusted,
             parallelism=config.backfill_parallelism,
             timezone=store.timezone,  # the options may name none
+            requests_per_minute=config.requests_per_minute,
         )
+        if options.ask_again:
+            backfiller.forget_refusals()
         symbols = resolve_symbols(options.symbols, rest)
         plan = backfiller.plan(options.targets, symbols, refetch=options.refetch)
-        started = clock.monotonic()
         with make_display(sys.stderr, clock, plan.total_days) as display:
             report = backfiller.run(plan, progress=display.show)
-        _summarise(report, plan, clock.monotonic() - started, options)
-    return not report.gaps
+    return summarise(report, plan, options.directory, clock.now_ns())
 
 
 def _load_files(options: Options, clock: Clock, stop: threading.Event) -> bool:
     from tsstore_massive.flatfiles.run import load, options_of  # brings what most runs do not need
 
     return load(options_of(options, day_of(clock.now_ns())), clock, stop)
-
-
-def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:
-    done = report.progress
-    if plan.total_days:
-        click.echo(
-            f"stored {done.rows:,} rows of {done.days - done.failed_days:,} symbol-days in "
-            f"{seconds:.1f} s ({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {options.directory}"
-        )
-    else:
-        click.echo("nothing to fetch")
-    if plan.covered_days:
-        click.echo(f"{plan.covered_days:,} symbol-days were fetched before and left out")
-    if not report.gaps:
-        return
-    click.echo(f"{done.failed_days:,} symbol-days are missing:", err=True)
-    for gap in report.gaps[:_GAPS_SHOWN]:
-        click.echo(f"  {gap}", err=True)
-    if len(report.gaps) > _GAPS_SHOWN:
-        click.echo(f"  and {len(report.gaps) - _GAPS_SHOWN:,} more", err=True)
-    if any(gap.entitled for gap in report.gaps):
-        click.echo("run the same command again to fetch them", err=True)
-    if any(not gap.entitled for gap in report.gaps):
-        click.echo("some of these ranges are not in the plan of this key", err=True)

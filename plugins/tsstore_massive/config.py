@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         backfill_adjusted: whether backfilled bars are adjusted for splits.
         ws_query_start: asks a server on this machine (the simulator) to replay that day.
         requests_per_minute: REST requests that may start within a minute; 5 on the free plan.
-        backfill_parallelism: REST requests under way at a time.
+        backfill_parallelism: symbols that are fetched by REST at a time; None for as many as pay.
         queue_bytes: received and not yet stored bytes at which reading from the socket stops.
         ping_interval_s: seconds between pings, and the time allowed for the answer.
         mute_timeout_s: seconds without a message, in market hours, that count as a broken line.
@@ -69,7 +69,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     backfill_adjusted: bool = True
     ws_query_start: date | None = None
     requests_per_minute: Annotated[int, Meta(ge=1)] = 6_000
-    backfill_parallelism: Annotated[int, Meta(ge=1, le=64)] = 4
+    backfill_parallelism: Annotated[int, Meta(ge=1, le=64)] | None = None
     queue_bytes: Annotated[int, Meta(ge=65_536)] = 64 * 2**20
     ping_interval_s: Annotated[float, Meta(gt=0)] = 20.0
     mute_timeout_s: Annotated[float, Meta(gt=0)] = 120.0

@@ -80,13 +80,24 @@ class Coverage:
         at = np.minimum(np.searchsorted(self._dates, days), len(self._dates) - 1)
         return np.asarray((self._dates[at] == days) & (self._rows["Through"][at] >= ends_ns))
 
-    def progress(self, day: np.datetime64) -> DayProgress | None:
-        """How far a day got, None when nothing of it was fetched."""
-        at = int(np.searchsorted(self._dates, day))
-        if at == len(self._dates) or self._dates[at] != day:
-            return None
+    def begun(
+        self, days: NDArray[np.datetime64], ends_ns: NDArray[np.int64]
+    ) -> dict[int, DayProgress]:
+        """How far days got of which a part is stored, by their place in `days`.
+
+        Args:
+            days: datetime64[D], ascending.
+            ends_ns: the last instant of each.
+        """
+        if not len(days):
+            return {}
+        at = np.minimum(np.searchsorted(days, self._dates), len(days) - 1)
         row = self._rows
-        return DayProgress(int(row["Rows"][at]), int(row["Through"][at]), int(row["Fetched"][at]))
+        some = np.flatnonzero((days[at] == self._dates) & (row["Through"] < ends_ns[at]))
+        columns = (row[name][some].tolist() for name in ("Rows", "Through", "Fetched"))
+        return dict(
+            zip(at[some].tolist(), map(DayProgress, *columns), strict=True),
+        )
 
 
 def read_coverage(

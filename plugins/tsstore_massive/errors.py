@@ -3,6 +3,7 @@
     MassiveError (TsStoreError)
     ├── ApiKeyError (FatalPluginError)   401: the key is wrong; trying again cannot help
     ├── NotEntitledError                 403: the plan does not include this range
+    ├── NotInPlanError                   a run is over, and 403 is all that it lacks
     ├── RequestRefusedError              400, 404: the request cannot be right
     ├── UnavailableError                 429, 5xx, time-outs, resets: still failing after retries
     │   └── UnreachableError             nobody at the address has answered anything so far
@@ -35,6 +36,12 @@ class ApiKeyError(MassiveError, FatalPluginError):
 
 class NotEntitledError(MassiveError):
     """The plan does not include this data; permanent for the range that was asked for."""
+
+
+class NotInPlanError(MassiveError):
+    """Everything is stored but for what the plan of the key does not include."""
+
+    exit_code = 8
 
 
 class RequestRefusedError(MassiveError):

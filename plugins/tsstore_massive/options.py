@@ -39,6 +39,7 @@ class Options:
         directory: of the store.
         timezone: of the store; None for the one it has, as a running server does.
         refetch: whether days that were fetched before are fetched again.
+        ask_again: whether what the plan of the key lately excluded is asked for.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class Options:
     directory: Path
     timezone: str | None
     refetch: bool
+    ask_again: bool = False
 
 
 def read_options(flags: Mapping[str, Any], today: date) -> Options:
@@ -74,6 +76,7 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
         Path(directory),
         timezone,
         flags["refetch"],
+        flags["ask_again"],
     )
 
 

@@ -12,6 +12,7 @@ What is promised:
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import threading
@@ -39,6 +40,7 @@ from tsstore_massive.errors import (
     UnreachableError,
 )
 from tsstore_massive.rate import MINUTE_S
+from tsstore_massive.traffic import Traffic
 
 # httpx has had no release since 2024; httpx2 continues it with the same interface.
 try:
@@ -150,6 +152,10 @@ class RestClient:
         limiter: the bucket of tokens shared by everyone who uses the key.
         stop: set to make every call end soon, with StoppedError.
         limits: sizes, times and tries.
+
+    Attributes:
+        account: digest of the key, for what is remembered of its plan.
+        traffic: what was asked and answered.
     """
 
     def __init__(
@@ -168,6 +174,8 @@ class RestClient:
         self._limiter = limiter
         self._stop = stop
         self.limits = limits or Limits()
+        self.account = hashlib.blake2b(api_key.encode(), digest_size=8).hexdigest()
+        self.traffic = Traffic()
         self._logger = logging.getLogger(__name__)
         self._lock = threading.Lock()
         self._faults: Counter[str] = Counter()
@@ -302,6 +310,7 @@ class RestClient:
             try:
                 return self._try(target, decode)
             except _RetryableError as error:
+                self.traffic.failed(throttled=error.throttled)
                 failures += not error.throttled
                 throttled += error.throttled
                 unknown = not (error.connected or self._was_answered)
@@ -319,6 +328,7 @@ class RestClient:
     def _try(self, target: str, decode: Callable[[bytes], T]) -> T:
         if not self._limiter.acquire(self._stop):
             raise StoppedError("stopped")
+        self.traffic.sent()
         try:
             with self._http.stream("GET", target) as response:
                 self._was_answered = True
@@ -347,6 +357,7 @@ class RestClient:
         pieces = list[bytes]()
         room = self.limits.body_bytes
         for raw in response.iter_raw():  # as it comes, so that a trickle meets the deadline
+            self.traffic.came(len(raw))
             if self._stop.is_set():
                 raise StoppedError("stopped")
             if self._clock.monotonic() > deadline:

@@ -235,6 +235,7 @@ class _Run:
             stop=self._stop,
             adjusted=config.backfill_adjusted,
             parallelism=config.backfill_parallelism,
+            requests_per_minute=config.requests_per_minute,
             timezone=context.timezone,
         )
 

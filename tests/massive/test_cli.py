@@ -162,6 +162,22 @@ def test_after_kill_it_goes_on_where_it_was(vendor, data):
     assert len(vendor.server.requests) == 8 - done
 
 
+def test_after_kill_a_small_plan_repeats_no_page_but_the_one_under_way(vendor, data):
+    del vendor.trades["AAPL"][95:]
+    gate = held(vendor, 6)
+    more = [*TRADES, "-batchSize", "10", "-requestsPerMinute", "250", "-parallelism", "1"]
+    with started(vendor, data, *more) as process:
+        assert gate.reached.wait(30)
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+    gate.left = 1000
+    gate.open.set()
+    assert run(vendor, data, *more).returncode == 0
+    assert counts(data) == {"AAPL/1Sec/TRADE": 95}
+    # Ten pages of the first day and an empty second one; the seventh was under way at the kill.
+    assert len(vendor.server.requests) == 10 + 1 + 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_soon_and_cleanly(vendor, data, number):
     gate = held(vendor, 1)
@@ -220,9 +236,14 @@ def test_what_failed_is_told_and_tried_again_by_the_next_run(vendor, data):
 def test_a_plan_without_the_data_is_told(vendor, data):
     vendor.fault = lambda _: Reply(b'{"message":"You are not entitled to this data."}', 403)
     result = run(vendor, data, *TRADES)
-    assert result.returncode == 1
-    assert "AAPL trades of 2024-06-03: /v3/trades/AAPL: You are not entitled" in result.stderr
-    assert "not in the plan of this key" in result.stderr
+    assert result.returncode == 8
+    assert "  trades of AAPL, 2024-06-03 to 2024-06-04: You are not entitled" in result.stderr
+    assert "massive_backfiller: 2 symbol-days are not in the plan of this key" in result.stderr
+    asked = len(vendor.server.requests)
+    assert run(vendor, data, *TRADES).returncode == 8
+    assert len(vendor.server.requests) == asked
+    vendor.fault = lambda _: None
+    assert run(vendor, data, *TRADES, "-askAgain").returncode == 0
 
 
 def test_a_wrong_key_is_an_error_of_one_line(vendor, data):

@@ -21,7 +21,8 @@ NOTHING = {
     "api_key": None, "api_key_file": None, "base_url": None, "bars": False,
     "bar_frequencies": None, "trades": False, "quotes": False, "starts": (), "end": None,
     "symbols": None, "parallelism": None, "batch_size": None, "requests_per_minute": None,
-    "adjusted": None, "refetch": False, "config_path": None, "directory": Path("data"),
+    "adjusted": None, "refetch": False, "ask_again": False, "config_path": None,
+    "directory": Path("data"),
 }  # fmt: skip
 
 

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsstore.times import to_ns
+from tsstore_massive import report as module
+from tsstore_massive.datasets import Dataset
+from tsstore_massive.errors import NotInPlanError
+from tsstore_massive.plan import Job, Plan
+from tsstore_massive.report import Gap, GapList, Progress, Report
+from tsstore_massive.summary import summarise
+from tsstore_massive.traffic import Counts
+
+TRADES = Dataset.parse("trades")
+NOW = to_ns("2024-07-01 12:00")
+
+
+def gap(day: str, symbol: str = "AAPL", reason: str = "why", **more) -> Gap:
+    start, end = TRADES.window(date.fromisoformat(day), date.fromisoformat(day))
+    return Gap(symbol, TRADES, start, end, reason, **more)
+
+
+def day(text: str) -> np.datetime64:
+    return np.datetime64(text, "D")
+
+
+def test_gaps_of_neighbouring_market_days_are_one():
+    gaps = GapList()
+    gaps.add(gap("2024-06-07"), day("2024-06-07"), None)
+    gaps.add(gap("2024-06-10"), day("2024-06-10"), day("2024-06-07"))
+    [both] = gaps.sorted()
+    assert str(both) == "AAPL trades of 2024-06-07 to 2024-06-10: why"
+    assert both.days == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"day": "2024-06-11"},
+        {"day": "2024-06-10", "symbol": "B"},
+        {"day": "2024-06-10", "reason": "x"},
+    ],
+)  # fmt: skip
+def test_other_gaps_are_not(other):
+    gaps = GapList()
+    gaps.add(gap("2024-06-07"), day("2024-06-07"), None)
+    before = {"2024-06-10": "2024-06-07", "2024-06-11": "2024-06-10"}[other["day"]]
+    gaps.add(gap(**other), day(other["day"]), day(before))
+    assert len(gaps.sorted()) == 2
+
+
+def test_very_many_gaps_are_counted(monkeypatch):
+    monkeypatch.setattr(module, "GAPS_MAX", 2)
+    gaps = GapList()
+    for symbol in "CBADE":
+        gaps.add(gap("2024-06-07", symbol), day("2024-06-07"), None)
+    assert [each.symbol for each in gaps.sorted()] == ["B", "C"]
+    assert gaps.left_out == 3
+
+
+# What is said in the end
+
+
+def plan(days: int = 10) -> Plan:
+    calendar = np.arange("2024-05-01", "2024-06-30", dtype="M8[D]")
+    return Plan([Job.whole(TRADES, "AAPL", calendar[:days])], covered_days=3)
+
+
+def report(*gaps: Gap, **more) -> Report:
+    failed = sum(each.days for each in gaps)
+    progress = Progress(10, 10, 5_000, failed, empty_days=2)
+    return Report(progress, gaps, more.pop("stopped", False), **more)
+
+
+def said(capsys, given: Report, **more) -> tuple[bool | None, str, str]:
+    try:
+        is_whole = summarise(given, plan(**more), Path("data"), NOW)
+    except NotInPlanError as error:
+        assert error.exit_code == 8
+        is_whole = None
+        text = str(error)
+    else:
+        text = ""
+    out, err = capsys.readouterr()
+    return is_whole, out, err + text
+
+
+def test_a_run_that_has_everything(capsys):
+    traffic = Counts(calls=12, bytes=3_400_000, failures=1, throttled=2)
+    is_whole, out, err = said(capsys, report(traffic=traffic, seconds=2.0))
+    assert is_whole
+    assert out.splitlines() == [
+        "stored 5,000 rows of 10 symbol-days in 2.0 s (2,500 rows/s) in data",
+        "12 calls, 3.4 MB received, 1 calls failed and were repeated, 2 were too many (429)",
+        "2 symbol-days are empty: the vendor has no rows of them",
+        "3 symbol-days were fetched before and left out",
+    ]
+    assert err == ""
+
+
+def test_a_run_that_had_nothing_to_do(capsys):
+    is_whole, out, _ = said(capsys, report(), days=0)
+    assert is_whole
+    assert out.splitlines()[0] == "nothing to fetch"
+
+
+def test_what_the_plan_excludes_is_told_by_kind_and_not_by_symbol(capsys):
+    gaps = [gap("2024-06-03", symbol, "no", refused="entitlement", days=2) for symbol in "ABCDE"]
+    gaps += [gap("2021-06-03", "A", "too old", refused="timeframe")]
+    is_whole, _, err = said(capsys, report(*gaps))
+    assert is_whole is None
+    assert err.splitlines() == [
+        "11 symbol-days are not in the plan of this key:",
+        "  trades of 5 symbols, 2024-06-03 to 2024-06-03: no",
+        "  trades of A, 2021-06-03 to 2021-06-03: too old",
+        "this is not asked for again before 2024-07-02 12:00 UTC; --ask-again asks",
+        "11 symbol-days are not in the plan of this key; the rest is stored",
+    ]
+
+
+def test_what_failed_is_told_apart_and_decides_how_it_ends(capsys):
+    gaps = [gap("2024-06-03", "A", "no", refused="entitlement"), gap("2024-06-04", "B", "broken")]
+    is_whole, _, err = said(capsys, report(*gaps, more_gaps=7))
+    assert is_whole is False
+    assert err.splitlines()[-4:] == [
+        "1 symbol-days are missing:",
+        "  B trades of 2024-06-04: broken",
+        "  and 7 more",
+        "run the same command again to fetch them",
+    ]
+
+
+def test_a_day_that_is_under_way_is_no_failure(capsys):
+    is_whole, _, err = said(capsys, report(gap("2024-07-01", refused="today")))
+    assert is_whole
+    assert err.startswith("1 symbol-days come once the day is over, run the same command then:")
