@@ -31,7 +31,8 @@ class Write(NamedTuple):
     Attributes:
         key: the bucket; created from `schema`, or from the columns, when it is not there.
         data: the rows, in any order.
-        schema: what a new bucket is created with; an existing one keeps its own.
+        schema: what a new bucket is created with; an existing one keeps its own, and has to be of
+            synthetic rows if this is, and only then.
         variable: kind of a new bucket when no schema is given.
     """
 

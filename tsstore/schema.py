@@ -97,11 +97,14 @@ class Schema:
             within one millisecond whose identity is equal are one event: the one whose time has
             digits below the millisecond stays, else the one written later. Rows of one instant
             are ordered by these columns. Empty: every written row stays.
+        synthetic: whether the rows are made up. A bucket keeps that for ever, and takes only rows
+            of which the writer says the same, so that nobody takes made-up rows for real ones.
     """
 
     columns: tuple[tuple[str, np.dtype[Any]], ...]
     kind: RecordKind = RecordKind.FIXED
     identity: tuple[str, ...] = field(default=())
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         if len(self.columns) > COLUMNS_MAX:
@@ -126,12 +129,13 @@ class Schema:
         *,
         variable: bool = False,
         identity: Iterable[str] = (),
+        synthetic: bool = False,
     ) -> Schema:
         """A schema from names and types: `Schema.of({"Open": "f8", "Volume": "f8"})`."""
         pairs = columns.items() if hasattr(columns, "items") else columns
         typed = tuple((name, parse_dtype(dtype)) for name, dtype in pairs)
         kind = RecordKind.VARIABLE if variable else RecordKind.FIXED
-        return Schema(typed, kind, tuple(identity))
+        return Schema(typed, kind, tuple(identity), synthetic)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -156,7 +160,8 @@ class Schema:
     def __str__(self) -> str:
         columns = ", ".join(f"{name} {type_name(dtype)}" for name, dtype in self.columns)
         identity = f", identity {'+'.join(self.identity)}" if self.identity else ""
-        return f"{self.kind.name.lower()} ({columns}{identity})"
+        mark = "synthetic " if self.synthetic else ""
+        return f"{mark}{self.kind.name.lower()} ({columns}{identity})"
 
 
 def cast_column(
@@ -209,12 +214,38 @@ def check_widening(key: str, old: Schema, new: Schema) -> None:
         for name, dtype in old.columns
         if name in new.dtypes and not _widens(dtype, new.dtypes[name])
     ]
-    if new.kind is not old.kind or new.identity != old.identity:
-        lost.append("its kind and identity stay what they are")
+    if (new.kind, new.identity, new.synthetic) != (old.kind, old.identity, old.synthetic):
+        lost.append("its kind, its identity and whether it is synthetic stay what they are")
     if lost:
         raise SchemaMismatchError(
             f"{key} cannot be altered: {'; '.join(lost)}. It is {old}, and would become {new}"
         )
+
+
+def check_origin(key: str, held: Schema, given: Schema | None) -> None:
+    """Whether rows of which a writer says this belong into a bucket: made-up ones, or real ones.
+
+    Args:
+        key: of the bucket.
+        held: the schema of the bucket.
+        given: the schema that came with the rows; None says that they are real.
+
+    Raises:
+        SchemaMismatchError: the bucket holds the other ones.
+    """
+    is_synthetic = given is not None and given.synthetic
+    if is_synthetic is held.synthetic:
+        return
+    if held.synthetic:
+        raise SchemaMismatchError(
+            f"{key} holds synthetic rows, and these do not say that they are; write real rows to "
+            "another directory, or destroy the bucket first (made-up ones come with a Schema of "
+            "synthetic=True)"
+        )
+    raise SchemaMismatchError(
+        f"{key} holds real rows, and these are synthetic; write them to another directory, or "
+        "destroy the bucket first"
+    )
 
 
 def _widens(old: np.dtype[Any], new: np.dtype[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,11 +15,12 @@ from tsstore.timeframe import Timeframe
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from tsstore.api import StoreApi
+    from tsstore.schema import Schema
     from tsstore_ondiskagg.hours import MarketHours
     from tsstore_ondiskagg.plan import Level, Step
 
@@ -53,18 +55,27 @@ class Bars(NamedTuple):
         group: timeframe and attribute group they are written to.
         symbols: text, shape (rows,).
         rows: the bars, of one symbol after the other.
+        schema: of new buckets; None for what the columns say.
     """
 
     group: str
     symbols: NDArray[np.str_]
     rows: Columns
+    schema: Schema | None = None
 
 
 class _Piece(NamedTuple):
-    """The rows that the windows of a job are made of; `place` is that of the job."""
+    """The rows that the windows of a job are made of.
+
+    Attributes:
+        place: of the job.
+        rows: those of its windows.
+        synthetic: whether they are made up, and so are the bars that are made of them.
+    """
 
     place: int
     rows: Columns
+    synthetic: bool
 
 
 class Refresher:
@@ -86,9 +97,15 @@ class Refresher:
         self.unreadable = 0
         self._logger = logger
         self._said: set[str] = set()
+        self._synthetic: dict[str, bool] = {}
         self._store = store
         self._tz = timezone
         self._hours = hours
+
+    def forget_destroyed(self, keys: Collection[str]) -> None:
+        """Forget what is known of buckets that are not among these any more."""
+        for key in [key for key in self._synthetic if key not in keys]:
+            del self._synthetic[key]
 
     def bars(self, level: Level, jobs: Sequence[Job]) -> Iterator[Bars | Replace]:
         """The bars of all windows that the jobs touch, in portions.
@@ -120,18 +137,18 @@ class Refresher:
         pieces: list[_Piece] = []
         rows = 0
         for place, job in enumerate(jobs):
-            piece = self._read(level, job.symbol, *windows.around(place))
-            if piece is None or not (len(piece) or job.removed):
+            piece = self._read(level, job.symbol, place, *windows.around(place))
+            if piece is None or not (len(piece.rows) or job.removed):
                 continue
-            pieces.append(_Piece(place, piece))
-            rows += len(piece)
+            pieces.append(piece)
+            rows += len(piece.rows)
             if rows >= ROWS_AT_ONCE:
                 yield pieces
                 pieces, rows = [], 0
         if pieces:
             yield pieces
 
-    def _read(self, level: Level, symbol: str, first: int, last: int) -> Columns | None:
+    def _read(self, level: Level, symbol: str, place: int, first: int, last: int) -> _Piece | None:
         """The rows of a range, or None where there is nothing to make bars of."""
         key = f"{symbol}/{level.source}"
         begin, end = np.array([first, last]).view("M8[ns]")
@@ -141,7 +158,8 @@ class Refresher:
                 # A read would compute what is not stored, and not as it was meant to be made.
                 schema = self._store.info(key).schema
                 columns = tradebars.input_names(schema) if tradebars.is_trades(schema) else None
-            return self._store.read(key, start=begin, end=end, columns=columns)
+            rows = self._store.read(key, start=begin, end=end, columns=columns)
+            return _Piece(place, rows, self._is_synthetic(key))
         except NotFoundError:
             return None  # destroyed meanwhile, or not made
         except CorruptionError as error:
@@ -151,6 +169,14 @@ class Refresher:
                 self._said.add(key)
                 self._logger.error("no bars are made of %s: %s", key, error)  # noqa: TRY400
             return None
+
+    def _is_synthetic(self, key: str) -> bool:
+        if key not in self._synthetic:  # asked for once: it costs as much as reading the rows
+            try:
+                self._synthetic[key] = self._store.info(key).schema.synthetic
+            except NotFoundError:  # not stored itself, but computed from what is
+                return False
+        return self._synthetic[key]
 
     def _of_portion(
         self, level: Level, jobs: Sequence[Job], windows: _Windows, pieces: Sequence[_Piece]
@@ -180,6 +206,7 @@ class Refresher:
         counts: NDArray[np.intp],
     ) -> Iterator[Bars | Replace]:
         of = [jobs[piece.place] for piece in pieces]
+        schema = replace(bars.schema, synthetic=True) if pieces[0].synthetic else None
         removed = np.array([job.removed for job in of])
         if removed.any():
             ends = np.cumsum(counts)
@@ -187,12 +214,13 @@ class Refresher:
                 rows = bars.slice(int(ends[at] - counts[at]), int(ends[at]))
                 first, last = windows.span(number, pieces[at].place)
                 key = f"{of[at].symbol}/{step.group}"
-                yield Replace(key, np.datetime64(first, "ns"), np.datetime64(last, "ns"), rows)
+                begin, end = np.array([first, last]).view("M8[ns]")
+                yield Replace(key, begin, end, rows, schema)
             bars = bars.take(np.repeat(~removed, counts))
             counts = np.where(removed, 0, counts)
         if len(bars):
             symbols = np.repeat(np.array([job.symbol for job in of]), counts)
-            yield Bars(step.group, symbols, bars)
+            yield Bars(step.group, symbols, bars, schema)
 
 
 class _Windows:
@@ -225,9 +253,9 @@ class _Rows:
     """
 
     def __init__(self, pieces: Sequence[_Piece], windows: _Windows) -> None:
-        self._rows = Columns.concat([rows for _, rows in pieces])
-        begins = np.cumsum([0, *(len(rows) for _, rows in pieces)])
-        cuts = np.array([rows.ts.searchsorted(windows.bounds[place]) for place, rows in pieces])
+        self._rows = Columns.concat([piece.rows for piece in pieces])
+        begins = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
+        cuts = np.array([rows.ts.searchsorted(windows.bounds[place]) for place, rows, _ in pieces])
         self._cuts = cuts + begins[:-1, None]  # per piece: first row of each step, then the ends
 
     def of_step(self, number: int) -> tuple[Columns, NDArray[np.intp]]:
@@ -248,11 +276,11 @@ def _resampler(rows: Columns) -> _Resample | None:
 
 
 def _by_columns(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
-    """Pieces whose rows have the same columns together."""
+    """Pieces whose rows have the same columns together, and made-up ones by themselves."""
     alike: dict[Any, list[_Piece]] = {}
     for piece in pieces:
         columns = tuple((name, array.dtype) for name, array in piece.rows.items())
-        alike.setdefault(columns, []).append(piece)
+        alike.setdefault((piece.synthetic, columns), []).append(piece)
     return list(alike.values())
 
 

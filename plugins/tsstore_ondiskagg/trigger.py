@@ -69,6 +69,7 @@ class Trigger:
         """Write the bars of all windows in which rows changed."""
         keys = frozenset(self._store.list()) if event.stretches else frozenset()
         self._writer.forget_destroyed(keys)
+        self._refresher.forget_destroyed(keys)
         looked_for: dict[str, frozenset[str]] = {}
         for group, jobs in self._jobs(event, keys, looked_for).items():
             for level in self._plan(group):

@@ -98,12 +98,13 @@ class BarWriter:
             return
         is_other = np.isin(bars.symbols, list(others))
         if not is_other.all():
-            yield Bars(bars.group, bars.symbols[~is_other], bars.rows.take(~is_other))
+            rest, rows = bars.symbols[~is_other], bars.rows.take(~is_other)
+            yield bars._replace(symbols=rest, rows=rows)
         for symbol in np.unique(bars.symbols[is_other]).tolist():
             mine = bars.symbols == symbol
-            rows = self._as_bucket(bars.group, symbol, bars.rows.take(mine))
-            if rows is not None:
-                yield Bars(bars.group, bars.symbols[mine], rows)
+            fitted = self._as_bucket(bars.group, symbol, bars.rows.take(mine))
+            if fitted is not None:
+                yield bars._replace(symbols=bars.symbols[mine], rows=fitted)
 
     def _as_bucket(self, group: str, symbol: str, rows: Columns) -> Columns | None:
         others = self._others.get(group, {})
@@ -157,9 +158,10 @@ class BarWriter:
 
     def _say(self, key: str, there: Schema, rows: Columns) -> None:
         self._logger.error(
-            "%s: has the columns %s and the bars to write have %s; it is left as it is: rename or "
-            "destroy it, or take it out of `destinations`",
-            key, _shown(there.columns), _shown(rows.schema.columns),
+            "%s: has the columns %s%s and the bars to write have %s; it is left as it is: rename "
+            "or destroy it, or take it out of `destinations`",
+            key, _shown(there.columns), " and synthetic rows" * there.synthetic,
+            _shown(rows.schema.columns),
         )  # fmt: skip
 
 
@@ -168,27 +170,29 @@ def _together(bars: Sequence[Bars]) -> list[Bars]:
     alike: dict[Any, list[Bars]] = {}
     for each in bars:
         columns = tuple((name, array.dtype) for name, array in each.rows.items())
-        alike.setdefault((each.group, columns), []).append(each)
+        alike.setdefault((each.group, each.schema, columns), []).append(each)
     return [
         Bars(
             group,
             np.concatenate([each.symbols for each in several]),
             Columns.concat([each.rows for each in several]),
+            schema,
         )
-        for (group, _), several in alike.items()
+        for (group, schema, _), several in alike.items()
     ]
 
 
 def _table(bars: Bars) -> WriteTable:
     columns: dict[str, NDArray[Any]] = {"Symbol": bars.symbols}
     columns["Epoch"] = bars.rows.ts.view("M8[ns]")
-    return WriteTable(bars.group, columns | dict(bars.rows.items()))
+    return WriteTable(bars.group, columns | dict(bars.rows.items()), bars.schema)
 
 
 def _by_bucket(bars: Bars) -> Iterator[Write]:
     cuts = np.flatnonzero(bars.symbols[1:] != bars.symbols[:-1]) + 1
     for first, end in pairwise([0, *cuts.tolist(), len(bars.symbols)]):
-        yield Write(f"{bars.symbols[first]}/{bars.group}", bars.rows.slice(first, end))
+        key = f"{bars.symbols[first]}/{bars.group}"
+        yield Write(key, bars.rows.slice(first, end), bars.schema)
 
 
 def _rounded(rows: Columns, types: _Types) -> Columns:

@@ -1,6 +1,6 @@
 """Writes the golden directory of the current format, once per format version.
 
-    python tests/golden/make_golden.py tests/golden/v2
+    python tests/golden/make_golden.py tests/golden/v3
 
 A directory that was written is never written again: later code must read what this code wrote.
 """
@@ -112,7 +112,20 @@ def write_v2(store: tsstore.Store) -> None:
     store.delete("LOAD/1Min/OHLCV", T0 + 60 * 32_000)
 
 
-WRITERS = {"v1": write_v1, "v2": write_v2}
+def write_v3(store: tsstore.Store) -> None:
+    """Everything that version 3 has besides: synthetic rows, packed, flat and in the log."""
+    write_v2(store)
+    made_up = Schema.of({"Close": "f8", "Volume": "i4", "Flag": "b1"}, synthetic=True)
+    store.commit([Write("FAKE/1Min/OHLCV", bars(0, 2_000), made_up)])
+    store.flush()
+    store.compact("FAKE/*/*")
+    store.commit([Write("FAKE/1Min/OHLCV", bars(1_990, 30), made_up)])
+    store.flush()
+    store.commit([Write("FAKE/1Min/OHLCV", bars(2_010, 30), made_up)])
+    store.commit([Write("ALSO/1Min/OHLCV", bars(0, 3), made_up)])
+
+
+WRITERS = {"v1": write_v1, "v2": write_v2, "v3": write_v3}
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from dataclasses import replace
 from time import sleep
 
 import numpy as np
@@ -381,6 +382,25 @@ def test_long_history_is_read_in_parts(store, monkeypatch):
         pass
     assert_up_to_date(store, destinations=["5Min", "1D"])
     assert len(store.read("AAPL/1W/OHLCV")) == 3
+
+
+def test_bars_of_made_up_rows_are_marked_as_such(store):
+    rows = bars(range(100))
+    made_up = replace(rows.schema, synthetic=True)
+    with running(store):
+        store.commit([Write(BASE, rows, made_up), Write("REAL/1Min/OHLCV", rows)])
+    with running(store):  # replaced as well
+        ends = np.array([T0, T0 + 9 * MINUTE]).view("M8[ns]")
+        store.commit([Replace(BASE, *ends, bars([3, 4]), made_up)])
+    assert_up_to_date(store)
+    marked = {key for key in store.list() if store.info(key).schema.synthetic}
+    assert marked == {BASE, *(f"AAPL/{text}/OHLCV" for text in DESTINATIONS)}
+    store.destroy("AAPL/5Min/OHLCV")
+    store.write("AAPL/5Min/OHLCV", bars([0]))  # real rows in the way
+    with running(store) as host:
+        store.commit([Write(BASE, bars([200]), made_up)])
+    assert host.status()["triggers"]["ondiskagg */1Min/OHLCV"]["refused_bars"]
+    assert not store.info("AAPL/5Min/OHLCV").schema.synthetic
 
 
 def test_rows_that_are_no_bars_are_passed_over(store):

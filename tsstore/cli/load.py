@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -280,7 +280,8 @@ def _schema(
         key = source.target
         if source.with_symbol:
             key = next(iter(store.list(f"*/{source.target}")), f"-/{source.target}")
-        schema = store.info(key).schema
+        # Nothing says that a file's rows are made up: the store refuses them where others are.
+        schema = replace(store.info(key).schema, synthetic=False)
     except NotFoundError:
         schema = table.schema(variable=bool(variable))
         # An exported file may tell that its bucket kept every row.

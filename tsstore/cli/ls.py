@@ -13,6 +13,7 @@ from tsstore.times import format_ns
 
 if TYPE_CHECKING:
     from tsstore.api import BucketInfo
+    from tsstore.schema import Schema
 
 _NAMES = ("Key", "Kind", "Rows", "First", "Last", "Columns")
 
@@ -45,10 +46,15 @@ def command(pattern: str | None, with_own: bool, style: str, **where: Any) -> No
         print_table(_NAMES, iter([[_row(store.info(key)) for key in keys]]), style)
 
 
+def _kind(schema: Schema) -> str:
+    kind = "variable" if schema.is_variable else "fixed"
+    return f"synthetic {kind}" if schema.synthetic else kind
+
+
 def _row(info: BucketInfo) -> tuple[Any, ...]:
     return (
         info.key,
-        "variable" if info.schema.is_variable else "fixed",
+        _kind(info.schema),
         info.rows,
         None if info.first_ns is None else format_ns(info.first_ns),
         None if info.last_ns is None else format_ns(info.last_ns),

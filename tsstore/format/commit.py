@@ -21,7 +21,7 @@ from tsstore.format.manifest import (
     table_to_arrays,
 )
 from tsstore.format.record import Body, Record
-from tsstore.format.segment import schema_from_meta, schema_to_meta
+from tsstore.format.segment import schema_from_meta, schema_to_meta, version_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,7 +114,7 @@ def encode_commit(commit: Commit) -> Body:
     if commit.segment_names:
         meta["segments"] = len(commit.segment_names)
         arrays += [lines_to_array(commit.segment_names), *table_to_arrays(commit.segments)]
-    return Body(meta, arrays)
+    return Body(meta, arrays, version=version_of(commit.schemas.values()))
 
 
 def decode_commit(record: Record) -> Commit:

@@ -6,7 +6,10 @@ Never reuse a number: a file written yesterday must mean the same tomorrow.
 from __future__ import annotations
 
 #: Version of the whole format. A reader refuses a larger one.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+#: Version of records that name no schema of synthetic rows: they are as that version has them, so
+#: whoever has no such rows can go back to it.
+FORMAT_VERSION_PLAIN = 2
 
 #: First bytes of every record ("TSR1").
 RECORD_MAGIC = 0x31525354

@@ -12,7 +12,7 @@ import numpy as np
 
 from tsstore.format.constants import KIND_MANIFEST
 from tsstore.format.record import Body, Record, RecordError
-from tsstore.format.segment import schema_from_meta, schema_to_meta
+from tsstore.format.segment import schema_from_meta, schema_to_meta, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         *table_to_arrays(manifest.segments),
         *table_to_arrays(manifest.deletes),
     ]
-    return Body(meta, arrays).record(KIND_MANIFEST, manifest.number, manifest.store_id)
+    body = Body(meta, arrays, version=version_of(manifest.schemas.values()))
+    return body.record(KIND_MANIFEST, manifest.number, manifest.store_id)
 
 
 def decode_manifest(record: Record) -> Manifest:

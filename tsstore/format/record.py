@@ -18,7 +18,12 @@ import msgpack
 import numpy as np
 import xxhash
 
-from tsstore.format.constants import FORMAT_VERSION, RECORD_BODY_MAX, RECORD_MAGIC
+from tsstore.format.constants import (
+    FORMAT_VERSION,
+    FORMAT_VERSION_PLAIN,
+    RECORD_BODY_MAX,
+    RECORD_MAGIC,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,15 +91,27 @@ class Record(NamedTuple):
 class Body:
     """The part of a record that does not depend on where it is written.
 
+    Args:
+        meta: the map of the record.
+        arrays: one-dimensional.
+        version: the oldest version of the format that understands it.
+
     Attributes:
         parts: buffers to write after the header.
         length: bytes of all parts.
         checksum: XXH3-64 of all parts.
     """
 
-    __slots__ = ("_meta_length", "checksum", "length", "parts")
+    __slots__ = ("_meta_length", "_version", "checksum", "length", "parts")
 
-    def __init__(self, meta: dict[str, Any], arrays: Sequence[NDArray[Any]] = ()) -> None:
+    def __init__(
+        self,
+        meta: dict[str, Any],
+        arrays: Sequence[NDArray[Any]] = (),
+        *,
+        version: int = FORMAT_VERSION_PLAIN,
+    ) -> None:
+        self._version = version
         shapes = [[array.dtype.str, len(array)] for array in arrays]
         packed = msgpack.packb({**meta, "arrays": shapes}, use_bin_type=True)
         self._meta_length = len(packed)
@@ -113,7 +130,7 @@ class Body:
 
     def header(self, kind: int, sequence: int, owner: int) -> bytes:
         """The 64 bytes that go before the parts."""
-        fields = (RECORD_MAGIC, kind, FORMAT_VERSION, self._meta_length, 0, self.length)
+        fields = (RECORD_MAGIC, kind, self._version, self._meta_length, 0, self.length)
         unchecked = _HEADER.pack(*fields, sequence, owner, 0, self.checksum, 0)[:_CHECKED_BYTES]
         return unchecked + struct.pack("<Q", xxhash.xxh3_64_intdigest(unchecked))
 

@@ -27,6 +27,8 @@ import xxhash
 
 from tsstore.format.constants import (
     BLOCK_ROWS,
+    FORMAT_VERSION,
+    FORMAT_VERSION_PLAIN,
     KIND_PACKED_FOOTER,
     KIND_SEGMENT_FOOTER,
     KIND_SEGMENT_HEADER,
@@ -202,7 +204,8 @@ class FlatSegment:
 
 def segment_header(schema: Schema, number: int, owner: int) -> bytes:
     """The first record of a segment."""
-    return Body({"schema": schema_to_meta(schema)}).record(KIND_SEGMENT_HEADER, number, owner)
+    body = Body({"schema": schema_to_meta(schema)}, version=version_of([schema]))
+    return body.record(KIND_SEGMENT_HEADER, number, owner)
 
 
 def _footer_body(
@@ -212,7 +215,7 @@ def _footer_body(
     arrays: list[NDArray[Any]],
 ) -> Body:
     meta = {"schema": schema_to_meta(schema), "sequences": list(sequences), **more}
-    return Body(meta, arrays)
+    return Body(meta, arrays, version=version_of([schema]))
 
 
 def _trailer(footer_offset: int, footer_length: int) -> bytes:
@@ -406,18 +409,27 @@ def _footer(record: Record, **blocks: Any) -> Footer:
 
 
 def schema_to_meta(schema: Schema) -> list[Any]:
-    """A schema as msgpack values: columns, kind, identity."""
+    """A schema as msgpack values: columns, kind, identity, and a mark of synthetic rows."""
     columns = [[name, type_name(dtype)] for name, dtype in schema.columns]
-    return [columns, schema.kind.value, list(schema.identity)]
+    mark = [True] if schema.synthetic else []
+    return [columns, schema.kind.value, list(schema.identity), *mark]
 
 
 def schema_from_meta(meta: list[Any]) -> Schema:
     """The schema of `schema_to_meta`."""
-    columns, kind, identity = meta
-    return _schema(tuple(map(tuple, columns)), kind, tuple(identity))
+    columns, kind, identity, *mark = meta
+    return _schema(tuple(map(tuple, columns)), kind, tuple(identity), any(mark))
+
+
+def version_of(schemas: Iterable[Schema]) -> int:
+    """The oldest version of the format that understands records with these schemas."""
+    is_marked = any(schema.synthetic for schema in schemas)
+    return FORMAT_VERSION if is_marked else FORMAT_VERSION_PLAIN
 
 
 @lru_cache(maxsize=256)  # thousands of files have the same
-def _schema(columns: tuple[tuple[str, str], ...], kind: int, identity: tuple[str, ...]) -> Schema:
+def _schema(
+    columns: tuple[tuple[str, str], ...], kind: int, identity: tuple[str, ...], synthetic: bool
+) -> Schema:
     typed = tuple((name, parse_dtype(dtype)) for name, dtype in columns)
-    return Schema(typed, RecordKind(kind), identity)
+    return Schema(typed, RecordKind(kind), identity, synthetic)

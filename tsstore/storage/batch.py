@@ -17,6 +17,7 @@ from tsstore.api import Operation, Replace, Write, WriteTable
 from tsstore.errors import InvalidArgumentError
 from tsstore.format.commit import Commit, Section, single_run
 from tsstore.key import BucketKey, check_part
+from tsstore.schema import check_origin
 from tsstore.storage.chunk import deleted, split_ids
 from tsstore.storage.cutting import cut_milliseconds
 from tsstore.storage.rows import MILLISECOND_NS, arrange, identity_columns
@@ -116,6 +117,8 @@ class Batch:
                 return  # nothing to delete and nothing to learn a schema from
             schema = operation.schema or schema_of(table, variable=operation.variable)
             bucket = self._reserve(key, self._schema_number(schema))
+        if len(table):
+            check_origin(key, bucket.schema, operation.schema)
         if isinstance(operation, Replace):
             first, last = to_ns(operation.start), to_ns(operation.end)
             if not bucket.schema.is_variable:
@@ -187,6 +190,7 @@ class Batch:
             part = table if alike else _rows_of(table, mine)
             part_ids = ids if alike else ids[mine]
             schema = self._catalog.schemas[schema_id]
+            check_origin(f"{symbols[int(mine.argmax())]}/{group}", schema, operation.schema)
             where = f"*/{group}"
             self._parts.append(_Part(schema_id, schema, where, timeframe, part_ids, part))
 

@@ -14,7 +14,7 @@ from tsstore.api import BucketInfo, Replace, Write, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import AlreadyExistsError, ClosedError, InvalidArgumentError, NotFoundError
 from tsstore.key import BucketKey, KeyPattern
-from tsstore.schema import check_widening
+from tsstore.schema import check_origin, check_widening
 from tsstore.tables import Table, fit, read_table, schema_of
 from tsstore.timeframe import Timeframe
 from tsstore.times import MAX_NS, MIN_NS, to_ns
@@ -314,6 +314,7 @@ class ModelStore:
         if bucket is None:
             schema = operation.schema or schema_of(table, variable=operation.variable)
             bucket = buckets[str(key)] = _Bucket(key, schema, self._tz)
+        check_origin(str(key), bucket.schema, operation.schema)
         fitted = fit(table, bucket.schema, where=str(key))
         if isinstance(operation, Replace):
             ends = to_ns(operation.start), to_ns(operation.end)

@@ -62,6 +62,7 @@ class SchemaMessage(msgspec.Struct, omit_defaults=True):
     types: list[str]
     variable: bool = False
     identity: list[str] = []
+    synthetic: bool = False
 
 
 class OperationMessage(msgspec.Struct, omit_defaults=True):
@@ -388,7 +389,9 @@ def table_of(rows: Rows) -> Table:
 def schema_message(schema: Schema) -> SchemaMessage:
     """A schema on its way."""
     types = [type_name(dtype) for _, dtype in schema.columns]
-    return SchemaMessage(list(schema.names), types, schema.is_variable, list(schema.identity))
+    return SchemaMessage(
+        list(schema.names), types, schema.is_variable, list(schema.identity), schema.synthetic
+    )
 
 
 def schema_of(message: SchemaMessage) -> Schema:
@@ -402,7 +405,12 @@ def schema_of(message: SchemaMessage) -> Schema:
             f"a schema with {len(message.names)} names and {len(message.types)} types"
         )
     pairs = zip(message.names, message.types, strict=True)
-    return Schema.of(pairs, variable=message.variable, identity=message.identity)
+    return Schema.of(
+        pairs,
+        variable=message.variable,
+        identity=message.identity,
+        synthetic=message.synthetic,
+    )
 
 
 def operation_of(message: OperationMessage) -> Operation:

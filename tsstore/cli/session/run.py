@@ -236,6 +236,7 @@ def _facts(info: BucketInfo) -> list[tuple[str, Any]]:
         ("Bucket", info.key),
         ("Latest Year", year),
         ("RecordType", "VARIABLE" if info.schema.is_variable else "FIXED"),
+        ("Synthetic", "yes" if info.schema.synthetic else "no"),
         ("TF", BucketKey.parse(info.key).timeframe),
         ("Data Types", " ".join(columns)),
         ("First", None if info.first_ns is None else format_ns(info.first_ns)),
