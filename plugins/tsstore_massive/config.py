@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from datetime import date  # noqa: TC003  (msgspec reads the annotations)
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -38,6 +38,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What `config:` of the worker may say.
 
     Attributes:
+        data_source: `massive`, or `synthetic` for a market that is made up on this machine: it
+            needs no key, and its rows are marked.
         api_key: the key; else it is read from `api_key_file`, else from $MASSIVE_API_KEY.
         api_key_file: a file that holds nothing but the key.
         base_url: the REST service.
@@ -57,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         mute_timeout_s: seconds without a message, in market hours, that count as a broken line.
     """
 
+    data_source: Literal["massive", "synthetic"] = "massive"
     api_key: str = ""
     api_key_file: str = ""
     base_url: str = "https://api.massive.com"
@@ -149,8 +152,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The API key, from wherever it was put.
 
         Raises:
-            ConfigError: there is none, or its file cannot be read.
+            ConfigError: there is none, or its file cannot be read; or none is wanted.
         """
+        if self.data_source != "massive":
+            raise ConfigError(
+                f"data_source is {self.data_source}: nothing is fetched from Massive, and nothing "
+                "is sent there; for real rows take data_source out"
+            )
         key = self.api_key or self._key_from_file() or os.environ.get(API_KEY_VARIABLE, "")
         key = key.strip()
         if not key:

@@ -33,6 +33,7 @@ from tsstore_massive.schemas import BAR_KINDS, STREAM_GROUPS
 from tsstore_massive.sessions import MarketCalendar, day_of
 from tsstore_massive.sink import Sink
 from tsstore_massive.symbols import market_of
+from tsstore_massive.synthetic import source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,13 +94,15 @@ class Worker:
 
         Raises:
             ConfigError: there is no API key.
-            FatalPluginError: the server refuses the key.
+            FatalPluginError: the server refuses the key, or the directory holds synthetic rows and
+                these are real, or the other way round.
             LockedError: another worker on this machine uses the key.
             TsStoreError: the store does not take the rows.
         """
-        key = self._config.resolve_key()
-        with KeyLock(key, self._config.stream_url):
-            _Run(self._context, self._config, key, self._patience).work()
+        with source(self._context, self._config) as (context, config):
+            key = config.resolve_key()
+            with KeyLock(key, config.stream_url):
+                _Run(context, config, key, self._patience).work()
 
 
 class _Run:

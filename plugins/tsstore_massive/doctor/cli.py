@@ -142,6 +142,9 @@ def _examine(flags: dict[str, Any], clock: Clock, redactor: Redactor) -> Iterato
         return
     yield ok("options", str(flags["config_path"] or "the defaults; --config names a mkts.yml"))
     yield from _examine_machine(flags["directory"] or root, timezone, clock)
+    if config.data_source != "massive":
+        yield skip("Massive", f"data_source is {config.data_source}: it is not asked for anything")
+        return
     finding, key = machine.check_key(config)
     yield finding
     days = _Days.at(clock.now_ns())

@@ -1,0 +1,164 @@
+"""`data_source: synthetic`: a vendor in this process, for who has no key, and rows marked as its.
+
+The simulator serves on a port of loopback and the worker goes through the whole of it like anywhere
+else, so what runs without a key is what runs with one. It shares no code with the worker and is
+imported only here. Each directory takes either made-up rows or real ones: the store refuses others
+bucket by bucket, and a start tells before anything is fetched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from tsstore.api import Replace, Write, WriteTable
+from tsstore.errors import NotFoundError
+from tsstore.plugin import FatalPluginError
+from tsstore.tables import read_table, schema_of
+from tsstore_massive.schemas import STREAM_GROUPS, bucket_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from tsstore.api import Operation, StoreApi, TableLike
+    from tsstore.plugin import WorkerContext
+    from tsstore.schema import Schema
+    from tsstore_massive.config import Config
+
+SYNTHETIC = "synthetic"
+#: What the simulator takes for a key; it is none of anybody.
+_NO_KEY = "synthetic"
+#: Where the worker keeps what it needs itself.
+_OWN = "_massive/*/*"
+
+
+@contextmanager
+def source(context: WorkerContext, config: Config) -> Iterator[tuple[WorkerContext, Config]]:
+    """What the worker runs on: as it was given, or with the simulator in place of the vendor.
+
+    Raises:
+        FatalPluginError: the directory holds rows of the other kind.
+    """
+    is_synthetic = config.data_source == SYNTHETIC
+    check_unmixed(context.store, config, synthetic=is_synthetic)
+    if not is_synthetic:
+        yield context, config
+        return
+    context.status["data_source"] = SYNTHETIC
+    with _vendor(config) as url:
+        context.logger.warning("all rows are made up: data_source is synthetic")
+        yield (
+            dataclasses.replace(context, store=marking(context.store)),
+            msgspec.structs.replace(
+                config,
+                data_source="massive",
+                api_key=_NO_KEY,
+                base_url=url,
+                ws_server=url.replace("http", "ws", 1),
+            ),
+        )
+
+
+@contextmanager
+def _vendor(config: Config) -> Iterator[str]:
+    """The simulator with the wanted symbols; gives its URL."""
+    from tsstore_massive_simulator.generated import GeneratedMarket
+    from tsstore_massive_simulator.server import Simulator
+
+    market = GeneratedMarket() if config.all_symbols else GeneratedMarket(tickers=config.symbols)
+    with Simulator(market, keys=[_NO_KEY]).in_background() as url:
+        yield url
+
+
+def check_unmixed(store: StoreApi, config: Config, *, synthetic: bool) -> None:
+    """Whether the buckets that are to be written to hold rows of this kind, if any.
+
+    Args:
+        store: where the rows go.
+        config: which rows.
+        synthetic: whether they are made up.
+
+    Raises:
+        FatalPluginError: some hold the other kind; the text names one of them.
+    """
+    others = [key for key in _keys(store, config) if _is_other(store, key, synthetic=synthetic)]
+    if not others:
+        return
+    held, named = ("real", SYNTHETIC) if synthetic else (SYNTHETIC, "massive")
+    raise FatalPluginError(
+        f"{len(others):,} buckets hold {held} rows, such as {others[0]}, and data_source is "
+        f"{named}; name another root_directory, or destroy them"
+    )
+
+
+def _keys(store: StoreApi, config: Config) -> list[str]:
+    groups = [STREAM_GROUPS[kind] for kind in config.data_types]
+    keys: list[str] = []
+    for group in groups:
+        if config.all_symbols:
+            keys += store.list(f"*/{group}")
+        else:
+            keys += [bucket_key(symbol, group) for symbol in config.symbols]
+    return keys + store.list(_OWN)
+
+
+def _is_other(store: StoreApi, key: str, *, synthetic: bool) -> bool:
+    try:
+        return store.info(key).schema.synthetic is not synthetic
+    except NotFoundError:
+        return False
+
+
+def marking(store: StoreApi) -> StoreApi:
+    """A store that marks everything that is written through it as synthetic."""
+    return cast("StoreApi", _Marking(store))
+
+
+class _Marking:
+    """Everything but writing goes to the store as it is."""
+
+    def __init__(self, store: StoreApi) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def commit(self, operations: Iterable[Operation]) -> int:
+        return self._store.commit(list(map(_marked, operations)))
+
+    def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:
+        if hasattr(operations, "items"):
+            operations = [Write(key, data) for key, data in operations.items()]
+        return self._store.bulk(list(map(_marked, operations)))
+
+    def write(
+        self, key: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        return self.commit([Write(key, data, schema, variable)])
+
+    def write_many(self, batches: Mapping[str, TableLike]) -> int:
+        return self.commit(Write(key, data) for key, data in batches.items())
+
+    def write_table(
+        self, group: str, data: TableLike, *, schema: Schema | None = None, variable: bool = False
+    ) -> int:
+        return self.commit([WriteTable(group, data, schema, variable)])
+
+    def replace(
+        self, key: str, start: Any, end: Any, data: TableLike, *, schema: Schema | None = None
+    ) -> int:
+        return self.commit([Replace(key, start, end, data, schema)])
+
+    def create(self, key: str, schema: Schema) -> None:
+        self._store.create(key, dataclasses.replace(schema, synthetic=True))
+
+
+def _marked(operation: Operation) -> Operation:
+    schema = operation.schema
+    if schema is None:
+        table = read_table(operation.data, with_symbol=isinstance(operation, WriteTable))
+        schema = schema_of(table, variable=operation.variable)
+    return operation._replace(schema=dataclasses.replace(schema, synthetic=True))

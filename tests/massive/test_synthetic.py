@@ -1,0 +1,124 @@
+"""`data_source: synthetic`: a worker without a key, whose rows are marked as made up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+import tsstore
+from tests.massive.simulated import QUICK
+from tsstore import Replace, Schema, Write, WriteTable
+from tsstore.clock import SystemClock
+from tsstore.errors import ConfigError
+from tsstore.plugin import FatalPluginError, WorkerContext
+from tsstore_massive import cli
+from tsstore_massive.config import Config
+from tsstore_massive.doctor import cli as doctor
+from tsstore_massive.synthetic import marking
+from tsstore_massive.worker import Worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEW_YORK = "America/New_York"
+OPTIONS = {
+    "data_source": "synthetic",
+    "symbols": ["SPY"],
+    "data_types": ["bars", "trades", "quotes"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
+
+
+def run(store: tsstore.Store, wanted: int, **options: Any) -> dict[str, Any]:
+    """Run a worker until it has received so many events; gives its status."""
+    config = msgspec.convert(OPTIONS | options, Config)
+    context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests"))
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            Worker(context, config, patience=QUICK).run()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while thread.is_alive() and context.status.get("messages", 0) < wanted:
+        thread.join(0.02)
+    context.stop.set()
+    thread.join(20)
+    assert not thread.is_alive()
+    if failed:
+        raise failed[0]
+    return context.status
+
+
+def test_a_market_comes_without_a_key_and_says_that_it_is_made_up(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path / "data", timezone=NEW_YORK) as store:
+        status = run(store, 10)
+        assert status["data_source"] == "synthetic"
+        assert len(store.read("SPY/1Min/QUOTE"))
+        assert all(store.info(key).schema.synthetic for key in store.list())
+        with pytest.raises(tsstore.SchemaMismatchError, match="holds synthetic rows"):
+            store.write("SPY/1Min/QUOTE", store.read("SPY/1Min/QUOTE"))
+        run(store, 2)  # the same again goes on in the same buckets
+        # A worker with a key is told at its start, before it has asked anybody.
+        with pytest.raises(FatalPluginError, match=r"hold synthetic rows.*SPY.*root_directory"):
+            run(store, 1, data_source="massive", api_key="secret-key-0001",
+                base_url="http://127.0.0.1:9", ws_server="ws://127.0.0.1:9")  # fmt: skip
+
+
+def test_nothing_made_up_comes_among_real_rows(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path / "data", timezone=NEW_YORK) as store:
+        store.write("SPY/1Min/OHLCV", {"Epoch": ["2024-01-02 14:30"], "Close": [1.0]})
+        for symbols in (["SPY"], []):
+            with pytest.raises(FatalPluginError, match=r"1 buckets hold real rows.*SPY/1Min/OHLCV"):
+                run(store, 1, symbols=symbols)
+        assert store.list() == ["SPY/1Min/OHLCV"]
+
+
+def test_commands_that_ask_the_vendor_say_that_it_is_not_asked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="take data_source out"):
+        Config(data_source="synthetic", api_key="secret-key-0001").resolve_key()
+    path = tmp_path / "mkts.yml"
+    path.write_text(
+        f"root_directory: {tmp_path / 'data'}\ntimezone: {NEW_YORK}\nlisten_port: 5993\n"
+        "bgworkers:\n  - module: massive.so\n    config: {data_source: synthetic}\n"
+    )
+    arguments = ["--config", str(path), "-bars", "-from", "2024-01-02", "-symbols", "SPY"]
+    with pytest.raises(ConfigError, match="data_source is synthetic"):
+        CliRunner().invoke(cli.command, arguments, catch_exceptions=False)
+    told = CliRunner().invoke(doctor.command, ["--config", str(path)])
+    assert told.exit_code == 0
+    assert "data_source is synthetic" in told.stdout
+    assert "REST" not in told.stdout
+
+
+def test_every_way_to_write_is_marked(tmp_path: Path) -> None:
+    rows = {"Epoch": [60], "Close": [1.0]}
+    with tsstore.open(tmp_path / "data") as real:
+        store = marking(real)
+        store.write("A/1Min/OHLCV", rows)
+        store.write_many({"B/1Min/OHLCV": rows})
+        store.write_table("1Min/OHLCV", {"Symbol": ["C"], **rows})
+        store.replace("D/1Min/OHLCV", "1970-01-01", "1970-01-02", rows)
+        store.create("E/1Min/OHLCV", Schema.of({"Close": "f8"}))
+        store.bulk({"F/1Min/OHLCV": rows})
+        store.bulk([Write("G/1Sec/TRADE", rows, variable=True)])
+        store.commit(
+            [
+                WriteTable("1Min/QUOTE", {"Symbol": ["H"], **rows}, Schema.of({"Close": "f4"})),
+                Replace("A/1Min/OHLCV", "1970-01-01", "1970-01-02", rows),
+            ]
+        )
+        assert [store.info(key).schema.synthetic for key in store.list()] == [True] * 8
+        assert store.info("G/1Sec/TRADE").schema.is_variable
