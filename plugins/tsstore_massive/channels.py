@@ -18,13 +18,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError
-from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS, Kind
-from tsstore_massive.symbols import MARKETS, Market
+from tsstore_massive import fetched, streamed
+from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from msgspec import Struct
+
     from tsstore.schema import Schema
+    from tsstore_massive.schemas import Kind
+    from tsstore_massive.symbols import Market
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,24 @@ class Channel:
     Attributes:
         market: whose.
         kind: what.
-        topic: its name in subscriptions and events.
-        has_history: whether REST tells the same rows later on.
+        event: what the socket sends.
+        row: what REST answers; None when only the socket tells such rows.
     """
 
     market: Market
     kind: Kind
-    topic: str
-    has_history: bool
+    event: type[Struct]
+    row: type[Struct] | None
+
+    @property
+    def topic(self) -> str:
+        """Its name in subscriptions, and in `ev` of the events."""
+        return str(self.event.__struct_config__.tag)
+
+    @property
+    def has_history(self) -> bool:
+        """Whether REST tells the same rows later on."""
+        return self.row is not None
 
     @property
     def group(self) -> str:
@@ -72,47 +86,51 @@ def channel_of(market: Market, kind: Kind) -> Channel:
     return channel
 
 
-_TOPICS: Mapping[Market, Mapping[Kind, str]] = {
+#: What the socket sends and what REST answers.
+_STRUCTS: Mapping[Market, Mapping[Kind, tuple[type[Struct], type[Struct] | None]]] = {
     "stocks": {
-        "bars": "AM",
-        "second_bars": "A",
-        "trades": "T",
-        "quotes": "Q",
-        "luld": "LULD",
-        "imbalances": "NOI",
-        "fair_values": "FMV",
+        "bars": (streamed.MinuteBar, fetched.Bar),
+        "second_bars": (streamed.SecondBar, fetched.Bar),
+        "trades": (streamed.StockTrade, fetched.StockTrade),
+        "quotes": (streamed.StockQuote, fetched.StockQuote),
+        "luld": (streamed.LimitUpDown, None),
+        "imbalances": (streamed.Imbalance, None),
+        "fair_values": (streamed.FairValue, None),
     },
     "options": {
-        "bars": "AM",
-        "second_bars": "A",
-        "trades": "T",
-        "quotes": "Q",
-        "fair_values": "FMV",
+        "bars": (streamed.MinuteBar, fetched.Bar),
+        "second_bars": (streamed.SecondBar, fetched.Bar),
+        "trades": (streamed.OptionTrade, fetched.OptionTrade),
+        "quotes": (streamed.StockQuote, fetched.StockQuote),
+        "fair_values": (streamed.FairValue, None),
     },
-    "indices": {"bars": "AM", "second_bars": "A", "values": "V"},
-    "forex": {"bars": "CA", "second_bars": "CAS", "quotes": "C", "fair_values": "FMV"},
+    "indices": {
+        "bars": (streamed.IndexMinuteBar, fetched.IndexBar),
+        "second_bars": (streamed.IndexSecondBar, fetched.IndexBar),
+        "values": (streamed.IndexValue, None),
+    },
+    "forex": {
+        "bars": (streamed.ForexMinuteBar, fetched.Bar),
+        "second_bars": (streamed.ForexSecondBar, fetched.Bar),
+        "quotes": (streamed.ForexQuote, fetched.ForexQuote),
+        "fair_values": (streamed.FairValue, None),
+    },
     "crypto": {
-        "bars": "XA",
-        "second_bars": "XAS",
-        "trades": "XT",
-        "quotes": "XQ",
-        "fair_values": "FMV",
+        "bars": (streamed.CryptoMinuteBar, fetched.Bar),
+        "second_bars": (streamed.CryptoSecondBar, fetched.Bar),
+        "trades": (streamed.CryptoTrade, fetched.CryptoTrade),
+        "quotes": (streamed.CryptoQuote, None),
+        "fair_values": (streamed.FairValue, None),
     },
-    "futures": {"bars": "AM", "second_bars": "A", "trades": "T", "quotes": "Q"},
+    "futures": {
+        "bars": (streamed.FuturesMinuteBar, fetched.FuturesBar),
+        "second_bars": (streamed.FuturesSecondBar, fetched.FuturesBar),
+        "trades": (streamed.FuturesTrade, fetched.FuturesTrade),
+        "quotes": (streamed.FuturesQuote, fetched.FuturesQuote),
+    },
 }
 
-
-def _has_history(market: Market, kind: Kind) -> bool:
-    """REST has bars of everything, and ticks but for the quotes of crypto."""
-    if kind == "quotes":
-        return market != "crypto"
-    return kind in ("bars", "second_bars", "trades")
-
-
 _CHANNELS: Mapping[Market, Mapping[Kind, Channel]] = {
-    market: {
-        kind: Channel(market, kind, topic, _has_history(market, kind))
-        for kind, topic in _TOPICS[market].items()
-    }
-    for market in MARKETS
+    market: {kind: Channel(market, kind, *structs) for kind, structs in of_kind.items()}
+    for market, of_kind in _STRUCTS.items()
 }

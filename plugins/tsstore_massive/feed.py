@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore_massive.config import Config
     from tsstore_massive.faults import Faults
-    from tsstore_massive.messages import Status
+    from tsstore_massive.streamed import Status
 
 #: The vendor's frames are below 1 MiB; a larger one than this ends the connection.
 FRAME_BYTES_MAX = 8 * 2**20
@@ -218,7 +218,7 @@ class Feed:
             self._failure = error
 
     def _store(self, frames: list[tuple[_Connection, bytes]]) -> None:
-        events = Events(self._faults)
+        events = Events(self._faults, self._config.market)
         for connection, frame in frames:
             statuses = events.add(frame)
             if statuses:
@@ -355,7 +355,7 @@ class Feed:
         session = connection.session
         while session.state in (State.CONNECTING, State.AUTHENTICATING):
             frame = await socket.recv(decode=False)
-            events = Events(self._faults)
+            events = Events(self._faults, self._config.market)
             self._judge(connection, events.add(frame))
             for text in session.to_send():
                 await socket.send(text)

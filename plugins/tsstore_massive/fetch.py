@@ -29,6 +29,7 @@ from tsstore.zones import NS_PER_DAY, local_to_utc, utc_offsets
 from tsstore_massive.coverage import SCHEMA as COVERAGE
 from tsstore_massive.coverage import coverage_rows
 from tsstore_massive.errors import StoppedError
+from tsstore_massive.identity import Numbering
 from tsstore_massive.sessions import MarketCalendar
 from tsstore_massive.tickday import SETTLED_NS, TickDay, concat
 from tsstore_massive.work import BarsWork, GapWork, TicksWork
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from tsstore_massive.datasets import Dataset
     from tsstore_massive.rest import RestClient
     from tsstore_massive.work import Work
+
+_MS = 1_000_000
 
 
 class Fetcher:
@@ -164,9 +167,18 @@ class Fetcher:
         return int(not stored)
 
     def pages(self, work: Work, start_ns: int, end_ns: int) -> Iterator[Columns]:
-        """Pages of trades or quotes."""
-        read = self._rest.trades if work.dataset.kind == "trades" else self._rest.quotes
-        return read(work.symbol, start_ns, end_ns)
+        """Pages of trades or quotes, each row with its identity.
+
+        They begin with a whole millisecond: equal rows of one are counted from its first on.
+        """
+        kind, symbol = work.dataset.kind, work.symbol
+        read = self._rest.trades if kind == "trades" else self._rest.quotes
+        numbering = Numbering()
+        for page in read(symbol, start_ns - start_ns % _MS, end_ns):
+            columns = numbering.named(
+                kind, page.ts, dict(page.items()), lambda rows: [symbol] * len(rows)
+            )
+            yield Columns(page.ts, columns, variable=True)
 
     def commit(self, operations: list[Operation], rows: int) -> None:
         """Store something, unless it is time to stop."""

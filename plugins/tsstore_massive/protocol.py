@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tsstore_massive.config import Config
     from tsstore_massive.faults import Faults
-    from tsstore_massive.messages import Status
+    from tsstore_massive.streamed import Status
 
 
 class State(enum.Enum):

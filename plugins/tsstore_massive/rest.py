@@ -28,7 +28,6 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive import messages
 from tsstore_massive.config import is_loopback
 from tsstore_massive.errors import (
     ApiKeyError,
@@ -39,7 +38,9 @@ from tsstore_massive.errors import (
     UnavailableError,
     UnreachableError,
 )
+from tsstore_massive.pages import decode_page
 from tsstore_massive.rate import MINUTE_S
+from tsstore_massive.symbols import bars_symbol, market_of
 from tsstore_massive.traffic import Traffic
 
 # httpx has had no release since 2024; httpx2 continues it with the same interface.
@@ -54,8 +55,9 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore.columns import Columns
     from tsstore.timeframe import Timeframe
-    from tsstore_massive.messages import Page
+    from tsstore_massive.pages import Page
     from tsstore_massive.rate import RateLimiter
+    from tsstore_massive.schemas import Kind
 
 #: What `status` of an answer says when it is complete; delayed plans get the second.
 _GOOD = frozenset({"OK", "DELAYED"})
@@ -221,23 +223,24 @@ class RestClient:
         """Bars that begin from `start_ns` to `end_ns`, both included, page by page, ascending."""
         span = f"{timeframe.count}/{_TIMESPANS[timeframe.unit]}"
         start_ms, end_ms = -(-start_ns // 1_000_000), end_ns // 1_000_000
-        path = f"/v2/aggs/ticker/{quote(symbol, safe=':')}/range/{span}/{start_ms}/{end_ms}"
+        ticker = quote(bars_symbol(symbol), safe=":")
+        path = f"/v2/aggs/ticker/{ticker}/range/{span}/{start_ms}/{end_ms}"
         query = {
             "adjusted": "true" if adjusted else "false",
             "sort": "asc",
             "limit": self.limits.page_rows,
         }
-        return self._ascending(path, query, messages.decode_bars_page)
+        return self._ascending(path, query, _page_of(symbol, "bars"))
 
     def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[Columns]:
         """Trades from `start_ns` to `end_ns`, both included, page by page, ascending."""
         path = f"/v3/trades/{quote(symbol, safe=':')}"
-        return self._ascending(path, self._ticks(start_ns, end_ns), messages.decode_trades_page)
+        return self._ascending(path, self._ticks(start_ns, end_ns), _page_of(symbol, "trades"))
 
     def quotes(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[Columns]:
         """Quotes from `start_ns` to `end_ns`, both included, page by page, ascending."""
         path = f"/v3/quotes/{quote(symbol, safe=':')}"
-        return self._ascending(path, self._ticks(start_ns, end_ns), messages.decode_quotes_page)
+        return self._ascending(path, self._ticks(start_ns, end_ns), _page_of(symbol, "quotes"))
 
     def tickers(self) -> Iterator[str]:
         """Symbols of all stocks that trade now, spelled as the vendor spells them."""
@@ -411,6 +414,10 @@ class RestClient:
 
     def _to_next_minute_s(self) -> float:
         return MINUTE_S - self._clock.now_ns() / NS_PER_SECOND % MINUTE_S
+
+
+def _page_of(symbol: str, kind: Kind) -> Callable[[bytes], Page]:
+    return partial(decode_page, market=market_of(symbol), kind=kind)
 
 
 def _decode_rows(decode: Callable[[bytes], Page], body: bytes) -> Page:

@@ -9,7 +9,8 @@ import numpy as np
 
 from tsstore.api import WriteTable
 from tsstore.errors import NotFoundError, SchemaMismatchError
-from tsstore_massive.schemas import KINDS, SCHEMAS, STREAM_GROUPS
+from tsstore_massive.identity import Numbering
+from tsstore_massive.schemas import BAR_KINDS, SCHEMAS, STREAM_GROUPS
 from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from tsstore_massive.messages import Events
     from tsstore_massive.schemas import Kind
 
-_PRICE_COLUMNS: dict[Kind, str] = {"bars": "Close", "trades": "Price", "quotes": "BidPrice"}
+#: What is shown of each kind; of several kinds that stream, quotes are shown only if alone.
+_PRICE_COLUMNS: dict[Kind, str] = {
+    "bars": "Close",
+    "second_bars": "Close",
+    "trades": "Price",
+    "quotes": "BidPrice",
+    "values": "Value",
+    "fair_values": "Price",
+}
 #: Symbols whose last price is kept for display.
 _PRICES_MAX = 20_000
 _NS_PER_MS = 1_000_000
@@ -37,7 +46,7 @@ class Sink:
         logger: for the operator.
 
     Attributes:
-        events: bars, trades and quotes received.
+        events: how many were received.
         rows: rows stored.
         commits: how many commits it took.
         lag_ms: age of the newest event of the last commit.
@@ -58,7 +67,8 @@ class Sink:
         self._clock = clock
         self._logger = logger
         self._lock = threading.Lock()
-        self._kept_bars: _KeptBars | None = None
+        self._numbering = Numbering()
+        self._kept_bars: dict[Kind, _KeptBars] | None = None
 
     def write(self, events: Events) -> None:
         """Store everything in one commit.
@@ -66,27 +76,37 @@ class Sink:
         Raises:
             TsStoreError: the store does not take it; nothing was stored.
         """
-        tables = {kind: table for kind in KINDS if (table := events.table(kind)) is not None}
+        tables = events.tables()
         with self._lock:
+            tables = {kind: self._named(kind, table) for kind, table in tables.items()}
             self.rows += self._commit(tables)
-            if self._kept_bars is not None and "bars" in tables:
-                self._kept_bars.add(tables["bars"])
+            if self._kept_bars is not None:
+                for kind in self._kept_bars.keys() & tables.keys():
+                    self._kept_bars[kind].add(tables[kind])
         self.events += len(events)
         self.commits += 1
         for kind, table in tables.items():
             self._note(kind, table)
 
+    def reconnected(self) -> None:
+        """From now on events come over another connection, which repeats none on purpose.
+
+        So an event without a number that came before is the same one, not a second like it.
+        """
+        with self._lock:
+            self._numbering = Numbering()
+
     def keep_bars(self) -> None:
         """From now on remember the bars that come, until `repeat_bars`."""
         with self._lock:
             if self._kept_bars is None:
-                self._kept_bars = _KeptBars()
+                self._kept_bars = {kind: _KeptBars() for kind in BAR_KINDS}
 
-    def forget_bars(self, vendor_symbol: str) -> None:
+    def forget_bars(self, symbol: str) -> None:
         """Forget what came before the fetch of a symbol begins: what is fetched holds it."""
         with self._lock:
-            if self._kept_bars is not None:
-                self._kept_bars.forget(bucket_symbol(vendor_symbol) or vendor_symbol)
+            for kept in (self._kept_bars or {}).values():
+                kept.forget(bucket_symbol(symbol) or symbol)
 
     def repeat_bars(self) -> None:
         """Write the remembered bars once more.
@@ -96,8 +116,17 @@ class Sink:
         """
         with self._lock:
             kept, self._kept_bars = self._kept_bars, None
-            if kept is not None and (table := kept.table()):
-                self._commit({"bars": table})
+            tables = {kind: bars.table() for kind, bars in (kept or {}).items()}
+            self._commit({kind: table for kind, table in tables.items() if table})
+
+    def _named(self, kind: Kind, table: dict[str, Any]) -> dict[str, Any]:
+        """The table with an identity for events that have no number."""
+        names = table["Symbol"]
+        columns = {name: table[name] for name in SCHEMAS[kind].names}
+        named = self._numbering.named(
+            kind, table["Epoch"].view(np.int64), columns, lambda rows: [names[row] for row in rows]
+        )
+        return {**table, **named}
 
     def _commit(self, tables: dict[Kind, dict[str, Any]]) -> int:
         if self.misfits:
@@ -157,8 +186,9 @@ class Sink:
         newest_ns = min(newest_ns, now_ns)
         self.watermarks[kind] = max(self.watermarks.get(kind, 0), newest_ns)
         self.lag_ms = (now_ns - newest_ns) // _NS_PER_MS
-        if kind != "quotes" or self.watermarks.keys() == {"quotes"}:
-            self._note_prices(table["Symbol"], table[_PRICE_COLUMNS[kind]])
+        column = _PRICE_COLUMNS.get(kind)
+        if column and (kind != "quotes" or self.watermarks.keys() == {"quotes"}):
+            self._note_prices(table["Symbol"], table[column])
 
     def _note_prices(self, symbols: list[str], prices: NDArray[np.float64]) -> None:
         if len(self.prices) > _PRICES_MAX:

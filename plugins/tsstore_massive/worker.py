@@ -194,6 +194,7 @@ class _Run:
 
     def on_lost(self) -> None:
         """From here on everything is missed."""
+        self._sink.reconnected()
         symbols = self._config_symbols()
         for kind in self._config.data_types:
             seen_ns = self._sink.watermarks.get(kind, self._streaming_from_ns)

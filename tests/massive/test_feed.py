@@ -316,14 +316,14 @@ def test_a_fault_is_logged_once(caplog: Any) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         for _ in range(20):
-            peer.send({"ev": "LULD"})
+            peer.send({"ev": "LV"})
         peer.send(trade(number=1))
         peer.stay()
 
     with SocketServer(script) as server, Running(server) as running:
         running.until(lambda: running.sink.sequences == [1])
-    assert sum("LULD" in record.getMessage() for record in caplog.records) == 1
-    assert running.faults.counts == {"unknown event LULD": 20}
+    assert sum("LV" in record.getMessage() for record in caplog.records) == 1
+    assert running.faults.counts == {"unknown event LV": 20}
 
 
 def test_a_frame_above_the_limit_ends_the_connection_only() -> None:

@@ -65,6 +65,7 @@ _OF_MARKET: Mapping[str, tuple[str, ...]] = {
 }
 #: Markets that have a file for each day on which the New York exchanges are open, and for no other.
 _US_MARKETS = frozenset({"stocks", "options"})
+_UNNUMBERED = frozenset({("options", "trades"), ("forex", "quotes")})
 #: Markets whose days begin in New York; those of the others begin in UTC.
 _NEW_YORK_DAYS = frozenset({"stocks", "options", "indices"})
 
@@ -125,6 +126,11 @@ class FlatSet:
     def prefix(self) -> str:
         """What the names of its files begin with."""
         return f"{MARKETS[self.market]}/{self.name}_v1/"
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether a sequence or an id in its files is told by REST and the socket as well."""
+        return (self.market, self.rows) not in _UNNUMBERED
 
     @property
     def zone(self) -> str:

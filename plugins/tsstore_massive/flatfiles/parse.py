@@ -17,11 +17,12 @@ import numpy as np
 
 from tsstore.errors import ConfigError
 from tsstore.zones import NS_PER_DAY
+from tsstore_massive.flatfiles.cells import ids, numbers, whole
 from tsstore_massive.flatfiles.errors import BadFileError
 from tsstore_massive.flatfiles.inflate import open_gzip
 from tsstore_massive.flatfiles.lines import TICKERS_MAX, LinesOf
-from tsstore_massive.messages import text_id
-from tsstore_massive.rows import CONDITIONS_MAX
+from tsstore_massive.identity import Numbering
+from tsstore_massive.rows import CODES_MAX
 from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ _OPTIONAL: Mapping[Rows, Mapping[str, tuple[str, float]]] = {
     },
     "values": {},
 }
+#: What tells ticks apart, where the other sources of the market tell it too.
+_NUMBERS = frozenset({"sequence_number", "id"})
 _TEXTS = ("ticker", "conditions", "indicators")
 _WHOLE = ("window_start", "sip_timestamp", "participant_timestamp", "timestamp", "sequence_number")
 
@@ -132,6 +135,10 @@ class FlatFile:
         self._rows = flat.rows
         self._schema = flat.schema
         self._selection = selection
+        self._numbering = Numbering()
+        # Nobody quotes a stock below zero; an index may be a spread.
+        self._least = -_NUMBER_MAX if flat.market == "indices" else 0.0
+        self._unread = frozenset[str]() if flat.is_numbered else _NUMBERS
         midnight = (day - day.fromordinal(719_163)).days * NS_PER_DAY  # 719,163 is 1970-01-01
         self._first_ns = midnight - _DAYS_OFF * NS_PER_DAY
         self._end_ns = midnight + (_DAYS_OFF + 1) * NS_PER_DAY
@@ -146,6 +153,7 @@ class FlatFile:
         """
         import pyarrow as pa
 
+        self._numbering = Numbering()
         try:
             with open_gzip(self._path) as file, self._open(self._lines(file)) as reader:
                 for table in reader:
@@ -192,8 +200,8 @@ class FlatFile:
         known = {"ticker", self._time, *_NEEDED[self._rows].values()}
         known |= {name for name, _ in _OPTIONAL[self._rows].values()}
         if self._rows in ("trades", "quotes"):
-            known |= {"conditions", "indicators", "id", "sequence_number", "participant_timestamp"}
-        wanted = [name for name in self._header if name in known]
+            known |= {"conditions", "indicators", "participant_timestamp", *_NUMBERS}
+        wanted = [name for name in self._header if name in known - self._unread]
         coded = pa.dictionary(pa.int32(), pa.string())
         special = {"id": pa.string(), **dict.fromkeys(_TEXTS, coded)}
         types = {
@@ -225,8 +233,11 @@ class FlatFile:
                     count = int(np.count_nonzero(codes == names.index(name)))
                     self.faults["row whose ticker cannot be a bucket"] += count
             table, codes = table.filter(_mask(keep)), codes[keep]
-        columns, usable = self._columns(table, codes)
-        ts = _whole(table[self._time])
+        columns, usable = self._columns(table)
+        ts = whole(table[self._time])
+        columns = self._numbering.named(
+            self._rows, ts, columns, lambda rows: [names[code] for code in codes[rows].tolist()]
+        )
         in_time = (ts >= self._first_ns) & (ts < self._end_ns)
         self._count("row with a time of another day", ~in_time)
         self._count("row without what it needs", in_time & ~usable)
@@ -237,15 +248,13 @@ class FlatFile:
     def _symbol(self, ticker: str) -> str | None:
         return bucket_symbol(ticker) if ticker in self._selection else None
 
-    def _columns(
-        self, table: Any, codes: NDArray[np.int32]
-    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
+    def _columns(self, table: Any) -> tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]:
         """Columns of the schema, and which rows have all they need."""
         usable = np.ones(table.num_rows, np.bool_)
         found: dict[str, NDArray[Any]] = {}
         for name, header in _NEEDED[self._rows].items():
-            found[name] = _numbers(table[header])
-            usable &= (found[name] >= 0) & (found[name] <= _NUMBER_MAX)
+            found[name] = numbers(table[header])
+            usable &= (found[name] >= self._least) & (found[name] <= _NUMBER_MAX)
         for name, (header, absent) in _OPTIONAL[self._rows].items():
             found[name] = self._optional(table, header, absent, self._schema.dtypes[name])
         if self._rows == "trades":
@@ -255,7 +264,6 @@ class FlatFile:
         if self._rows in ("trades", "quotes"):
             found["Sequence"] = self._whole_or_zero(table, "sequence_number")
             found["ParticipantNs"] = self._whole_or_zero(table, "participant_timestamp")
-            self._number_rows(found, _whole(table[self._time]), codes)
         columns = {
             name: found[name].astype(dtype, copy=False)
             for name, dtype in self._schema.dtypes.items()
@@ -267,7 +275,7 @@ class FlatFile:
     ) -> NDArray[np.float64]:
         if header not in self._header:
             return np.full(table.num_rows, absent)
-        values = _numbers(table[header])
+        values = numbers(table[header])
         most = _NUMBER_MAX if dtype.kind == "f" else float(np.iinfo(dtype).max)
         with np.errstate(invalid="ignore"):
             good = (values >= 0) & (values <= most)
@@ -275,12 +283,10 @@ class FlatFile:
         return values if good.all() else np.where(good, values, absent)
 
     def _trade_columns(self, table: Any) -> dict[str, NDArray[Any]]:
-        sets = self._sets(table, "conditions", CONDITIONS_MAX, 255)
-        columns: dict[str, NDArray[Any]] = {
-            f"Cond{n + 1}": sets[:, n] for n in range(CONDITIONS_MAX)
-        }
+        sets = self._sets(table, "conditions", CODES_MAX, 255)
+        columns: dict[str, NDArray[Any]] = {f"Cond{n + 1}": sets[:, n] for n in range(CODES_MAX)}
         columns["TradeID"] = (
-            _ids(table["id"]) if "id" in self._header else np.zeros(table.num_rows, np.int64)
+            ids(table["id"]) if self._has("id") else np.zeros(table.num_rows, np.int64)
         )
         return columns
 
@@ -298,8 +304,8 @@ class FlatFile:
         lists = np.zeros((max(len(cells), 1), width), np.int64)
         longer = np.zeros(max(len(cells), 1), np.bool_)
         for row, cell in enumerate(cells):
-            numbers = [int(part) for part in cell.split(",") if part.strip().isdecimal()]
-            fitting = [number for number in numbers if number <= most]
+            parts = [int(part) for part in cell.split(",") if part.strip().isdecimal()]
+            fitting = [part for part in parts if part <= most]
             lists[row, : len(fitting[:width])] = fitting[:width]
             longer[row] = len(fitting) > width > 1
         codes = table[header].indices.to_numpy()
@@ -307,86 +313,17 @@ class FlatFile:
         return np.asarray(lists[codes])
 
     def _whole_or_zero(self, table: Any, header: str) -> NDArray[np.int64]:
-        if header not in self._header:
+        if not self._has(header):
             return np.zeros(table.num_rows, np.int64)
-        return np.maximum(_whole(table[header]), 0)
+        return np.maximum(whole(table[header]), 0)
 
-    def _number_rows(
-        self, found: dict[str, NDArray[Any]], ts: NDArray[np.int64], codes: NDArray[np.int32]
-    ) -> None:
-        """Tell ticks apart of which the file tells neither a sequence nor an id.
-
-        Rows of one ticker and millisecond are numbered in their order. A ticker may go on in the
-        next batch, or in another run of the file, so a digest of the row is added: without it the
-        first rows of both would be taken for one.
-        """
-        if "sequence_number" in self._header or "id" in self._header:
-            return
-        place = _places(codes, ts // 1_000_000)
-        digest = _digest([ts, *(found[name] for name in sorted(found))])
-        if self._rows == "trades":
-            found["Sequence"], found["TradeID"] = place, -1 - (digest >> 1).astype(np.int64)
-        else:
-            found["Sequence"] = (place << 48) | (digest >> 16).astype(np.int64)
+    def _has(self, header: str) -> bool:
+        return header in self._header and header not in self._unread
 
     def _count(self, what: str, which: NDArray[np.bool_]) -> None:
         count = int(np.count_nonzero(which))
         if count:
             self.faults[what] += count
-
-
-def _numbers(column: Any) -> NDArray[np.float64]:
-    """A column of floats; an empty cell is NaN."""
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-
-
-def _whole(column: Any) -> NDArray[np.int64]:
-    """A column of whole numbers; an empty cell is 0."""
-    filled = column.fill_null(0) if column.null_count else column
-    return np.asarray(filled.to_numpy(zero_copy_only=False), np.int64)
-
-
-def _ids(column: Any) -> NDArray[np.int64]:
-    """Trade ids: their number, or the negative one that stands for a text, as from REST."""
-    import pyarrow as pa
-    from pyarrow import compute
-
-    try:
-        return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
-    except pa.ArrowInvalid:
-        plain = compute.match_substring_regex(column, "^[0-9]{1,18}$")
-        numbers = compute.if_else(plain, column, "0").cast(pa.int64())
-        ids = np.array(numbers.to_numpy(zero_copy_only=False), np.int64)
-        for row in np.flatnonzero(~np.asarray(plain.to_numpy(zero_copy_only=False))):
-            text = column[int(row)].as_py()
-            ids[row] = text_id(text) if text else 0
-        return ids
-
-
-def _places(codes: NDArray[np.int32], slots: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each row among those of the same code and slot, from 0, int64."""
-    order = np.lexsort((slots, codes))
-    sorted_codes, sorted_slots = codes[order], slots[order]
-    begins = np.ones(len(order), np.bool_)
-    begins[1:] = (sorted_codes[1:] != sorted_codes[:-1]) | (sorted_slots[1:] != sorted_slots[:-1])
-    starts = np.flatnonzero(begins)
-    rows = np.arange(len(order))
-    places = np.empty(len(order), np.int64)
-    places[order] = rows - starts[np.cumsum(begins) - 1]
-    return places
-
-
-def _digest(columns: list[NDArray[Any]]) -> NDArray[np.uint64]:
-    """A number for each row that differs when any of its values does, uint64."""
-    digest = np.zeros(len(columns[0]), np.uint64)
-    for column in columns:
-        wide = column.astype("f8" if column.dtype.kind == "f" else "i8").view(np.uint64)
-        # One round of splitmix64.
-        digest = (digest ^ wide) + np.uint64(0x9E3779B97F4A7C15)
-        digest = (digest ^ (digest >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        digest = (digest ^ (digest >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        digest ^= digest >> np.uint64(31)
-    return digest
 
 
 def _mask(keep: NDArray[np.bool_]) -> Any:
