@@ -20,7 +20,7 @@ from tsstore_massive.config import API_KEY_VARIABLE
 from tsstore_massive.display import make_display
 from tsstore_massive.flags import GoFlagsCommand
 from tsstore_massive.options import DEFAULT_CONFIG, read_options, resolve_symbols
-from tsstore_massive.rate import MINUTE_S, RateLimiter
+from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
@@ -139,11 +139,12 @@ def main() -> None:
 
 def _backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
     config = options.config
-    limiter = RateLimiter(config.requests_per_minute, MINUTE_S, clock)
+    key = config.resolve_key()
+    limiter = limiter_for(config, key, clock)
     limits = Limits(page_rows=config.backfill_batch_size, first_attempts=_FIRST_ATTEMPTS)
     with (
         RestClient(
-            config.base_url, config.resolve_key(),
+            config.base_url, key,
             clock=clock, limiter=limiter, stop=stop, limits=limits,
         ) as rest,
         tsstore.open_shared(

@@ -52,7 +52,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         backfill_batch_size: rows asked for in one request, at most 50000.
         backfill_adjusted: whether backfilled bars are adjusted for splits.
         ws_query_start: asks a server on this machine (the simulator) to replay that day.
-        requests_per_minute: REST requests that may start within a minute; 5 on the free plan.
+        requests_per_minute: REST requests in any minute, of all programs with the key on this
+            machine together; 5 on the free plan.
+        requests_per_day: the same for any day, for plans that limit it.
+        quota_directory: where the use of these is kept over restarts; `tsstore` in
+            $XDG_STATE_HOME, or else in ~/.local/state, if empty.
         backfill_parallelism: symbols that are fetched by REST at a time; None for as many as pay.
         queue_bytes: received and not yet stored bytes at which reading from the socket stops.
         ping_interval_s: seconds between pings, and the time allowed for the answer.
@@ -72,6 +76,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     backfill_adjusted: bool = True
     ws_query_start: date | None = None
     requests_per_minute: Annotated[int, Meta(ge=1)] = 6_000
+    requests_per_day: Annotated[int, Meta(ge=1)] | None = None
+    quota_directory: str = ""
     backfill_parallelism: Annotated[int, Meta(ge=1, le=64)] | None = None
     queue_bytes: Annotated[int, Meta(ge=65_536)] = 64 * 2**20
     ping_interval_s: Annotated[float, Meta(gt=0)] = 20.0

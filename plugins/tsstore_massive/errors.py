@@ -5,6 +5,8 @@
     ├── NotEntitledError                 403: the plan does not include this range
     ├── NotInPlanError                   a run is over, and 403 is all that it lacks
     ├── RequestRefusedError              400, 404: the request cannot be right
+    │   ├── NoSuchTickerError            404 of the vendor: the ticker is not known (on that day)
+    │   └── NoSuchPathError              404 of its front: nothing is served under the path
     ├── UnavailableError                 429, 5xx, time-outs, resets: still failing after retries
     │   └── UnreachableError             nobody at the address has answered anything so far
     ├── BadResponseError                 an answer that is not what was asked for
@@ -46,6 +48,14 @@ class NotInPlanError(MassiveError):
 
 class RequestRefusedError(MassiveError):
     """The service says that the request is wrong; permanent for this request."""
+
+
+class NoSuchTickerError(RequestRefusedError):
+    """The service does not know the ticker, or not on the day that was asked for."""
+
+
+class NoSuchPathError(RequestRefusedError):
+    """The service serves nothing under the path: it was retired, or the address is wrong."""
 
 
 class UnavailableError(MassiveError):

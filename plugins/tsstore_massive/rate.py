@@ -1,70 +1,152 @@
-"""How fast requests may go out, shared by all threads that use one API key.
+"""How fast requests may go out, shared by everyone who uses one API key.
 
-A bucket of tokens in which each token comes back one period after it was taken. So never more than
-`limit` requests start within any stretch of that length, which is what a vendor counts; a bucket
-that refills evenly would let twice as many through.
+Never more than the limits of the plan within any minute or day, wherever the vendor lets those
+begin; and when the vendor says that it was too many, everyone waits, and what it allows is learnt.
+A plan may allow less for one class of assets than for others: then only that class is slowed down.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from tsstore.errors import InvalidArgumentError
+from tsstore.errors import InvalidArgumentError, StorageError
+from tsstore_massive.config import is_loopback
+from tsstore_massive.quota import FileQuota, MemoryQuota, quota_path
+from tsstore_massive.usage import Ticket
 
 if TYPE_CHECKING:
+    import threading
+
     from tsstore.clock import Clock
+    from tsstore_massive.config import Config
+    from tsstore_massive.quota import Quota
+    from tsstore_massive.usage import AssetClass
 
 MINUTE_S = 60.0
-#: Longest uninterrupted wait, so that a pause which another thread asked for is noticed.
-_STEP_S = 1.0
-#: What no clock waits for; a rest this short counts as over.
-_RESOLUTION_S = 1e-6
+#: Longest uninterrupted wait: a limit that was learnt may have been forgotten meanwhile.
+_STEP_S = MINUTE_S
+#: Shortest wait: what is due sooner counts as due then.
+_RESOLUTION_S = 1e-3
+
+_logger = logging.getLogger(__name__)
 
 
 class RateLimiter:
-    """At most so many requests in any period. Thread-safe.
+    """Gives leave to send requests. Thread-safe.
 
     Args:
-        limit: requests per period, at least 1.
-        period_s: length of the period in seconds.
+        per_minute: requests in any minute, at least 1.
+        minute_s: the length of the vendor's minute; another one only in tests.
         clock: the source of time.
+        per_day: requests in any day, at least 1; None for any number.
+        quota: where it is kept what was used; in memory if left out.
     """
 
-    def __init__(self, limit: int, period_s: float, clock: Clock) -> None:
-        if limit < 1 or period_s <= 0:
+    def __init__(
+        self,
+        per_minute: int,
+        minute_s: float,
+        clock: Clock,
+        *,
+        per_day: int | None = None,
+        quota: Quota | None = None,
+    ) -> None:
+        if per_minute < 1 or (per_day is not None and per_day < 1):
             raise InvalidArgumentError(
-                f"rate limit {limit} per {period_s} s; give at least 1 request per period"
+                f"a limit of {per_minute} requests a minute and {per_day} a day lets nothing "
+                "through; give at least 1"
             )
-        self._period_s = period_s
+        self._per_minute = per_minute
+        self._per_day = per_day
         self._clock = clock
-        self._lock = threading.Lock()
-        self._taken: deque[float] = deque(maxlen=limit)
-        self._paused_until = float("-inf")
+        self._quota = quota or MemoryQuota(clock, minute_s)
 
-    def acquire(self, stop: threading.Event) -> bool:
-        """Wait for a token; False when `stop` was set first."""
-        while True:
-            wait_s = self._take()
-            if wait_s <= 0:
-                return not stop.is_set()
-            if self._clock.wait(stop, min(wait_s, _STEP_S)):
-                return False
+    def acquire(self, stop: threading.Event, asset_class: AssetClass = "stocks") -> Ticket | None:
+        """Wait for leave to send one request; None when `stop` was set first.
+
+        Raises:
+            StorageError: the use of the quota cannot be kept.
+        """
+        while not stop.is_set():
+            with self._quota.usage() as usage:
+                taken = usage.take(asset_class, self._per_minute, self._per_day)
+            if isinstance(taken, Ticket):
+                return taken
+            self._clock.wait(stop, min(max(taken, _RESOLUTION_S), _STEP_S))
+        return None
+
+    def answered(self, ticket: Ticket, *, granted: bool) -> None:
+        """A request was answered, or failed: it counts from now on.
+
+        Args:
+            ticket: the leave it had.
+            granted: whether the vendor let it through.
+        """
+        with self._quota.usage() as usage:
+            usage.answered(ticket, granted=granted)
+
+    def refused(self, ticket: Ticket, seconds: float, *, for_sure: bool) -> None:
+        """Let no request of that class be sent for so long: the vendor said that it is too many.
+
+        Args:
+            ticket: the leave that the refused request had.
+            seconds: how long.
+            for_sure: whether the vendor said how long; if it did not, its limit may be learnt.
+        """
+        with self._quota.usage() as usage:
+            learnt = usage.refused(ticket, seconds, for_sure=for_sure)
+        if learnt is not None:
+            _logger.warning(
+                "the vendor allows %d requests a minute for %s, which is kept to for a while; if "
+                "that is the limit of the plan, set requests_per_minute", learnt.limit, learnt.what,
+            )  # fmt: skip
 
     def pause(self, seconds: float) -> None:
-        """Let no request start for so long: the vendor said that it is too many."""
-        with self._lock:
-            self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+        """Let no request be sent for so long."""
+        with self._quota.usage() as usage:
+            usage.pause(seconds)
 
-    def _take(self) -> float:
-        """Take a token and return 0, or return how long to wait before trying again."""
-        with self._lock:
-            now = self._clock.monotonic()
-            free_at = self._paused_until
-            if len(self._taken) == self._taken.maxlen:
-                free_at = max(free_at, self._taken[0] + self._period_s)
-            if free_at > now + _RESOLUTION_S:
-                return free_at - now
-            self._taken.append(now)
-            return 0.0
+    def describe(self) -> dict[str, Any]:
+        """The use of the quota, for a status."""
+        with self._quota.usage() as usage:
+            return {
+                "minute": usage.in_minute,
+                "per_minute": self._per_minute,
+                "day": usage.in_day,
+                "per_day": self._per_day,
+                "learnt": usage.limits(),
+            }
+
+
+def limiter_for(config: Config, api_key: str, clock: Clock) -> RateLimiter:
+    """The limiter of a key, with what other processes use and earlier ones have used.
+
+    Of servers on this machine nothing is kept beyond the process, unless `quota_directory` is
+    given: a simulator has forgotten it as well when it starts again.
+    """
+    return RateLimiter(
+        config.requests_per_minute,
+        MINUTE_S,
+        clock,
+        per_day=config.requests_per_day,
+        quota=_quota_for(config, api_key, clock),
+    )
+
+
+def _quota_for(config: Config, api_key: str, clock: Clock) -> Quota:
+    if is_loopback(config.base_url) and not config.quota_directory:
+        return MemoryQuota(clock)
+    path = quota_path(urlsplit(config.base_url).netloc, api_key, config.quota_directory)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileQuota(path, clock)
+    except (OSError, StorageError) as error:
+        if config.quota_directory:
+            raise StorageError(f"quota_directory {config.quota_directory!r}: {error}") from None
+        _logger.warning(
+            "%s cannot be used (%s): the quota is kept to by this process alone; name a folder in "
+            "quota_directory", path, error,
+        )  # fmt: skip
+        return MemoryQuota(clock)

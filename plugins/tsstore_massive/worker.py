@@ -27,7 +27,7 @@ from tsstore_massive.gaps import NO_HISTORY, GapFiller, Stretch
 from tsstore_massive.history import History
 from tsstore_massive.journal import Journal
 from tsstore_massive.lock import KeyLock
-from tsstore_massive.rate import MINUTE_S, RateLimiter
+from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.schemas import BAR_KINDS, STREAM_GROUPS
 from tsstore_massive.sessions import MarketCalendar, day_of
@@ -126,7 +126,7 @@ class _Run:
             config.base_url,
             key,
             clock=clock,
-            limiter=RateLimiter(config.requests_per_minute, MINUTE_S, clock),
+            limiter=limiter_for(config, key, clock),
             stop=self._stop,
             limits=Limits(page_rows=config.backfill_batch_size),
         )
@@ -330,6 +330,7 @@ class _Run:
             queue_pauses=feed.intake.pauses,
             faults=dict(self._faults.counts),
             rest_faults=self._rest.faults,
+            quota=self._rest.quota,
             misfits=sorted(sink.misfits),
             gaps=gaps + missing_days,
             gap_count=gap_count + missing,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import threading
 import time
@@ -28,6 +29,8 @@ from tsstore.timeframe import Timeframe
 from tsstore_massive.errors import (
     ApiKeyError,
     BadResponseError,
+    NoSuchPathError,
+    NoSuchTickerError,
     NotEntitledError,
     RequestRefusedError,
     StoppedError,
@@ -35,7 +38,8 @@ from tsstore_massive.errors import (
     UnreachableError,
 )
 from tsstore_massive.rate import RateLimiter
-from tsstore_massive.rest import Limits, RestClient, _retry_after
+from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.replies import retry_after
 
 NOON = 1_717_516_800_000_000_000  # 2024-06-04 16:00 UTC
 MINUTE = Timeframe(1, "Min")
@@ -225,25 +229,73 @@ def test_a_plan_without_the_data_is_told_in_the_words_of_the_vendor():
 
 
 @pytest.mark.parametrize(
-    ("reply", "text"),
+    "text",
     [
-        (Reply(b'{"status":"ERROR","error":"bad date"}', 400), "400: bad date"),
-        (Reply(b'{"status":"NOT_FOUND","message":"Ticker not found."}', 404), "Ticker not found"),
-        (Reply(b"404 page not found", 404), "404: 404 page not found"),
+        "You are not entitled to this data. Please upgrade your plan at https://massive.com/pricing",
+        "Your plan doesn't include this data timeframe. Please upgrade your plan at https://x/y",
+        "Attempted to request today's data before end of day. Please upgrade your plan at https://x",
     ],
 )
-def test_a_refused_request_is_not_tried_again(reply, text):
-    with scripted(reply) as server, pytest.raises(RequestRefusedError, match=text):
+def test_each_way_to_say_that_the_plan_lacks_it_is_handed_on(text):
+    body = json.dumps({"status": "NOT_AUTHORIZED", "request_id": "1", "message": text}).encode()
+    with scripted(Reply(body, 403)) as server, pytest.raises(NotEntitledError) as caught:
         fetch(server)
+    assert str(caught.value) == f"/v3/trades/AAPL: {text}"
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>blocked</html>", b"", b"{}", b"[]"], ids=["html", "empty", "object", "list"]
+)
+def test_a_firewall_that_refuses_says_nothing_about_the_plan(body):
+    with scripted(Reply(body, 403), page([trade(NOON, 1)])) as server:
+        assert fetch(server) == [NOON]
+    with (
+        scripted(Reply(body, 403)) as server,
+        pytest.raises(UnavailableError, match=r"on the way refuses \(403\).*2 tries"),
+    ):
+        fetch(server, attempts=2)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "text"),
+    [
+        (Reply(b'{"status":"ERROR","error":"bad date"}', 400), RequestRefusedError, "400: bad"),
+        (
+            Reply(b'{"status":"NOT_FOUND","message":"Ticker not found."}', 404),
+            NoSuchTickerError,
+            "404: Ticker not found",
+        ),
+        (
+            Reply(b"404 page not found", 404, {"Content-Type": "text/plain"}),
+            NoSuchPathError,
+            "404: 404 page not found; check base_url",
+        ),
+    ],
+)
+def test_a_refused_request_is_not_tried_again(reply, kind, text):
+    with scripted(reply) as server, pytest.raises(kind, match=text) as caught:
+        fetch(server)
+    assert type(caught.value) is kind
+    assert len(server.requests) == 1
+
+
+def test_a_key_that_is_missing_is_told_like_a_wrong_one():
+    body = b'{"status":"ERROR","request_id":"x","error":"API Key was not provided"}'
+    with scripted(Reply(body, 401)) as server, pytest.raises(ApiKeyError, match="not provided"):
+        fetch(server)
 
 
 # Too many requests
 
 
-def test_429_waits_for_the_next_minute():
+_TOO_MANY = b'{"status":"ERROR","error":"You\'ve exceeded the maximum requests per minute"}'
+
+
+@pytest.mark.parametrize("body", [b"", _TOO_MANY], ids=["empty", "text"])
+def test_429_waits_for_the_next_minute(body):
     clock = ManualClock(NOON + 20 * 10**9)
-    with scripted(Reply(status=429), page([trade(NOON, 1)])) as server:
+    with scripted(Reply(body, 429), page([trade(NOON, 1)])) as server:
         assert fetch(server, clock=clock) == [NOON]
     assert clock.now_ns() == NOON + 60 * 10**9
 
@@ -258,6 +310,22 @@ def test_429_waits_as_long_as_the_vendor_asks(value):
     ) as server:
         assert fetch(server, clock=clock) == [NOON]
     assert clock.now_ns() == pytest.approx(NOON + 7 * 10**9, abs=10**6)
+
+
+def test_429_for_one_class_of_assets_holds_back_no_other():
+    clock = ManualClock(NOON)
+
+    def answer(request):
+        return Reply(status=429) if "I:" in request.path else page([trade(NOON, 1)])
+
+    with scripted(answer) as server, client(server.url, clock=clock, throttled_attempts=2) as rest:
+        with pytest.raises(UnavailableError, match="too many requests"):
+            list(rest.trades("I:SPX", 0, 1))
+        began = clock.now_ns()
+        for symbol in ("AAPL", "O:SPY251219C00650000", "X:BTC-USD"):
+            list(rest.trades(symbol, 0, 1))
+        assert clock.now_ns() == began
+        assert rest.quota["minute"] == 5
 
 
 def test_429_without_end_is_an_error_that_says_so():
@@ -275,6 +343,7 @@ def test_429_without_end_is_an_error_that_says_so():
     "reply",
     [
         Reply(b"<html>bad gateway</html>", 502),
+        Reply(b"http2: server sent GOAWAY and closed the connection", 500),
         Reply(status=500),
         Reply(status=503, headers={"Retry-After": "1"}),
         Reply(status=504),
@@ -467,4 +536,16 @@ def test_columns_are_those_of_the_bucket():
 
 
 def test_a_retry_after_that_is_no_number_is_none():
-    assert _retry_after("\u00b2", 0) is None
+    assert retry_after("\u00b2", 0) is None
+
+
+def test_what_is_asked_and_answered_is_counted():
+    answer = page([trade(NOON, 1)])
+    with (
+        scripted(Reply(status=500), Reply(status=429), answer) as server,
+        client(server.url) as rest,
+    ):
+        list(rest.trades("AAPL", 0, 1))
+    assert rest.traffic.counts == (3, len(answer.body), 1, 1)
+    assert rest.account
+    assert KEY not in rest.account

@@ -29,7 +29,7 @@ from tsstore_massive.doctor.service import check_service, requests_needed
 from tsstore_massive.doctor.stream import Target, check_stream
 from tsstore_massive.errors import StoppedError
 from tsstore_massive.options import DEFAULT_CONFIG, from_file
-from tsstore_massive.rate import MINUTE_S, RateLimiter
+from tsstore_massive.rate import limiter_for
 from tsstore_massive.sessions import MarketCalendar, day_of
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _examine_service(
     minutes = (count - 1) // limit
     wait = f", which takes {minutes} minutes at {limit} a minute" if minutes else ""
     click.echo(f"{count} requests to {config.base_url} at most{wait}", err=True)
-    limiter = RateLimiter(limit, MINUTE_S, clock)
+    limiter = limiter_for(config, key, clock)
     try:
         with Probe(
             config.base_url, key, clock=clock, limiter=limiter, stop=threading.Event()

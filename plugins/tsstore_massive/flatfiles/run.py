@@ -22,7 +22,7 @@ from tsstore_massive.flatfiles.memory import give_back_large_blocks
 from tsstore_massive.flatfiles.remote import Remote
 from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span, Sync
-from tsstore_massive.rate import MINUTE_S, RateLimiter
+from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import Limits, RestClient
 
 if TYPE_CHECKING:
@@ -190,11 +190,12 @@ def _fallback(
         yield None
         return
     config = options.config
-    limiter = RateLimiter(config.requests_per_minute, MINUTE_S, clock)
+    key = config.resolve_key()
+    limiter = limiter_for(config, key, clock)
     limits = Limits(page_rows=config.backfill_batch_size)
     with RestClient(
         config.base_url,
-        config.resolve_key(),
+        key,
         clock=clock,
         limiter=limiter,
         stop=stop,
