@@ -6,30 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsstore.times import MAX_NS
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
-from tsstore_massive_simulator import events
 from tsstore_massive_simulator.adjusting import adjusted, adjusted_day, is_adjusted
 from tsstore_massive_simulator.bars import coarser
 from tsstore_massive_simulator.calendar import (
     MINUTE_NS,
     NEW_YORK,
-    day_end_ns,
-    day_of,
-    day_start_ns,
     hours,
 )
 from tsstore_massive_simulator.question import (
     BadRequestError,
     NoSuchThingError,
     Page,
-    is_day,
-    parse_day,
 )
 from tsstore_massive_simulator.rows import COLUMNS, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
@@ -55,7 +48,7 @@ def bars(question: Question) -> Page:
     multiplier, timespan = int(parts["multiplier"]), parts["timespan"]
     if timespan not in (*_WIDTHS, *_DAYS, *_MONTHS) or not 1 <= multiplier <= 10_000:
         raise BadRequestError(f"{multiplier} {timespan} is not a range of time")
-    low, high = _start(parts["first"]), _end(parts["last"])
+    low, high = question.start_ns(parts["first"], _MS), question.end_ns(parts["last"], _MS)
     if low > high:
         raise BadRequestError("'to' must not be before 'from'")
     ascending = question.choice("sort", "asc", "desc") == "asc"
@@ -63,10 +56,11 @@ def bars(question: Question) -> Page:
 
     base, resume_ms = _base(question, timespan, multiplier, low, high, limit, ascending=ascending)
     base = adjusted(question, base, question.ticker)
-    made = coarser(base, window_starts(base["window_start"], multiplier, timespan))
-    results = events.rest_bars(made)
+    zone = question.market.schedule.zone
+    made = coarser(base, window_starts(base["window_start"], multiplier, timespan, zone))
+    results = question.voice.bars(made)
     body = {
-        "ticker": question.ticker,
+        "ticker": question.parts["ticker"],
         "queryCount": len(base["open"]),
         "resultsCount": len(results),
         "adjusted": is_adjusted(question),
@@ -105,7 +99,7 @@ def _base(
     if count <= limit:
         return base, None
     starts = base["window_start"]
-    windows = window_starts(starts, multiplier, timespan)
+    windows = window_starts(starts, multiplier, timespan, question.market.schedule.zone)
     if ascending:
         cut = int(np.searchsorted(windows, windows[limit]))
         kept, resume = slice(0, cut), int(starts[cut])
@@ -123,6 +117,7 @@ def _days(
     low, high = max(low, 0), min(high, question.horizon_ns)
     if low > high:
         return
+    day_of = question.market.schedule.day_of
     days = question.market.days(day_of(low), day_of(high))
     for day in days if ascending else reversed(days):
         rows, ends = _base_rows(question, timespan, day)
@@ -142,12 +137,14 @@ def _base_rows(question: Question, timespan: str, day: date) -> tuple[Rows, NDAr
         rows = market.rows(Kind.MINUTES, day, ticker)
         return rows, rows["window_start"] + MINUTE_NS
     rows = market.rows(Kind.DAYS, day, ticker)
-    return rows, np.full(len(rows), hours(day).close_ns)
+    return rows, np.full(len(rows), market.schedule.close_ns(day))
 
 
-def window_starts(ts: NDArray[np.int64], multiplier: int, timespan: str) -> NDArray[np.int64]:
-    """Start of the window that holds each instant, counted in New York; int64 nanoseconds UTC."""
-    local = ts + utc_offsets(ts, NEW_YORK)
+def window_starts(
+    ts: NDArray[np.int64], multiplier: int, timespan: str, zone: str = NEW_YORK
+) -> NDArray[np.int64]:
+    """Start of the window that holds each instant, on the clocks of a zone; int64 nanoseconds."""
+    local = ts + utc_offsets(ts, zone)
     if timespan in _WIDTHS:
         width = multiplier * _WIDTHS[timespan]
         return ts - local % width
@@ -160,7 +157,7 @@ def window_starts(ts: NDArray[np.int64], multiplier: int, timespan: str) -> NDAr
         width = multiplier * _MONTHS[timespan]
         month = day.astype("M8[D]").astype("M8[M]").astype(np.int64) // width * width
         day = month.astype("M8[M]").astype("M8[D]").astype(np.int64)
-    return local_to_utc(day * NS_PER_DAY, NEW_YORK)
+    return local_to_utc(day * NS_PER_DAY, zone)
 
 
 def _joined(parts: list[Bars]) -> Bars:
@@ -169,32 +166,17 @@ def _joined(parts: list[Bars]) -> Bars:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _start(text: str) -> int:
-    return day_start_ns(parse_day(text)) if is_day(text) else _from_ms(text)
-
-
-def _end(text: str) -> int:
-    return day_end_ns(parse_day(text)) if is_day(text) else _from_ms(text)
-
-
-def _from_ms(text: str) -> int:
-    ns = int(text) * _MS
-    if not 0 <= ns <= MAX_NS:
-        raise BadRequestError(f"could not parse the time parameter {text!r}")
-    return ns
-
-
 def grouped_daily(question: Question) -> Page:
     """The day bars of all tickers."""
     day = question.day
     rows = question.market.rows(Kind.DAYS, day)
-    close_ns = hours(day).close_ns
-    results = []
+    close_ns = question.market.schedule.close_ns(day)
+    results: Sequence[Any] = []
     if close_ns <= question.horizon_ns:
         # Here the vendor stamps the close of the session, in custom bars the midnight before it.
         columns = adjusted_day(question, rows.columns, rows.tickers, day)
         columns["window_start"] = np.full(len(rows), close_ns)
-        results = events.rest_bars(columns, rows.tickers)
+        results = question.voice.bars(columns, list(map(question.voice.bar_name, rows.tickers)))
     return Page(
         {
             "queryCount": len(results),
@@ -209,15 +191,16 @@ def grouped_daily(question: Question) -> Page:
 def previous_close(question: Question) -> Page:
     """The last complete day bar of a ticker."""
     found = next(_days(question, "day", 0, question.horizon_ns, ascending=False), None)
-    results = []
+    results: Sequence[Any] = []
     if found is not None:
-        close_ns = hours(day_of(int(found["window_start"][0]))).close_ns
+        schedule = question.market.schedule
+        close_ns = schedule.close_ns(schedule.day_of(int(found["window_start"][0])))
         found = adjusted(question, found, question.ticker)
         found["window_start"] = np.array([close_ns])
-        results = events.rest_bars(found, [question.ticker])
+        results = question.voice.bars(found, [question.parts["ticker"]])
     return Page(
         {
-            "ticker": question.ticker,
+            "ticker": question.parts["ticker"],
             "queryCount": len(results),
             "resultsCount": len(results),
             "adjusted": is_adjusted(question),
@@ -233,7 +216,7 @@ def open_close(question: Question) -> Page:
     bar = question.market.rows(Kind.DAYS, question.day, [question.ticker])
     if not len(bar) or session.close_ns > question.horizon_ns:
         raise NoSuchThingError("Data not found.")
-    row = events.rest_bars(adjusted(question, bar.columns, question.ticker))[0]
+    row = question.voice.bars(adjusted(question, bar.columns, question.ticker))[0]
     minutes = adjusted(
         question,
         question.market.rows(Kind.MINUTES, question.day, [question.ticker]).columns,
@@ -250,7 +233,7 @@ def open_close(question: Question) -> Page:
             "high": row.h,
             "low": row.l,
             "close": row.c,
-            "volume": row.v,
+            **({"volume": row.v} if hasattr(row, "v") else {}),
             **({"preMarket": float(minutes["open"][before[0]])} if len(before) else {}),
             **({"afterHours": float(minutes["close"][after[-1]])} if len(after) else {}),
         }

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: Decimals the vendor gives fractional shares.
-SIZE_DECIMALS = 6
+#: Sums of sizes are rounded to so many decimals, the most that any market's sizes have.
+SIZE_DECIMALS = 8
 
 
 def window_bars(trades: Rows, width_ns: int) -> Rows:
@@ -28,6 +28,21 @@ def day_bars(trades: Rows, day_start_ns: int) -> Rows:
     """One bar per ticker, stamped with the given start of the day."""
     windows = np.full(len(trades), day_start_ns, np.int64)
     return _bars(trades, windows, conditions.day_rules(trades.sets))
+
+
+def plain_bars(trades: Rows, width_ns: int | None, day_start_ns: int = 0) -> Rows:
+    """Bars to which every trade counts, as in all markets but stocks.
+
+    Args:
+        trades: the trades of a day, or quotes and values in the shape of trades.
+        width_ns: nanoseconds of a bar; None makes one bar a ticker of the whole day.
+        day_start_ns: how the bars of the whole day are stamped.
+    """
+    if width_ns is None:
+        windows = np.full(len(trades), day_start_ns, np.int64)
+    else:
+        windows = trades["sip_timestamp"] // width_ns * width_ns
+    return _bars(trades, windows, np.full(len(trades.sets), conditions.EVERYTHING))
 
 
 def _bars(trades: Rows, windows: NDArray[np.int64], rules: NDArray[np.uint8]) -> Rows:

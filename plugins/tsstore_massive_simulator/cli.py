@@ -17,6 +17,7 @@ from tsstore_massive_simulator.calendar import hours, wall_ns
 from tsstore_massive_simulator.faults import FAULTS, FaultError, Faults
 from tsstore_massive_simulator.flatfiles import FlatFileError, FlatFileMarket
 from tsstore_massive_simulator.generated import GeneratedMarket
+from tsstore_massive_simulator.othermarkets import other_markets
 from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ def main(
         for fault in faults:
             active.set_text(fault)
         market = _market(data, symbols, seed)
-        simulator = Simulator(market, speed=speed, start_ns=start_ns, keys=keys, faults=active)
+        others = other_markets(seed).values() if market.live else ()
+        simulator = Simulator(
+            market, others=others, speed=speed, start_ns=start_ns, keys=keys, faults=active
+        )
     except (FaultError, FlatFileError) as error:
         raise click.UsageError(str(error)) from None
     except ModuleNotFoundError as error:

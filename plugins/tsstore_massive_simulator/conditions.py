@@ -25,7 +25,7 @@ _ALLOWED = {
     **dict.fromkeys((15, 16), 0),
     38: HIGH_LOW | OPEN_CLOSE,
 }
-_EVERYTHING = VOLUME | HIGH_LOW | OPEN_CLOSE
+EVERYTHING = VOLUME | HIGH_LOW | OPEN_CLOSE
 
 
 def day_rules(sets: Sets) -> NDArray[np.uint8]:
@@ -50,7 +50,7 @@ def window_rules(sets: Sets) -> NDArray[np.uint8]:
 
 
 def _allowed(conditions: tuple[int, ...]) -> int:
-    allowed = _EVERYTHING
+    allowed = EVERYTHING
     for condition in conditions:
-        allowed &= _ALLOWED.get(condition, _EVERYTHING)
+        allowed &= _ALLOWED.get(condition, EVERYTHING)
     return allowed

@@ -24,7 +24,8 @@ from websockets.server import ServerProtocol
 from tsstore_massive_simulator import conversation as words
 from tsstore_massive_simulator.conversation import Conversation
 from tsstore_massive_simulator.faults import Disturber
-from tsstore_massive_simulator.tape import CHANNELS, CHUNK
+from tsstore_massive_simulator.tape import CHUNK
+from tsstore_massive_simulator.voices import voice_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,11 +72,14 @@ class Connection:
 
     Args:
         world: what it shares with the others.
+        market: which market it connected to.
+        venue: of which venue, when the path names one.
         reader: bytes from the client.
         writer: bytes to it.
         admitted: called when the client has proved who it is.
 
     Attributes:
+        market: which market it connected to.
         conversation: what was said.
         events_sent: how many events it was sent.
         heard: the last messages of the client, without its key.
@@ -84,6 +88,8 @@ class Connection:
     def __init__(
         self,
         world: World,
+        market: str,
+        venue: str,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         admitted: Callable[[Connection], None],
@@ -101,7 +107,11 @@ class Connection:
         self._late_acks: list[Status] = []
         self._begun: _Begun | None = None
         self._fragments: list[bytes] = []
-        self.conversation = Conversation(world.keys, world.faults)
+        self.market = market
+        self._market = world.markets[market]
+        self._voice = voice_of(market)
+        self._of_venue = self._market.of_venue(venue) if venue else None
+        self.conversation = Conversation(self._voice, world.keys, world.faults)
         self.events_sent = 0
         self.heard: deque[str] = deque(maxlen=_HEARD_MAX)
 
@@ -161,10 +171,7 @@ class Connection:
         protocol.receive_data(request.head)
         for handshake in protocol.events_received():
             if isinstance(handshake, HandshakeRequest):
-                response = protocol.accept(handshake)
-                if request.path != "/stocks":
-                    response = protocol.reject(404, "404 page not found\n")
-                protocol.send_response(response)
+                protocol.send_response(protocol.accept(handshake))
         self._flush()
         if not self.is_open:
             return False
@@ -224,7 +231,7 @@ class Connection:
             self._writer.close()
 
     async def _play(self) -> None:
-        playback, after, replays = self._world.playback, None, 0
+        playback, after, replays = self._world.playbacks[self.market], None, 0
         while True:
             self._changed.clear()
             wanted = self._wanted()
@@ -242,7 +249,7 @@ class Connection:
         """What is played, from when this client asked for the first events of it."""
         conversation = self.conversation
         if self._begun is None or self._begun.replays != conversation.replays:
-            playback = self._world.playback_for(conversation.replay_day)
+            playback = self._world.playback_for(self._market, conversation.replay_day)
             self._begun = _Begun(conversation.replays, playback, playback.begin())
         return self._begun
 
@@ -256,14 +263,20 @@ class Connection:
         if self._faults.on("mute"):
             return {}
         wanted = self.conversation.wanted
-        return {channel: wanted[channel] for channel in CHANNELS if channel in wanted}
+        told = {channel: wanted[channel] for channel in self._voice.channels if channel in wanted}
+        if self._of_venue is None:
+            return told
+        return {
+            channel: self._of_venue if tickers is None else self._of_venue & tickers
+            for channel, tickers in told.items()
+        }
 
     async def _send_due(self, playback: Playback, wanted: Wanted, after: int) -> int:
         """Send what is due after an instant, and wait a little; return how far it came."""
         until = playback.until_ns()
         next_due: int | None = None
-        for day in playback.days(after, until):
-            tape = await self._world.tape(day, wanted)
+        for day in playback.days(self._market, after, until):
+            tape = await self._world.tape(self._market, day, wanted)
             low = int(np.searchsorted(tape.due, after, side="right"))
             high = int(np.searchsorted(tape.due, until, side="right"))
             while low < high:

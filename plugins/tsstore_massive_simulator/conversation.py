@@ -18,9 +18,7 @@ from tsstore_massive_simulator.events import Status
 if TYPE_CHECKING:
     from tsstore_massive_simulator.faults import Faults
     from tsstore_massive_simulator.tape import Wanted
-
-#: Channels the vendor has for stocks; the simulator has data for the first four.
-CHANNELS = ("T", "Q", "A", "AM", "LULD", "NOI", "FMV", "LV")
+    from tsstore_massive_simulator.voices import Voice
 
 CONNECTED = Status("connected", "Connected Successfully")
 AUTHENTICATED = Status("auth_success", "authenticated")
@@ -63,6 +61,7 @@ class Conversation:
     """One client's side of the protocol.
 
     Args:
+        voice: how the market speaks that the client connected to.
         keys: API keys that are good; every key when empty.
         faults: what to do wrong.
 
@@ -73,7 +72,8 @@ class Conversation:
         replays: how often it asked for a day.
     """
 
-    def __init__(self, keys: frozenset[str], faults: Faults) -> None:
+    def __init__(self, voice: Voice, keys: frozenset[str], faults: Faults) -> None:
+        self._voice = voice
         self._keys = keys
         self._faults = faults
         self.key: str | None = None
@@ -103,9 +103,13 @@ class Conversation:
         """Tickers by channel, None for all."""
         wanted: Wanted = {}
         for channel in {channel for channel, _ in self.topics}:
-            tickers = frozenset(ticker for each, ticker in self.topics if each == channel)
-            wanted[channel] = None if "*" in tickers else tickers
+            names = {name for each, name in self.topics if each == channel}
+            tickers = frozenset(map(self._voice.ticker_of, names))
+            wanted[channel] = None if "*" in names else tickers
         return wanted
+
+    def _is_known(self, channel: str) -> bool:
+        return channel in self._voice.channels or channel in self._voice.silent
 
     def _auth(self, key: str) -> Answer:
         if self._faults.strikes("mute_auth"):
@@ -124,7 +128,7 @@ class Conversation:
             except ValueError:
                 return Answer([_INVALID])
             self.replays += 1
-        known = [topic for topic in topics if topic[0] in CHANNELS and topic[1]]
+        known = [topic for topic in topics if self._is_known(topic[0]) and topic[1]]
         lacking = set(self._faults.text("not_authorized").split("+"))
         refused = [
             NOT_AUTHORIZED for channel in dict.fromkeys(c for c, _ in known) if channel in lacking

@@ -153,16 +153,16 @@ def trades(rows: Rows, at: NDArray[np.integer[Any]], day: date) -> list[Trade]:
     return list(
         map(
             Trade,
-            _tickers(rows, at),
+            tickers_at(rows, at),
             _ids(rows["id"][at]),
             rows["exchange"][at].tolist(),
             rows["price"][at].tolist(),
             size.astype(np.int64).tolist(),
-            _ms(rows["sip_timestamp"][at]),
+            milliseconds(rows["sip_timestamp"][at]),
             rows["sequence_number"][at].tolist(),
             rows["tape"][at].tolist(),
-            _sets(rows, "conditions", at),
-            _ms(rows["participant_timestamp"][at]),
+            sets_at(rows, "conditions", at),
+            milliseconds(rows["participant_timestamp"][at]),
             trf,
             [
                 each and ns // _MS
@@ -178,15 +178,15 @@ def quotes(rows: Rows, at: NDArray[np.integer[Any]]) -> list[Quote]:
     return list(
         map(
             Quote,
-            _tickers(rows, at),
-            _ms(rows["sip_timestamp"][at]),
+            tickers_at(rows, at),
+            milliseconds(rows["sip_timestamp"][at]),
             rows["sequence_number"][at].tolist(),
             rows["tape"][at].tolist(),
-            [each[0] if each else None for each in _sets(rows, "conditions", at)],
-            _sets(rows, "indicators", at),
+            [each[0] if each else None for each in sets_at(rows, "conditions", at)],
+            sets_at(rows, "indicators", at),
             *_side(rows, "bid", at),
             *_side(rows, "ask", at),
-            _ms(rows["participant_timestamp"][at]),
+            milliseconds(rows["participant_timestamp"][at]),
         )
     )
 
@@ -226,9 +226,12 @@ class DayBars:
         self._official_open = _official_opens(rows, open_ns)
 
     def events(
-        self, at: NDArray[np.integer[Any]], early: NDArray[np.bool_], day: date
+        self, at: NDArray[np.integer[Any]], early: NDArray[np.bool_], day: date | None
     ) -> list[MinuteBar]:
-        """Events of the bars at some positions, `early` ones before their last trades came."""
+        """Events of the bars at some positions, `early` ones before their last trades came.
+
+        Without a day, where there are no fractions, exact volumes are not told.
+        """
         rows = self.rows
         volume = np.where(early, np.ceil(rows["volume"][at] * EARLY_VOLUME), rows["volume"][at])
         so_far = self._so_far[at]
@@ -237,7 +240,7 @@ class DayBars:
         return list(
             map(
                 self._event,
-                _tickers(rows, at),
+                tickers_at(rows, at),
                 np.rint(volume).astype(np.int64).tolist(),
                 np.rint(so_far).astype(np.int64).tolist(),
                 self._official_open[at].tolist(),
@@ -248,8 +251,8 @@ class DayBars:
                 (volume // count).astype(np.int64).tolist(),
                 start.tolist(),
                 (start + self._width_ms).tolist(),
-                _numbers(rows["vwap"][at]),
-                _numbers(self._day_vwap[at]),
+                numbers(rows["vwap"][at]),
+                numbers(self._day_vwap[at]),
                 _decimals(volume, day),
                 _decimals(so_far, day),
             )
@@ -288,16 +291,17 @@ def rest_trades(rows: Rows) -> list[RestTrade]:
             rows["sip_timestamp"].tolist(),
             rows["size"].astype(np.int64).tolist(),
             rows["tape"].tolist(),
-            _sets(rows, "conditions", every),
+            sets_at(rows, "conditions", every),
             _present(rows["correction"]),
-            _rest_decimals(rows),
+            exact_sizes(rows),
             trf,
             _present(np.where(rows["trf_id"] > 0, rows["trf_timestamp"], 0)),
         )
     )
 
 
-def _rest_decimals(rows: Rows) -> Sequence[str | None]:
+def exact_sizes(rows: Rows) -> Sequence[str | None]:
+    """Sizes of the trades of a day as decimal text, None before there were fractions."""
     if not len(rows):
         return []
     return _decimals(rows["size"], day_of(int(rows["sip_timestamp"][0])))
@@ -311,16 +315,16 @@ def rest_quotes(rows: Rows) -> list[RestQuote]:
             RestQuote,
             rows["ask_exchange"].tolist(),
             rows["ask_price"].tolist(),
-            _plain(rows["ask_size"]),
+            plain(rows["ask_size"]),
             rows["bid_exchange"].tolist(),
             rows["bid_price"].tolist(),
-            _plain(rows["bid_size"]),
+            plain(rows["bid_size"]),
             rows["participant_timestamp"].tolist(),
             rows["sequence_number"].tolist(),
             rows["sip_timestamp"].tolist(),
             rows["tape"].tolist(),
-            _sets(rows, "conditions", every),
-            _sets(rows, "indicators", every),
+            sets_at(rows, "conditions", every),
+            sets_at(rows, "indicators", every),
         )
     )
 
@@ -335,13 +339,13 @@ def rest_bars(columns: Any, tickers: Sequence[str | None] | None = None) -> list
     return list(
         map(
             RestBar,
-            _plain(columns["volume"]),
+            plain(columns["volume"]),
             columns["open"].tolist(),
             columns["close"].tolist(),
             columns["high"].tolist(),
             columns["low"].tolist(),
             (columns["window_start"] // _MS).tolist(),
-            _numbers(columns["vwap"]),
+            numbers(columns["vwap"]),
             _present(columns["transactions"]),
             tickers or [None] * len(columns["open"]),
         )
@@ -356,13 +360,14 @@ def decimal_text(value: float) -> str:
 _cached_decimal_text = lru_cache(maxsize=65536)(decimal_text)
 
 
-def _decimals(values: NDArray[np.float64], day: date) -> Sequence[str | None]:
-    if day < _DECIMAL_SIZES_SINCE:
+def _decimals(values: NDArray[np.float64], day: date | None) -> Sequence[str | None]:
+    if day is None or day < _DECIMAL_SIZES_SINCE:
         return [None] * len(values)
     return list(map(_cached_decimal_text, values.tolist()))
 
 
-def _tickers(rows: Rows, at: NDArray[np.integer[Any]]) -> list[str]:
+def tickers_at(rows: Rows, at: NDArray[np.integer[Any]]) -> list[str]:
+    """The tickers of the rows at some positions."""
     tickers = rows.tickers
     return [tickers[index] for index in rows.ticker_index[at].tolist()]
 
@@ -373,12 +378,14 @@ def _ids(values: NDArray[Any]) -> list[str]:
     return list(map(str, values.tolist()))
 
 
-def _sets(rows: Rows, name: str, at: NDArray[np.integer[Any]]) -> list[tuple[int, ...] | None]:
+def sets_at(rows: Rows, name: str, at: NDArray[np.integer[Any]]) -> list[tuple[int, ...] | None]:
+    """What a column of sets holds at some positions, None for nothing."""
     sets = [each or None for each in rows.sets]
     return [sets[code] for code in rows[name][at].tolist()]
 
 
-def _ms(ns: NDArray[np.int64]) -> list[int]:
+def milliseconds(ns: NDArray[np.int64]) -> list[int]:
+    """Times as the socket tells most of them."""
     made: list[int] = (ns // _MS).tolist()
     return made
 
@@ -388,7 +395,7 @@ def _present(values: NDArray[Any]) -> list[Any]:
     return [each or None for each in values.tolist()]
 
 
-def _numbers(values: NDArray[np.float64]) -> list[float | None]:
+def numbers(values: NDArray[np.float64]) -> list[float | None]:
     """Floats, None for NaN."""
     numbers: list[float | None] = values.tolist()
     for at in np.flatnonzero(np.isnan(values)).tolist():
@@ -396,7 +403,7 @@ def _numbers(values: NDArray[np.float64]) -> list[float | None]:
     return numbers
 
 
-def _plain(values: NDArray[np.float64]) -> list[float | int]:
+def plain(values: NDArray[np.float64]) -> list[float | int]:
     """Numbers as the vendor writes them: whole ones without a point."""
     whole = values == np.floor(values)
     if whole.all():

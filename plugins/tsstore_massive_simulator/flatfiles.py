@@ -20,7 +20,7 @@ import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive_simulator import bars
-from tsstore_massive_simulator.calendar import MINUTE_NS, day_start_ns
+from tsstore_massive_simulator.calendar import MINUTE_NS, day_start_ns, hours
 from tsstore_massive_simulator.listings import Listing, stock_listing
 from tsstore_massive_simulator.rows import (
     COLUMNS,
@@ -31,6 +31,7 @@ from tsstore_massive_simulator.rows import (
     joined,
     sorted_by_ticker,
 )
+from tsstore_massive_simulator.schedules import ExtendedHours, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,6 +63,8 @@ class FlatFileMarket:
         ModuleNotFoundError: the package that reads CSV is not installed; the text names it.
     """
 
+    name = "stocks"
+    schedule: Schedule = ExtendedHours()
     live = False
     revised_share = 0.0
 
@@ -113,6 +116,15 @@ class FlatFileMarket:
                 else self._ticks(kind, day)
             )
         return _only(kind, rows, tickers)
+
+    def of_venue(self, venue: str) -> frozenset[str]:
+        """Stocks have no such venues."""
+        del venue
+        return frozenset()
+
+    def open_ns(self, day: date) -> int:
+        """The opening bell of a day."""
+        return hours(day).open_ns
 
     def second_bars(self, day: date, tickers: Sequence[str] | None = None) -> Rows:
         """Bars of one second of a day, built from its trades."""

@@ -7,16 +7,15 @@ trades. From the days when the vendor began to show fractional shares, there are
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import bars, corporate
+from tsstore_massive_simulator import bars, corporate, stockextras
 from tsstore_massive_simulator.calendar import (
     FIRST_DAY,
     MINUTE_NS,
@@ -27,9 +26,11 @@ from tsstore_massive_simulator.calendar import (
 )
 from tsstore_massive_simulator.listings import DELISTED, Listing, stock_listings
 from tsstore_massive_simulator.rows import Kind, Rows, empty, joined, renamed
+from tsstore_massive_simulator.schedules import ExtendedHours, Schedule
+from tsstore_massive_simulator.walks import ANCHOR, Walks, moments, random_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,12 +54,9 @@ _QUOTES_PER_TRADE = 4
 _CACHED_TICK_DAYS = 64
 _CACHED_BAR_DAYS = 8192
 
-_KNOT_NS = 10 * NS_PER_SECOND
 _DAILY_MOVE = 0.012
-_LAST_DAY_NUMBER = 60 * 366
-#: When prices are what one expects of stocks; they wander both ways from there.
-_ANCHOR = date(2026, 7, 1)
-_ANCHOR_DAY = (_ANCHOR - FIRST_DAY).days
+#: Decimals the vendor gives fractional shares.
+_SIZE_DECIMALS = 6
 
 # Codes of the sets of conditions: bit 0 odd lot, bit 1 intermarket sweep, bit 2 extended hours.
 _ODD_LOT, _SWEEP, _EXTENDED = 1, 2, 4
@@ -97,6 +95,8 @@ class GeneratedMarket:
         tickers: how many, or which.
     """
 
+    name = "stocks"
+    schedule: Schedule = ExtendedHours()
     live = True
     revised_share = 0.002
 
@@ -106,16 +106,20 @@ class GeneratedMarket:
         self._sorted = tuple(sorted(names))
         names.append(DELISTED.ticker)
         self._tickers = {name: self._describe(rank, name) for rank, name in enumerate(names, 1)}
+        self._walks = Walks(seed, self._anchor_price, _span, _DAILY_MOVE)
         self._listings = stock_listings(self._sorted)
         self._splits = corporate.splits_of(names, seed)
         self._splits_of = _by_ticker(names, self._splits)
-        self._path = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_path)
         self._prints = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_prints)
-        self._trades = lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_trades)
-        self._quotes = lru_cache(maxsize=_CACHED_TICK_DAYS // 4)(self._make_quotes)
-        self._minutes = lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_minutes)
-        self._days = lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_day)
-        self._levels = lru_cache(maxsize=None)(self._make_levels)
+        self._make: dict[Kind, Callable[[str, date], Rows]] = {
+            Kind.TRADES: lru_cache(maxsize=_CACHED_TICK_DAYS)(self._make_trades),
+            Kind.QUOTES: lru_cache(maxsize=_CACHED_TICK_DAYS // 4)(self._make_quotes),
+            Kind.MINUTES: lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_minutes),
+            Kind.DAYS: lru_cache(maxsize=_CACHED_BAR_DAYS)(self._make_day),
+            Kind.LULD: self._make_bands,
+            Kind.IMBALANCES: self._make_imbalances,
+            Kind.FAIR_VALUES: self._make_fair_values,
+        }
         self._listed_on = lru_cache(maxsize=64)(self._list_on)
 
     def tickers(self) -> Sequence[str]:
@@ -151,12 +155,9 @@ class GeneratedMarket:
         hours = session(day)
         if hours is None:
             return empty(kind)
-        make = {
-            Kind.TRADES: self._trades,
-            Kind.QUOTES: self._quotes,
-            Kind.MINUTES: self._minutes,
-            Kind.DAYS: self._days,
-        }[kind]
+        make = self._make.get(kind)
+        if make is None:
+            return empty(kind)
         listed = self._listed_on(day)
         wanted = listed if tickers is None else sorted(set(tickers) & listed.keys())
         return joined(kind, [renamed(make(listed[name], day), name) for name in wanted])
@@ -168,19 +169,30 @@ class GeneratedMarket:
 
     def _price_on(self, name: str, day: date) -> float:
         """The price at the start of a day."""
-        level = self._levels(name)[(day - FIRST_DAY).days]
-        return float(np.exp(level) * self._split_factor(name, day))
+        return self._walks.price_on(name, day) * self._split_factor(name, day)
 
     def _split_factor(self, name: str, day: date) -> float:
         """How many times its comparable price a stock costs on a day."""
         splits = self._splits_of[name]
-        if day < _ANCHOR:
-            return 1 / corporate.price_factor(splits, day, _ANCHOR)
-        return corporate.price_factor(splits, _ANCHOR, day)
+        if day < ANCHOR:
+            return 1 / corporate.price_factor(splits, day, ANCHOR)
+        return corporate.price_factor(splits, ANCHOR, day)
+
+    def of_venue(self, venue: str) -> frozenset[str]:
+        """Stocks have no such venues."""
+        del venue
+        return frozenset()
+
+    def open_ns(self, day: date) -> int:
+        """The opening bell of a day."""
+        return _hours(day).open_ns
 
     def second_bars(self, day: date, tickers: Sequence[str] | None = None) -> Rows:
         """Bars of one second of a day."""
         return bars.window_bars(self.rows(Kind.TRADES, day, tickers), NS_PER_SECOND)
+
+    def _anchor_price(self, name: str) -> float:
+        return self._tickers[name].anchor_price
 
     def _describe(self, rank: int, name: str) -> _Ticker:
         random = self._random(name, 0)
@@ -193,29 +205,13 @@ class GeneratedMarket:
         )
 
     def _random(self, name: str, *purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self._seed, zlib.crc32(name.encode()), *purpose])
-
-    def _make_levels(self, name: str) -> NDArray[np.float64]:
-        """Logarithm of the price at the start of each day since the vendor's first."""
-        moves = self._random(name, 1).normal(0, _DAILY_MOVE, _LAST_DAY_NUMBER)
-        walk = np.cumsum(moves)
-        walk -= walk[_ANCHOR_DAY]
-        return np.asarray(np.log(self._tickers[name].anchor_price) + walk)
-
-    def _make_path(self, name: str, day: date) -> NDArray[np.float64]:
-        """The middle price at each knot of the day, first to last hour."""
-        hours = _hours(day)
-        count = (hours.last_ns - hours.first_ns) // _KNOT_NS + 1
-        start, end = self._levels(name)[(day - FIRST_DAY).days :][:2]
-        walk = np.cumsum(self._random(name, 2, day.toordinal()).standard_normal(count))
-        along = np.linspace(0, 1, count)
-        walk -= walk[0] + along * (walk[-1] - walk[0])
-        logs = start + along * (end - start) + walk * (_DAILY_MOVE / np.sqrt(count))
-        return np.asarray(np.exp(logs) * self._split_factor(name, day))
+        return random_of(self._seed, name, *purpose)
 
     def _middle(self, name: str, day: date, ts: NDArray[np.int64]) -> NDArray[np.float64]:
-        path = self._path(name, day)
-        return np.interp((ts - _hours(day).first_ns) / _KNOT_NS, np.arange(len(path)), path)
+        return self._walks.prices(name, day, ts) * self._split_factor(name, day)
+
+    def _prices(self, name: str, day: date) -> partial[NDArray[np.float64]]:
+        return partial(self._middle, name, day)
 
     def _make_prints(self, name: str, day: date) -> Rows:
         """What makes bars: when, at what price, how much and under which conditions."""
@@ -305,6 +301,18 @@ class GeneratedMarket:
             _QUOTE_SETS,
         )
 
+    def _make_bands(self, name: str, day: date) -> Rows:
+        tape, random = self._tickers[name].tape, self._random(name, 6, day.toordinal())
+        return stockextras.bands(name, _hours(day), tape, self._prices(name, day), random)
+
+    def _make_imbalances(self, name: str, day: date) -> Rows:
+        random = self._random(name, 7, day.toordinal())
+        return stockextras.imbalances(name, _hours(day), self._prices(name, day), random)
+
+    def _make_fair_values(self, name: str, day: date) -> Rows:
+        random = self._random(name, 8, day.toordinal())
+        return stockextras.fair_values(name, _hours(day), self._prices(name, day), random)
+
     def _make_minutes(self, name: str, day: date) -> Rows:
         return bars.window_bars(self._prints(name, day), MINUTE_NS)
 
@@ -346,13 +354,14 @@ def _hours(day: date) -> Session:
     return hours
 
 
+def _span(day: date) -> tuple[int, int]:
+    hours = _hours(day)
+    return hours.first_ns, hours.last_ns
+
+
 def _moments(random: np.random.Generator, hours: Session, expected: int) -> NDArray[np.int64]:
     """Instants of a day, ascending: few in the extended hours, most near open and close."""
-    count = max(int(random.poisson(expected)), 2)
-    gaps = np.cumsum(random.standard_exponential(count + 1))
-    edges, share = _intensity(hours)
-    offsets = np.interp(gaps[:-1] / gaps[-1], share, edges)
-    return np.asarray(hours.first_ns + offsets.astype(np.int64))
+    return moments(random, hours.first_ns, expected, _intensity(hours))
 
 
 @lru_cache(maxsize=64)
@@ -378,7 +387,7 @@ def _sizes(random: np.random.Generator, count: int, *, fractions: bool) -> NDArr
         return sizes
     below_one = random.integers(1, 1_000_000, count) / 1_000_000
     whole = np.where(draw < 20, 0.0, sizes)
-    return np.where(draw < 32, (whole + below_one).round(bars.SIZE_DECIMALS), sizes)
+    return np.where(draw < 32, (whole + below_one).round(_SIZE_DECIMALS), sizes)
 
 
 def _quote_sizes(random: np.random.Generator, count: int) -> NDArray[np.float64]:

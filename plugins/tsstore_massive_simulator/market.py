@@ -11,16 +11,21 @@ if TYPE_CHECKING:
     from tsstore_massive_simulator.corporate import Dividend, Split
     from tsstore_massive_simulator.listings import Listing
     from tsstore_massive_simulator.rows import Kind, Rows
+    from tsstore_massive_simulator.schedules import Schedule
 
 
 class Market(Protocol):
     """Days of trades, quotes and bars. Every method may be called from any thread.
 
     Attributes:
+        name: stocks, options, indices, forex, crypto or futures.
+        schedule: when it trades.
         live: whether the market has days up to the present, so that it can follow the real clock.
         revised_share: share of minute bars that are sent once too early, and corrected later.
     """
 
+    name: str
+    schedule: Schedule
     live: bool
     revised_share: float
 
@@ -54,4 +59,12 @@ class Market(Protocol):
 
     def second_bars(self, day: date, tickers: Sequence[str] | None = None) -> Rows:
         """Bars of one second of a day."""
+        ...
+
+    def of_venue(self, venue: str) -> frozenset[str]:
+        """Tickers that trade at a venue of futures."""
+        ...
+
+    def open_ns(self, day: date) -> int:
+        """When the first trade makes the official open of a day."""
         ...

@@ -7,6 +7,7 @@ meanwhile, as with the vendor; a subscription with a `date` gets a playback of i
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 from tsstore.times import MAX_NS
@@ -20,8 +21,7 @@ from tsstore_massive_simulator.calendar import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import date
+    from collections.abc import Mapping, Sequence
 
     from tsstore.clock import Clock
     from tsstore_massive_simulator.market import Market
@@ -51,8 +51,8 @@ class Playback(Protocol):
         """Events due up to this instant may be sent."""
         ...
 
-    def days(self, first_ns: int, last_ns: int) -> Sequence[date]:
-        """Days that are played between two instants, ascending."""
+    def days(self, market: Market, first_ns: int, last_ns: int) -> Sequence[date]:
+        """Days of a market that are played between two instants, ascending."""
         ...
 
     def reaching(self, due_ns: int) -> None:
@@ -73,8 +73,7 @@ class Live:
 
     as_fast_as_read = False
 
-    def __init__(self, market: Market, clock: Clock) -> None:
-        self._market = market
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
     def begin(self) -> int:
@@ -89,9 +88,9 @@ class Live:
         """Events due up to this instant may be sent."""
         return self._clock.now_ns()
 
-    def days(self, first_ns: int, last_ns: int) -> Sequence[date]:
-        """Days that are played between two instants, ascending."""
-        return self._market.played_days(day_of(first_ns), day_of(last_ns))
+    def days(self, market: Market, first_ns: int, last_ns: int) -> Sequence[date]:
+        """Days of a market that are played between two instants, ascending."""
+        return _between(market, date.min, date.max, first_ns, last_ns)
 
     def reaching(self, due_ns: int) -> None:
         """The present does not depend on readers."""
@@ -147,9 +146,9 @@ class Replay:
         """Events due up to this instant may be sent."""
         return self.now_ns()
 
-    def days(self, first_ns: int, last_ns: int) -> Sequence[date]:
-        """Days that are played between two instants, ascending."""
-        return _between(self._days, first_ns, last_ns)
+    def days(self, market: Market, first_ns: int, last_ns: int) -> Sequence[date]:
+        """Days of a market that are played between two instants, ascending."""
+        return _between(market, self._days[0], self._days[-1], first_ns, last_ns)
 
     def reaching(self, due_ns: int) -> None:
         """The time does not depend on readers."""
@@ -188,9 +187,9 @@ class AsFastAsRead:
         """Everything may be sent."""
         return MAX_NS
 
-    def days(self, first_ns: int, last_ns: int) -> Sequence[date]:
-        """Days that are played between two instants, ascending."""
-        return _between(self._days, first_ns, last_ns)
+    def days(self, market: Market, first_ns: int, last_ns: int) -> Sequence[date]:
+        """Days of a market that are played between two instants, ascending."""
+        return _between(market, self._days[0], self._days[-1], first_ns, last_ns)
 
     def reaching(self, due_ns: int) -> None:
         """Events due up to an instant are about to be sent."""
@@ -223,13 +222,26 @@ def playback_of(
     today = day_of(clock.now_ns())
     if start_ns is None and market.live:
         if speed == 1.0 and _is_trading(clock.now_ns()):
-            return Live(market, clock)
+            return Live(clock)
         latest = hours(latest_market_day(day_of(clock.now_ns() - 86_400 * NS_PER_SECOND)))
         start_ns = latest.first_ns if speed is None else latest.open_ns
     if start_ns is None:
         start_ns = hours(_first_day(market)).first_ns
     days = market.played_days(day_of(start_ns), today)
     return replay_of(days or [day_of(start_ns)], start_ns, speed, clock)
+
+
+def playbacks_of(
+    markets: Mapping[str, Market], clock: Clock, speed: float | None, start_ns: int | None
+) -> dict[str, Playback]:
+    """The time of each market: that of stocks for all, unless readers decide how fast it goes."""
+    common = playback_of(markets["stocks"], clock, speed, start_ns)
+    if not common.as_fast_as_read:
+        return dict.fromkeys(markets, common)
+    return {
+        name: common if name == "stocks" else playback_of(markets["stocks"], clock, speed, start_ns)
+        for name in markets
+    }
 
 
 def replay_of(days: Sequence[date], start_ns: int, speed: float | None, clock: Clock) -> Playback:
@@ -249,9 +261,11 @@ def _is_trading(ns: int) -> bool:
     return today is not None and today.first_ns <= ns < today.last_ns
 
 
-def _between(days: Sequence[date], first_ns: int, last_ns: int) -> Sequence[date]:
-    first, last = day_of(first_ns), day_of(last_ns)
-    return [day for day in days if first <= day <= last]
+def _between(
+    market: Market, first: date, last: date, first_ns: int, last_ns: int
+) -> Sequence[date]:
+    day_of = market.schedule.day_of
+    return market.played_days(max(first, day_of(first_ns)), min(last, day_of(last_ns)))
 
 
 def _span(day: date) -> tuple[int, int]:

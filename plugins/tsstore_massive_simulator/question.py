@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+
+from tsstore.times import MAX_NS
+from tsstore_massive_simulator.voices import voice_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tsstore_massive_simulator.market import Market
+    from tsstore_massive_simulator.voices import Voice
+
+#: Markets by the prefix of their tickers, and by what paths call them.
+_PREFIXES = {"O:": "options", "I:": "indices", "C:": "forex", "X:": "crypto"}
+_MARKETS = {"fx": "forex", "currencies": "forex"}
 
 _ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -45,13 +53,27 @@ class Question:
 
     @property
     def market(self) -> Market:
-        """The market that is asked about."""
-        return self.markets["stocks"]
+        """The market that is asked about; stocks when it is not played."""
+        return self.markets.get(self._market_name, self.markets["stocks"])
+
+    @property
+    def _market_name(self) -> str:
+        if "market" in self.parts:
+            return _MARKETS.get(self.parts["market"], self.parts["market"])
+        return _PREFIXES.get(self.parts.get("ticker", "")[:2], "stocks")
+
+    @property
+    def voice(self) -> Voice:
+        """How that market speaks."""
+        return voice_of(self.market.name)
 
     @property
     def ticker(self) -> str:
-        """The ticker in the path."""
-        return self.parts["ticker"]
+        """The ticker in the path, as the market spells it."""
+        asked = self.parts["ticker"]
+        name = self.voice.bar_name
+        spelled = (each for each in self.market.tickers() if name(each) == asked)
+        return asked if self.market.name == "stocks" else next(spelled, asked)
 
     @property
     def day(self) -> date:
@@ -61,6 +83,22 @@ class Question:
     def with_params(self, params: dict[str, str]) -> Question:
         """The same question with other parameters."""
         return replace(self, params=params)
+
+    def with_part(self, name: str, value: str) -> Question:
+        """The same question with another part of the path."""
+        return replace(self, parts={**self.parts, name: value})
+
+    def start_ns(self, text: str, per_unit: int) -> int:
+        """The first nanosecond of a day, or an instant that is written as a number of units."""
+        if is_day(text):
+            return self.market.schedule.midnight(parse_day(text))
+        return _instant(text, per_unit)
+
+    def end_ns(self, text: str, per_unit: int) -> int:
+        """The last nanosecond of a day, or an instant that is written as a number of units."""
+        if is_day(text):
+            return self.market.schedule.midnight(parse_day(text) + timedelta(days=1)) - 1
+        return _instant(text, per_unit)
 
     def limit(self, default: int, maximum: int) -> int:
         """How many rows are wanted."""
@@ -106,6 +144,13 @@ def parse_day(text: str) -> date:
         except ValueError:
             pass
     raise BadRequestError(f"could not parse the time parameter {text!r}; use YYYY-MM-DD")
+
+
+def _instant(text: str, per_unit: int) -> int:
+    ns = int(text) * per_unit
+    if not 0 <= ns <= MAX_NS:
+        raise BadRequestError(f"could not parse the time parameter {text!r}")
+    return ns
 
 
 def is_day(text: str) -> bool:

@@ -114,8 +114,8 @@ def ticker_details(question: Question) -> Page:
     """
     day = _day(question)
     for listing in question.market.listings():
-        if listing.ticker_on(day) == question.ticker:
-            return Page({"results": _details(listing, question.ticker, day)})
+        if listing.ticker_on(day) == question.parts["ticker"]:
+            return Page({"results": _details(listing, question.parts["ticker"], day)})
     raise NoSuchThingError("Ticker not found.")
 
 

@@ -15,10 +15,12 @@ from tsstore_massive_simulator import (
     actions,
     aggregates,
     codes,
+    futuresrest,
     marketstatus,
     reference,
     snapshots,
     ticks,
+    universal,
 )
 from tsstore_massive_simulator.http import Reply
 from tsstore_massive_simulator.question import BadRequestError, NoSuchThingError, Page, Question
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from tsstore_massive_simulator.world import World
 
 _TICKER = r"(?P<ticker>[^/]+)"
-_SNAPSHOT = "/v2/snapshot/locale/us/markets/stocks"
-_STOCKS = "/v2/aggs/grouped/locale/us/market/stocks"
+_SNAPSHOT = "/v2/snapshot/locale/(?:us|global)/markets/(?P<market>stocks|forex|crypto)"
+_GROUPED = "/v2/aggs/grouped/locale/(?:us|global)/market/(?P<market>stocks|fx|crypto)"
+_PAIR = "(?P<first>[^/]+)/(?P<second>[^/]+)"
+_FUTURES = "/(?P<market>futures)/v1"
 _ROUTES: tuple[tuple[str, Callable[[Question], Page]], ...] = (
     (
         (
@@ -41,7 +45,7 @@ _ROUTES: tuple[tuple[str, Callable[[Question], Page]], ...] = (
         aggregates.bars,
     ),
     (rf"/v2/aggs/ticker/{_TICKER}/prev", aggregates.previous_close),
-    (rf"{_STOCKS}/(?P<day>[^/]+)", aggregates.grouped_daily),
+    (rf"{_GROUPED}/(?P<day>[^/]+)", aggregates.grouped_daily),
     (rf"/v1/open-close/{_TICKER}/(?P<day>[^/]+)", aggregates.open_close),
     (rf"/v3/trades/{_TICKER}", ticks.trades),
     (rf"/v3/quotes/{_TICKER}", ticks.quotes),
@@ -62,7 +66,17 @@ _ROUTES: tuple[tuple[str, Callable[[Question], Page]], ...] = (
     (rf"{_SNAPSHOT}/tickers", snapshots.every_ticker),
     (rf"{_SNAPSHOT}/tickers/{_TICKER}", snapshots.one_ticker),
     (rf"{_SNAPSHOT}/(?P<direction>gainers|losers)", snapshots.movers),
-    (r"/v3/snapshot", snapshots.universal),
+    (r"/v3/snapshot", universal.universal),
+    (r"/v3/snapshot/indices", universal.universal),
+    (rf"/v1/last/(?P<market>crypto)/{_PAIR}", ticks.last_pair),
+    (rf"/v1/last_quote/(?P<market>currencies)/{_PAIR}", ticks.last_pair),
+    (rf"{_FUTURES}/aggs/{_TICKER}", futuresrest.bars),
+    (rf"{_FUTURES}/trades/{_TICKER}", futuresrest.trades),
+    (rf"{_FUTURES}/quotes/{_TICKER}", futuresrest.quotes),
+    (rf"{_FUTURES}/contracts", futuresrest.contracts),
+    (rf"{_FUTURES}/products", futuresrest.products),
+    (rf"{_FUTURES}/exchanges", futuresrest.exchanges),
+    (rf"{_FUTURES}/market-status", futuresrest.market_status),
 )
 _COMPILED = tuple((re.compile(pattern), answer) for pattern, answer in _ROUTES)
 
@@ -167,9 +181,9 @@ class Rest:
             params["limit"] = str(min(int(params.get("limit", "1000")), page))
         world = self._world
         return Question(
-            {"stocks": world.market},
+            world.markets,
             world.horizon_ns(),
-            world.playback.now_ns(),
+            world.now_ns(),
             request.path,
             parts,
             params,
@@ -178,7 +192,7 @@ class Rest:
     def _page(self, request: Request, page: Page, request_id: str) -> Reply:
         body: Any = page.body
         if isinstance(body, dict) and page.is_standard:
-            body = {**body, "status": "OK", "request_id": request_id}
+            body = {"status": "OK", **body, "request_id": request_id}
             if not body.get("results", True):
                 del body["results"]
             if "results" not in body and self._faults.on("null_results"):

@@ -29,17 +29,20 @@ class Kind(StrEnum):
     QUOTES = "quotes_v1"
     MINUTES = "minute_aggs_v1"
     DAYS = "day_aggs_v1"
+    VALUES = "values_v1"
+    #: These have no folder.
+    LULD = "luld"
+    IMBALANCES = "imbalances"
+    FAIR_VALUES = "fair_values"
 
 
 #: Column of the instant that orders the rows, int64 nanoseconds.
-TIME = {
-    Kind.TRADES: "sip_timestamp",
-    Kind.QUOTES: "sip_timestamp",
-    Kind.MINUTES: "window_start",
-    Kind.DAYS: "window_start",
-}
+TIME = dict.fromkeys(Kind, "sip_timestamp") | dict.fromkeys(
+    (Kind.MINUTES, Kind.DAYS), "window_start"
+)
 
-#: Columns and dtypes of every kind; `id` holds int64 or bytes, sets are numbers of entries.
+#: Columns and dtypes of stocks; `id` holds int64 or bytes, sets are numbers of entries. Other
+#: markets have of them, and more, what the vendor tells of those markets.
 COLUMNS: dict[Kind, dict[str, str]] = {
     Kind.TRADES: {
         "conditions": "i4",
@@ -79,6 +82,26 @@ COLUMNS: dict[Kind, dict[str, str]] = {
         "window_start": "i8",
         "transactions": "i8",
     },
+    Kind.VALUES: {"value": "f8", "sip_timestamp": "i8"},
+    Kind.LULD: {
+        "high_price": "f8",
+        "low_price": "f8",
+        "indicators": "i4",
+        "sequence_number": "i8",
+        "sip_timestamp": "i8",
+        "tape": "u1",
+    },
+    Kind.IMBALANCES: {
+        "auction_time": "i4",
+        "auction_type": "U1",
+        "book_clearing_price": "f8",
+        "exchange": "u1",
+        "imbalance_quantity": "i8",
+        "paired_quantity": "i8",
+        "sip_timestamp": "i8",
+        "symbol_sequence": "i8",
+    },
+    Kind.FAIR_VALUES: {"value": "f8", "sip_timestamp": "i8"},
 }
 COLUMNS[Kind.DAYS] = COLUMNS[Kind.MINUTES]
 
@@ -150,7 +173,8 @@ def joined(kind: Kind, parts: Iterable[Rows]) -> Rows:
         return empty(kind)
     tickers = tuple(ticker for part in parts for ticker in part.tickers)
     counts = np.concatenate([np.diff(part.starts) for part in parts])
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS[kind]}
+    names = parts[0].columns
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
     return Rows(tickers, _starts(counts), columns, parts[0].sets)
 
 

@@ -24,7 +24,7 @@ from tsstore.zones import NS_PER_SECOND
 from tsstore_massive_simulator.connection import Connection
 from tsstore_massive_simulator.faults import FaultError, Faults
 from tsstore_massive_simulator.http import BadHttpError, Reply, packed, read_request
-from tsstore_massive_simulator.playback import playback_of
+from tsstore_massive_simulator.playback import playbacks_of
 from tsstore_massive_simulator.rest import Rest
 from tsstore_massive_simulator.world import World
 
@@ -38,13 +38,16 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 _SIDE_DOOR = "/_simulator/"
+#: What may stand after the market in the path of a WebSocket.
+_VENUES = {"futures": ("cme", "cbot", "nymex", "comex")}
 
 
 class Simulator:
     """Plays the vendor with a market.
 
     Args:
-        market: what is played.
+        market: the stocks that are played.
+        others: the other markets that are played.
         speed: 60 plays an hour in a minute; None as fast as it is read.
         start_ns: the instant in the market at the start; see `playback_of` when absent.
         keys: API keys that are good; every key when empty.
@@ -56,6 +59,7 @@ class Simulator:
         self,
         market: Market,
         *,
+        others: Iterable[Market] = (),
         speed: float | None = 1.0,
         start_ns: int | None = None,
         keys: Iterable[str] = (),
@@ -63,9 +67,10 @@ class Simulator:
         clock: Clock | None = None,
     ) -> None:
         clock = clock or SystemClock()
-        playback = playback_of(market, clock, speed, start_ns)
+        markets = {each.name: each for each in (market, *others)}
+        playbacks = playbacks_of(markets, clock, speed, start_ns)
         self.faults = faults or Faults()
-        self._world = World(market, playback, speed, clock, frozenset(keys), self.faults)
+        self._world = World(markets, playbacks, speed, clock, frozenset(keys), self.faults)
         self._rest = Rest(self._world)
         self._connections: list[Connection] = []
 
@@ -118,12 +123,13 @@ class Simulator:
         """What `/_simulator/state` shows, as JSON values."""
         world = self._world
         return {
-            "now_ns": world.playback.now_ns(),
+            "now_ns": world.now_ns(),
             "faults": world.faults.active(),
             "events_sent": world.events_sent,
             "replies": {str(status): count for status, count in world.replies.items()},
             "connections": [
                 {
+                    "market": each.market,
                     "authenticated": each.conversation.key is not None,
                     "topics": sorted(
                         f"{channel}.{name}" for channel, name in each.conversation.topics
@@ -163,7 +169,11 @@ class Simulator:
     async def _converse(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        connection = Connection(self._world, reader, writer, self._admit)
+        market, _, venue = request.path.strip("/").partition("/")
+        if market not in self._world.markets or (venue and venue not in _VENUES.get(market, ())):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
+        connection = Connection(self._world, market, venue, reader, writer, self._admit)
         self._connections.append(connection)
         try:
             await connection.run(request)
@@ -171,9 +181,14 @@ class Simulator:
             self._connections.remove(connection)
 
     def _admit(self, newcomer: Connection) -> None:
-        """Close connections of the newcomer's key beyond the quota, the oldest first."""
-        key = newcomer.conversation.key
-        same = [each for each in self._connections if each.conversation.key == key and each.is_open]
+        """Close connections of the newcomer's key and market beyond the quota, oldest first."""
+        same = [
+            each
+            for each in self._connections
+            if each.conversation.key == newcomer.conversation.key
+            and each.market == newcomer.market
+            and each.is_open
+        ]
         excess = len(same) - int(self.faults.number("connections", 1))
         if excess <= 0:
             return
@@ -222,7 +237,8 @@ class Simulator:
                     else:
                         self.faults.set(name, None if value is True else value)
             elif what == "begin" and request.method == "POST":
-                self._world.playback.begin()
+                for playback in self._world.playbacks.values():
+                    playback.begin()
             elif what == "disconnect" and request.method == "POST":
                 self.disconnect(int(wish.get("code", 1006)))
             elif what != "state":

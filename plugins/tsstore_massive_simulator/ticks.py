@@ -8,15 +8,9 @@ import numpy as np
 
 from tsstore.times import MAX_NS
 from tsstore_massive_simulator import events
-from tsstore_massive_simulator.calendar import day_end_ns, day_of, day_start_ns
-from tsstore_massive_simulator.question import (
-    BadRequestError,
-    NoSuchThingError,
-    Page,
-    is_day,
-    parse_day,
-)
+from tsstore_massive_simulator.question import NoSuchThingError, Page
 from tsstore_massive_simulator.rows import TIME, Kind
+from tsstore_massive_simulator.short import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +20,26 @@ if TYPE_CHECKING:
 
 _DEFAULT_LIMIT = 1000
 _LIMIT_MAX = 50_000
+
+#: Columns by the letters of the answers: capitals are the ask's, small ones the bid's.
+_TRADE_LETTERS = {
+    "c": "conditions", "f": "trf_timestamp", "i": "id", "p": "price",
+    "q": "sequence_number", "r": "trf_id", "s": "size", "t": "sip_timestamp", "x": "exchange",
+    "y": "participant_timestamp", "z": "tape",
+}  # fmt: skip
+_QUOTE_LETTERS = {
+    "P": "ask_price", "S": "ask_size", "X": "ask_exchange", "p": "bid_price", "s": "bid_size",
+    "x": "bid_exchange", "q": "sequence_number", "t": "sip_timestamp",
+    "y": "participant_timestamp", "z": "tape",
+}  # fmt: skip
+_CRYPTO_LAST = Kind.TRADES, {
+    "conditions": "conditions", "exchange": "exchange", "price": "price", "size": "size",
+    "timestamp": "ms participant_timestamp",
+}  # fmt: skip
+_FOREX_LAST = Kind.QUOTES, {
+    "ask": "ask_price", "bid": "bid_price", "exchange": "bid_exchange",
+    "timestamp": "ms participant_timestamp",
+}  # fmt: skip
 
 
 def trades(question: Question) -> Page:
@@ -39,53 +53,41 @@ def quotes(question: Question) -> Page:
 
 
 def last_trade(question: Question) -> Page:
-    """The last trade of a ticker."""
+    """The last trade of a stock or an option."""
     row = _last(question, Kind.TRADES)
-    return Page(
-        {
-            "results": {
-                "T": question.ticker,
-                **({"c": row.conditions} if row.conditions else {}),
-                **({"ds": row.decimal_size} if row.decimal_size else {}),
-                **({"f": row.trf_timestamp, "r": row.trf_id} if row.trf_id else {}),
-                "i": row.id,
-                "p": row.price,
-                "q": row.sequence_number,
-                "s": row.size,
-                "t": row.sip_timestamp,
-                "x": row.exchange,
-                "y": row.participant_timestamp,
-                "z": row.tape,
-            }
-        }
-    )
+    return Page({"results": {"T": question.parts["ticker"], **trade_letters(question, row)}})
+
+
+def trade_letters(question: Question, row: Rows) -> dict[str, Any]:
+    """A trade by the letters of the answers; stocks have the exact size besides."""
+    made = short(row, _TRADE_LETTERS)
+    exact = events.exact_sizes(row)[0] if question.market.name == "stocks" else None
+    return made if exact is None else {**made, "ds": exact}
 
 
 def last_quote(question: Question) -> Page:
-    """The last best bid and offer of a ticker."""
+    """The last best bid and offer of a stock."""
     row = _last(question, Kind.QUOTES)
-    return Page(
-        {
-            "results": {
-                "T": question.ticker,
-                "P": row.ask_price,
-                "S": row.ask_size,
-                "X": row.ask_exchange,
-                "p": row.bid_price,
-                "s": row.bid_size,
-                "x": row.bid_exchange,
-                "q": row.sequence_number,
-                "t": row.sip_timestamp,
-                "y": row.participant_timestamp,
-                "z": row.tape,
-            }
-        }
-    )
+    return Page({"results": {"T": question.parts["ticker"], **short(row, _QUOTE_LETTERS)}})
+
+
+def last_pair(question: Question) -> Page:
+    """The last trade of a crypto pair, or the last quote of a currency pair."""
+    first, second = question.parts["first"], question.parts["second"]
+    if question.parts["market"] == "crypto":
+        ticker, symbol, kind, names = f"X:{first}-{second}", f"{first}-{second}", *_CRYPTO_LAST
+    else:
+        ticker, symbol, kind, names = f"C:{first}-{second}", f"{first}/{second}", *_FOREX_LAST
+    row = _last(question.with_part("ticker", ticker), kind)
+    return Page({"last": short(row, names), "symbol": symbol, "status": "success"})
 
 
 def _ticks(question: Question, kind: Kind) -> Page:
+    make = question.voice.trades if kind is Kind.TRADES else question.voice.quotes
     limit = question.limit(_DEFAULT_LIMIT, _LIMIT_MAX)
     ascending = question.choice("order", "desc", "asc") == "asc"
+    if make is None:
+        return Page({"results": []})
     low, high = _bounds(question)
     # A cursor says: from this instant on, but without so many rows of it.
     at, skip = int(question.params.get("ap", "-1")), int(question.params.get("as", "0"))
@@ -93,28 +95,26 @@ def _ticks(question: Question, kind: Kind) -> Page:
         low, high = (at, high) if ascending else (low, at)
     wanted = limit + 1  # one more, to know whether there is a next page
     found: list[Any] = []
+    times: list[int] = []
     for rows in _days(question, kind, low, high, ascending=ascending):
         part = _head(rows, skip, wanted - len(found), ascending=ascending)
         skip -= min(skip, len(rows))
-        made: list[Any] = (
-            events.rest_trades(part) if kind is Kind.TRADES else events.rest_quotes(part)
-        )
-        found += made if ascending else made[::-1]
+        step = 1 if ascending else -1
+        found += make(part)[::step]
+        times += part[TIME[kind]].tolist()[::step]
         if len(found) == wanted:
             break
     page = found[:limit]
     if len(found) < wanted:
         return Page({"results": page})
-    return Page({"results": page}, question.path, _next(question, page, at))
+    return Page({"results": page}, question.path, _next(question, times[:limit], at))
 
 
-def _next(question: Question, page: list[Any], previous_at: int) -> dict[str, str]:
+def _next(question: Question, times: list[int], previous_at: int) -> dict[str, str]:
     """Where the next page begins: after the rows of the last instant that were given already."""
-    at = page[-1].sip_timestamp
-    given = next(
-        (count for count, row in enumerate(reversed(page)) if row.sip_timestamp != at), len(page)
-    )
-    if given == len(page) and at == previous_at:
+    at = times[-1]
+    given = next((count for count, each in enumerate(reversed(times)) if each != at), len(times))
+    if given == len(times) and at == previous_at:
         given += int(question.params["as"])
     return {**question.params, "ap": str(at), "as": str(given)}
 
@@ -133,6 +133,7 @@ def _days(
     """Rows of the ticker between two instants, day by day."""
     if low > high:
         return
+    day_of = question.market.schedule.day_of
     days = question.market.days(day_of(low), day_of(high))
     for day in days if ascending else reversed(days):
         rows = question.market.rows(kind, day, [question.ticker])
@@ -149,7 +150,7 @@ def _bounds(question: Question) -> tuple[int, int]:
         field, _, comparison = name.partition(".")
         if field != "timestamp":
             continue
-        start, end = _span(text)
+        start, end = question.start_ns(text, 1), question.end_ns(text, 1)
         if comparison in ("", "gte"):
             low = max(low, start)
         if comparison in ("", "lte"):
@@ -161,18 +162,7 @@ def _bounds(question: Question) -> tuple[int, int]:
     return low, min(high, question.horizon_ns)
 
 
-def _span(text: str) -> tuple[int, int]:
-    """First and last nanosecond of a day, or an instant twice."""
-    if is_day(text):
-        day = parse_day(text)
-        return day_start_ns(day), day_end_ns(day)
-    if not 0 <= int(text) <= MAX_NS:
-        raise BadRequestError(f"could not parse the timestamp {text!r}")
-    return int(text), int(text)
-
-
-def _last(question: Question, kind: Kind) -> Any:
+def _last(question: Question, kind: Kind) -> Rows:
     for rows in _days(question, kind, 0, question.horizon_ns, ascending=False):
-        tail = rows.between(len(rows) - 1, len(rows))
-        return (events.rest_trades(tail) if kind is Kind.TRADES else events.rest_quotes(tail))[0]
+        return rows.between(len(rows) - 1, len(rows))
     raise NoSuchThingError("Ticker not found.")

@@ -8,25 +8,30 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
-from tsstore_massive_simulator.calendar import day_end_ns, hours
+from tsstore_massive_simulator.calendar import day_end_ns
 from tsstore_massive_simulator.playback import Playback, replay_of
+from tsstore_massive_simulator.sources import Timing
 from tsstore_massive_simulator.tape import Tape, Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tsstore.clock import Clock
     from tsstore_massive_simulator.faults import Faults
     from tsstore_massive_simulator.market import Market
 
+#: Of each market; a connection plays one at a time, and two at midnight.
 _TAPES_MAX = 2
+STOCKS = "stocks"
 
 
 @dataclass
 class World:
-    """The market, its time, and what goes wrong.
+    """The markets, their time, and what goes wrong.
 
     Attributes:
-        market: what is played.
-        playback: its time.
+        markets: what is played, by name; stocks are always there.
+        playbacks: the time of each; they share one unless they are read as fast as possible.
         speed: of replays that a connection asks for; None is as fast as it reads.
         clock: the real one.
         keys: API keys that are good; every key when empty.
@@ -35,8 +40,8 @@ class World:
         replies: REST answers by HTTP status.
     """
 
-    market: Market
-    playback: Playback
+    markets: Mapping[str, Market]
+    playbacks: Mapping[str, Playback]
     speed: float | None
     clock: Clock
     keys: frozenset[str]
@@ -46,26 +51,36 @@ class World:
     _tapes: OrderedDict[tuple[object, ...], Tape] = field(default_factory=OrderedDict)
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def now_ns(self) -> int:
+        """The instant in the markets: that of the one that is read fastest."""
+        return max(playback.now_ns() for playback in self.playbacks.values())
+
     def horizon_ns(self) -> int:
         """Nothing later has happened: the present of a generated market, the end of the files."""
-        if self.market.live:
-            return self.playback.now_ns()
-        return day_end_ns(self.market.days(date.min, date.max)[-1])
+        stocks = self.markets[STOCKS]
+        if stocks.live:
+            return self.now_ns()
+        return day_end_ns(stocks.days(date.min, date.max)[-1])
 
-    def playback_for(self, day: date | None) -> Playback:
+    def playback_for(self, market: Market, day: date | None) -> Playback:
         """The common playback, or one of a single day from its first trade on."""
         if day is None:
-            return self.playback
-        return replay_of([day], hours(day).first_ns, self.speed, self.clock)
+            return self.playbacks[market.name]
+        first_ns = market.schedule.span(day)[0]
+        return replay_of([day], first_ns, self.speed, self.clock)
 
-    async def tape(self, day: date, wanted: Wanted) -> Tape:
-        """The events of a day for some topics; the last ones are kept."""
-        revised = self.faults.number("revised_bars", self.market.revised_share)
-        key = (day, revised, frozenset(wanted.items()))
+    async def tape(self, market: Market, day: date, wanted: Wanted) -> Tape:
+        """The events of a day of a market for some topics; the last ones are kept."""
+        timing = self._timing(market)
+        key = (market.name, day, timing, frozenset(wanted.items()))
         async with self._loading:
             if key not in self._tapes:
-                while len(self._tapes) >= _TAPES_MAX:
+                while len(self._tapes) >= _TAPES_MAX * len(self.markets):
                     self._tapes.popitem(last=False)
-                self._tapes[key] = await asyncio.to_thread(Tape, self.market, day, wanted, revised)
+                self._tapes[key] = await asyncio.to_thread(Tape, market, day, wanted, timing)
             self._tapes.move_to_end(key)
             return self._tapes[key]
+
+    def _timing(self, market: Market) -> Timing:
+        share = self.faults.number("revised_bars", market.revised_share)
+        return Timing(revised_share=share)

@@ -132,10 +132,10 @@ def talk() -> Iterator[Callable[[Running], Talk]]:
     """Opens WebSocket connections."""
     with contextlib.ExitStack() as stack:
 
-        def begin(running: Running, **options: Any) -> Talk:
+        def begin(running: Running, path: str = "stocks", **options: Any) -> Talk:
             # A simulator that dropped the connection must not make the end of a test wait.
             options = {"proxy": None, "close_timeout": 0.1, **options}
-            return Talk(stack.enter_context(connect(f"ws://{running.host}/stocks", **options)))
+            return Talk(stack.enter_context(connect(f"ws://{running.host}/{path}", **options)))
 
         yield begin
 

@@ -32,7 +32,9 @@ def test_it_says_where_it_listens_and_ends_cleanly(number: signal.Signals) -> No
         assert line.startswith("listening on http://127.0.0.1:")
         url = line.removeprefix("listening on ").strip()
         with httpx.Client(trust_env=False) as client:
-            reply = client.get(f"{url}/v3/reference/tickers", params={"apiKey": "k"})
+            reply = client.get(
+                f"{url}/v3/reference/tickers", params={"apiKey": "k", "market": "stocks"}
+            )
         assert reply.json()["count"] == 2
         process.send_signal(number)
         assert process.wait(10) == 0

@@ -10,6 +10,7 @@ import pytest
 
 from tsstore_massive_simulator.conversation import Answer, Conversation
 from tsstore_massive_simulator.faults import Faults
+from tsstore_massive_simulator.voices import voice_of
 
 
 def say(conversation: Conversation, action: str, params: str = "", **more: Any) -> Answer:
@@ -28,25 +29,25 @@ def faults() -> Faults:
 @pytest.fixture
 def conversation(faults: Faults) -> Conversation:
     """A conversation with a client that is authenticated."""
-    made = Conversation(frozenset({"good"}), faults)
+    made = Conversation(voice_of("stocks"), frozenset({"good"}), faults)
     say(made, "auth", "good")
     return made
 
 
 def test_a_good_key_is_accepted(faults: Faults) -> None:
-    answer = say(Conversation(frozenset({"good"}), faults), "auth", "good")
+    answer = say(Conversation(voice_of("stocks"), frozenset({"good"}), faults), "auth", "good")
     assert [status.status for status in answer.statuses] == ["auth_success"]
     assert (answer.authenticated, answer.drop) == (True, False)
 
 
 @pytest.mark.parametrize("key", ["bad", ""])
 def test_a_bad_key_ends_the_connection(faults: Faults, key: str) -> None:
-    answer = say(Conversation(frozenset({"good"}), faults), "auth", key)
+    answer = say(Conversation(voice_of("stocks"), frozenset({"good"}), faults), "auth", key)
     assert (words(answer), answer.drop) == (["authentication failed"], True)
 
 
 def test_without_a_list_of_keys_every_key_is_good(faults: Faults) -> None:
-    assert say(Conversation(frozenset(), faults), "auth", "any").authenticated
+    assert say(Conversation(voice_of("stocks"), frozenset(), faults), "auth", "any").authenticated
 
 
 def test_every_subscription_is_acknowledged(conversation: Conversation) -> None:
@@ -93,7 +94,7 @@ def test_unsubscribing_is_acknowledged(conversation: Conversation) -> None:
 
 
 def test_who_is_not_authenticated_cannot_subscribe(faults: Faults) -> None:
-    conversation = Conversation(frozenset(), faults)
+    conversation = Conversation(voice_of("stocks"), frozenset(), faults)
     assert words(say(conversation, "subscribe", "T.AAPL")) == ["not authorized"]
     assert conversation.wanted == {}
 

@@ -125,4 +125,4 @@ def test_a_closed_market_plays_its_latest_day_again(
 def test_a_start_may_be_asked_for(market: GeneratedMarket) -> None:
     playback = playback_of(market, at(2026, 10, 5, 15), 10, FIRST)
     assert playback.now_ns() == FIRST
-    assert list(playback.days(FIRST, hours(FRIDAY).last_ns)) == [THURSDAY, FRIDAY]
+    assert list(playback.days(market, FIRST, hours(FRIDAY).last_ns)) == [THURSDAY, FRIDAY]

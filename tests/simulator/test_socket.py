@@ -143,7 +143,7 @@ def test_a_replay_goes_over_the_night(start: Start, talk: Opener) -> None:
 
 
 def test_another_path_is_not_found(start: Start) -> None:
-    url = f"ws://{start().host}/options"
+    url = f"ws://{start().host}/nothing"
     with pytest.raises(InvalidStatus) as caught, connect(url, proxy=None):
         pass
     assert caught.value.response.status_code == 404
