@@ -24,6 +24,7 @@ import numpy as np
 
 from tsstore.zones import NS_PER_DAY
 from tsstore_massive.sessions import day_of
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tsstore.clock import Clock
-    from tsstore_massive.datasets import Dataset
     from tsstore_massive.errors import NotEntitledError
 
 Reason: TypeAlias = Literal["entitlement", "timeframe", "today"]
@@ -50,7 +50,7 @@ class Refusal:
 
     Attributes:
         market: such as `stocks`.
-        dataset: its text, such as `1Min bars`.
+        what: was asked for, such as `1Min bars`.
         symbol: whose; empty for every symbol of the market.
         reason: which of the three.
         day: the last day that is refused, and for `today` the only one.
@@ -59,7 +59,7 @@ class Refusal:
     """
 
     market: str
-    dataset: str
+    what: str
     symbol: str
     reason: Reason
     day: np.datetime64
@@ -69,7 +69,7 @@ class Refusal:
     @property
     def place(self) -> tuple[str, str, str, Reason]:
         """What it speaks of; the newest of a place is the one that counts."""
-        return self.market, self.dataset, self.symbol, self.reason
+        return self.market, self.what, self.symbol, self.reason
 
 
 def reason_of(error: NotEntitledError) -> Reason:
@@ -103,44 +103,44 @@ class Allowance:
         self._refused: dict[tuple[str, str], set[str]] = {}
 
     def verdict(
-        self, dataset: Dataset, symbol: str, days: NDArray[np.datetime64]
+        self, place: str, symbol: str, days: NDArray[np.datetime64]
     ) -> tuple[int, Refusal | None]:
         """Whether the first of some days are refused, and how many days are so in a row.
 
         Args:
-            dataset: which rows.
+            place: what is asked for, such as `1Min bars`.
             symbol: as the vendor spells it.
             days: market days, datetime64[D], ascending, at least one.
         """
-        market, name = market_of(symbol), str(dataset)
         if not self._known:
             return len(days), None
+        market = market_of(symbol)
         for whose in (_EVERY_SYMBOL, symbol):
-            refusal = self._find(market, name, whose, "entitlement")
+            refusal = self._find(market, place, whose, "entitlement")
             if refusal is not None:
                 return len(days), refusal
-        old = self._find(market, name, _EVERY_SYMBOL, "timeframe")
+        old = self._find(market, place, _EVERY_SYMBOL, "timeframe")
         if old is not None and days[0] <= old.day:
             return int(np.searchsorted(days, old.day, side="right")), old
-        today = self._find(market, name, _EVERY_SYMBOL, "today")
+        today = self._find(market, place, _EVERY_SYMBOL, "today")
         if today is not None and days[-1] >= today.day:
             before = int(np.searchsorted(days, today.day))
             return (before, None) if before else (len(days), today)
         return len(days), None
 
-    def given(self, dataset: Dataset, symbol: str) -> None:
+    def given(self, place: str, symbol: str) -> None:
         """The vendor gave something."""
-        self._given.add((market_of(symbol), str(dataset)))
+        self._given.add((market_of(symbol), place))
 
     def refused(
-        self, error: NotEntitledError, dataset: Dataset, symbol: str, days: NDArray[np.datetime64]
+        self, error: NotEntitledError, place: str, symbol: str, days: NDArray[np.datetime64]
     ) -> Refusal:
         """The vendor refused some days of a symbol; what is concluded from it."""
         now_ns = self._clock.now_ns()
-        market, name, reason = market_of(symbol), str(dataset), reason_of(error)
+        market, reason = market_of(symbol), reason_of(error)
         day = _day_of(now_ns) if reason == "today" else days[0 if reason == "timeframe" else -1]
         whose = symbol if reason == "entitlement" else _EVERY_SYMBOL
-        refusal = Refusal(market, name, whose, reason, day, now_ns, _words(error))
+        refusal = Refusal(market, place, whose, reason, day, now_ns, _words(error))
         with self._lock:
             self._learn(refusal)
             if reason == "entitlement" and market != "indices":
@@ -149,7 +149,7 @@ class Allowance:
 
     def _conclude(self, refusal: Refusal) -> None:
         """Believe it of every symbol of the market once enough were refused."""
-        place = refusal.market, refusal.dataset
+        place = refusal.market, refusal.what
         symbols = self._refused.setdefault(place, set())
         symbols.add(refusal.symbol)
         if len(symbols) >= SYMBOLS_ASKED and place not in self._given:
@@ -162,8 +162,8 @@ class Allowance:
         self._known[refusal.place] = refusal
         self._on_new(refusal)
 
-    def _find(self, market: str, dataset: str, symbol: str, reason: Reason) -> Refusal | None:
-        refusal = self._known.get((market, dataset, symbol, reason))
+    def _find(self, market: str, what: str, symbol: str, reason: Reason) -> Refusal | None:
+        refusal = self._known.get((market, what, symbol, reason))
         return refusal if refusal is not None and self._is_believed(refusal) else None
 
     def _is_believed(self, refusal: Refusal) -> bool:
@@ -181,9 +181,3 @@ def _words(error: NotEntitledError) -> str:
     """What the vendor said, without the path that was asked for and the advertisement."""
     text = str(error).partition(": ")[2] or str(error)
     return text.partition(" Please upgrade")[0].strip(" .")
-
-
-def market_of(symbol: str) -> str:
-    """The market of a symbol."""
-    markets = {"O:": "options", "I:": "indices", "C:": "forex", "X:": "crypto"}
-    return markets.get(symbol[:2], "stocks")

@@ -17,9 +17,11 @@ import threading
 from typing import TYPE_CHECKING
 
 from tsstore.errors import InvalidArgumentError
+from tsstore.timeframe import Timeframe
 from tsstore_massive.allowance import Allowance
 from tsstore_massive.coverage import Coverage, read_coverage
 from tsstore_massive.fetch import Fetcher
+from tsstore_massive.grouped import GroupedJob, fewest_calls
 from tsstore_massive.pace import AdaptivePace, FixedPace
 from tsstore_massive.plan import Job, Plan, Target, runs_of, targets
 from tsstore_massive.refusals import Refusals
@@ -45,6 +47,7 @@ __all__ = ["Backfiller", "Gap", "Plan", "Progress", "Report", "Target", "targets
 BATCH_ROWS = 200_000
 #: Units at a time that an adaptive run never exceeds; each may hold a page of 50,000 rows.
 PARALLELISM_MAX = 16
+_DAY = Timeframe(1, "D")
 #: Requests a minute below which each page is stored when it comes: it was dear.
 _THRIFTY_PER_MINUTE = 300
 #: Ticks that all units of a run together hold back for the next commit, about 80 MB.
@@ -105,11 +108,13 @@ class Backfiller:
         Raises:
             InvalidKeyError: a symbol that no bucket can have.
         """
-        jobs: list[Job] = []
+        chosen: list[Job | GroupedJob] = []
+        notes: list[str] = []
         covered = 0
         today = day_of(self._clock.now_ns())
         for target in targets:
             dataset = target.dataset
+            jobs: list[Job] = []
             days = self._calendar.days(target.first, min(target.last, today))
             ends = dataset.ends(days)
             adjusted = self._adjusted and dataset.kind == "bars"
@@ -122,7 +127,13 @@ class Backfiller:
                 if not done.all():
                     begun = {} if dataset.kind == "bars" else known.begun(days, ends)
                     jobs.append(Job(dataset, symbol, days, runs_of(~done), begun))
-        return Plan(jobs, covered)
+            if dataset.timeframe == _DAY:
+                some, lines = fewest_calls(jobs)
+                chosen += some
+                notes += lines
+            else:
+                chosen += jobs
+        return Plan(chosen, covered, notes)
 
     def run(self, plan: Plan, *, progress: Callable[[Progress], None] | None = None) -> Report:
         """Fetch everything of a plan.

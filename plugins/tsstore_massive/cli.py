@@ -167,6 +167,8 @@ def _backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
             backfiller.forget_refusals()
         symbols = resolve_symbols(options.symbols, rest)
         plan = backfiller.plan(options.targets, symbols, refetch=options.refetch)
+        for note in plan.notes:
+            click.echo(note)
         with make_display(sys.stderr, clock, plan.total_days) as display:
             report = backfiller.run(plan, progress=display.show)
     return summarise(report, plan, options.directory, clock.now_ns())

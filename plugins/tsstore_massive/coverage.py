@@ -16,7 +16,7 @@ rows it speaks of, so that it can never claim more than is stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -140,3 +140,33 @@ def coverage_rows(
             "Adjusted": np.full(len(days), adjusted, np.int8),
         },
     )
+
+
+def coverage_table(
+    symbols: NDArray[np.str_],
+    day: np.datetime64,
+    rows: NDArray[Any],
+    through_ns: int,
+    fetched_ns: int,
+    *,
+    adjusted: bool,
+) -> dict[str, Any]:
+    """One day of many symbols for the coverage buckets, as `write_table` takes it.
+
+    Args:
+        symbols: as buckets spell them.
+        day: the market day.
+        rows: of each symbol.
+        through_ns: everything up to and including this instant was fetched.
+        fetched_ns: when.
+        adjusted: whether bars were asked for adjusted to splits.
+    """
+    count = len(symbols)
+    return {
+        "Symbol": symbols,
+        "Epoch": np.full(count, day.astype("M8[ns]")),
+        "Rows": rows.astype(np.int64),
+        "Through": np.full(count, through_ns, np.int64),
+        "Fetched": np.full(count, fetched_ns, np.int64),
+        "Adjusted": np.full(count, adjusted, np.int8),
+    }

@@ -1,7 +1,8 @@
 """The unit of work of a backfill: a symbol and a range become rows in the store.
 
 Each unit may be repeated at any time, by anybody, after any crash, and leaves the same rows:
-- Bars are upserted, together with the coverage of their days, in one commit.
+- Bars are upserted, together with the coverage of their days, in one commit; so are the day bars of
+  a whole market, with the coverage of every symbol.
 - Ticks of a day that is over replace whatever is stored of the day, range after range; each range
   and the coverage up to its end are one commit, so memory stays bounded and a crash goes on from
   the last range.
@@ -17,18 +18,19 @@ once more after its end, because only then it counts as done.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsstore.api import Operation, Write
+from tsstore.api import Operation, Write, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
 from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc, utc_offsets
 from tsstore_massive.coverage import SCHEMA as COVERAGE
-from tsstore_massive.coverage import coverage_rows
+from tsstore_massive.coverage import coverage_rows, coverage_table
 from tsstore_massive.errors import StoppedError
+from tsstore_massive.grouped import GroupedWork
 from tsstore_massive.identity import Numbering
 from tsstore_massive.sessions import MarketCalendar
 from tsstore_massive.tickday import SETTLED_NS, TickDay, concat
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
     from tsstore.timeframe import Timeframe
-    from tsstore_massive.datasets import Dataset
     from tsstore_massive.rest import RestClient
     from tsstore_massive.work import Work
 
@@ -99,21 +100,26 @@ class Fetcher:
             return TickDay(self, work, self._batch_rows).run()
         if isinstance(work, BarsWork):
             return self._bars(work)
+        if isinstance(work, GroupedWork):
+            return self._grouped(work)
         return self._gap(work)
 
     def days_from(self, first: np.datetime64, last: np.datetime64) -> NDArray[np.datetime64]:
         """Market days from `first` to `last`, both included."""
         return MarketCalendar().days(first.item(), last.item())  # type: ignore[arg-type]
 
-    def probe(self, dataset: Dataset, symbol: str, day: NDArray[np.datetime64]) -> None:
+    def probe(self, work: Work, day: NDArray[np.datetime64]) -> None:
         """Ask for the first moment of a day, and store nothing; raises as the vendor refuses."""
-        start_ns = int(dataset.starts(day)[0])
-        if dataset.kind == "bars":
+        if isinstance(work, GroupedWork):
+            self._day_of_market(work, day)
+            return
+        start_ns = int(work.dataset.starts(day)[0])
+        if work.dataset.kind == "bars":
             pages = self._rest.bars(
-                symbol, dataset.timeframe, start_ns, start_ns, adjusted=self._adjusted
+                work.symbol, work.dataset.timeframe, start_ns, start_ns, adjusted=self._adjusted
             )
         else:
-            pages = self.pages(GapWork(dataset, symbol, start_ns, start_ns), start_ns, start_ns)
+            pages = self.pages(work, start_ns, start_ns)
         next(pages, None)
 
     def _bars(self, work: BarsWork) -> int:
@@ -132,6 +138,38 @@ class Fetcher:
             operations.append(Write(work.dataset.coverage_key(work.symbol), covered, COVERAGE))
         self.commit(operations, len(rows))
         return int(np.count_nonzero(counts == 0))
+
+    def _grouped(self, work: GroupedWork) -> int:
+        now_ns = self._clock.now_ns()
+        end_ns = work.dataset.ends(work.days)[0]
+        if end_ns >= now_ns:
+            return work.day_count
+        table = self._day_of_market(work, work.days)
+        names = np.array(table["Symbol"] if table else [], np.str_)
+        wanted = np.isin(names, work.symbols)
+        has_row = np.isin(work.symbols, names)
+        operations: list[Operation] = []
+        if table and wanted.any():
+            rows = {name: np.asarray(column)[wanted] for name, column in table.items()}
+            ts = _in_zone(work.dataset.starts(work.days), work.dataset.timeframe, self._timezone)
+            rows["Epoch"] = np.repeat(ts, len(rows["Symbol"])).view("M8[ns]")
+            operations.append(WriteTable(work.dataset.group, rows, work.dataset.schema))
+        done = has_row | (end_ns + SETTLED_NS < now_ns)
+        if done.any():
+            covered = coverage_table(
+                work.symbols[done], work.days[0], has_row[done], end_ns, now_ns,
+                adjusted=self._adjusted,
+            )  # fmt: skip
+            operations.append(WriteTable(work.dataset.coverage_group, covered, COVERAGE))
+        self.commit(operations, int(wanted.sum()))
+        return int(np.count_nonzero(~has_row))
+
+    def _day_of_market(
+        self, work: GroupedWork, day: NDArray[np.datetime64]
+    ) -> dict[str, Any] | None:
+        return self._rest.grouped_daily(
+            day[0].item(), market=work.market, adjusted=self._adjusted, include_otc=True
+        )
 
     def finished_bars(self, work: BarsWork | GapWork, now_ns: int) -> Columns:
         """The bars of a unit whose time was over at `now_ns`, at the start of their slots."""

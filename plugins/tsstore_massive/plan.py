@@ -6,7 +6,7 @@ its units of work are made one at a time, while it is carried out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tsstore_massive.allowance import Allowance, Refusal
     from tsstore_massive.config import Config
     from tsstore_massive.coverage import DayProgress
+    from tsstore_massive.grouped import GroupedJob
     from tsstore_massive.work import Work
 
 
@@ -51,6 +52,7 @@ class Refused:
         days: market days, datetime64[D], ascending.
         refusal: how that is known.
         day_before: the market day before them, if the plan has one.
+        symbol_count: how many symbols they are refused of.
     """
 
     dataset: Dataset
@@ -58,6 +60,7 @@ class Refused:
     days: NDArray[np.datetime64]
     refusal: Refusal
     day_before: np.datetime64 | None = None
+    symbol_count: int = 1
 
     @property
     def span(self) -> tuple[int, int]:
@@ -66,8 +69,8 @@ class Refused:
 
     @property
     def day_count(self) -> int:
-        """Market days in it."""
-        return len(self.days)
+        """Symbol-days in it."""
+        return len(self.days) * self.symbol_count
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,11 @@ class Job:
         """Missing days."""
         return int((self.runs[:, 1] - self.runs[:, 0]).sum())
 
+    def since(self, at: int) -> Job:
+        """The missing days from a place in the calendar on."""
+        runs = np.maximum(self.runs, at)
+        return replace(self, runs=runs[runs[:, 0] < runs[:, 1]])
+
     def work(self, allowance: Allowance) -> Iterator[Work | Refused]:
         """Units of work in order of time; what is known to be refused is none."""
         step = self.dataset.days_per_request
@@ -106,7 +114,7 @@ class Job:
             at = start
             while at < stop:
                 count, refusal = allowance.verdict(
-                    self.dataset, self.symbol, self.calendar[at:stop]
+                    str(self.dataset), self.symbol, self.calendar[at:stop]
                 )
                 if refusal is None:
                     count = min(step, count)
@@ -131,12 +139,14 @@ class Plan:
     """What a run is going to fetch.
 
     Attributes:
-        jobs: the missing days by symbol and dataset.
+        jobs: the missing days by symbol and dataset, or by market.
         covered_days: symbol-days that were fetched before and are left out.
+        notes: what was chosen where there was a choice, a line each.
     """
 
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[Job | GroupedJob] = field(default_factory=list)
     covered_days: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def total_days(self) -> int:
@@ -147,6 +157,12 @@ class Plan:
         """All units of work, symbol by symbol; made one at a time, there may be millions."""
         for job in self.jobs:
             yield from job.work(allowance)
+
+
+def calls_of(job: Job) -> int:
+    """Units of work of a job, each of which is at least one request."""
+    days = job.runs[:, 1] - job.runs[:, 0]
+    return int((-(-days // job.dataset.days_per_request)).sum())
 
 
 def runs_of(wanted: NDArray[np.bool_]) -> NDArray[np.int32]:

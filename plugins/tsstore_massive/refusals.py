@@ -6,7 +6,7 @@ for each refusal of the vendor, at the moment of it:
 
     Account  U16  digest of the API key: another key has another plan
     Market   U8   such as stocks
-    Dataset  U16  such as trades
+    What     U16  was asked for, such as trades
     Symbol   U32  whose; empty for every symbol of the market
     Reason   U12  entitlement, timeframe or today, see `allowance.py`
     Day      i8   the last day that is refused, midnight UTC of its date, ns since 1970
@@ -33,7 +33,7 @@ SCHEMA = Schema.of(
     {
         "Account": "U16",
         "Market": "U8",
-        "Dataset": "U16",
+        "What": "U16",
         "Symbol": "U32",
         "Reason": "U12",
         "Day": "i8",
@@ -64,7 +64,7 @@ class Refusals:
         except NotFoundError:
             return []
         mine = rows.take(rows["Account"] == self._account)
-        names = ("Market", "Dataset", "Symbol", "Reason")
+        names = ("Market", "What", "Symbol", "Reason")
         days = mine["Day"].astype("M8[ns]").astype("M8[D]")
         columns = [*(mine[name].tolist() for name in names), days, mine.ts.tolist()]
         return list(map(Refusal, *columns, mine["Text"].tolist()))
@@ -79,7 +79,7 @@ class Refusals:
         columns = {
             "Account": np.array([self._account], "U16"),
             "Market": np.array([refusal.market], "U8"),
-            "Dataset": np.array([refusal.dataset], "U16"),
+            "What": np.array([refusal.what], "U16"),
             "Symbol": np.array([refusal.symbol], "U32"),
             "Reason": np.array([refusal.reason], "U12"),
             "Day": np.array([refusal.day], "M8[D]").astype("M8[ns]").astype(np.int64),

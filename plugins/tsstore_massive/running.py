@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tsstore.times import format_ns
-from tsstore_massive.allowance import market_of
 from tsstore_massive.errors import (
     ApiKeyError,
     MassiveError,
@@ -17,8 +16,10 @@ from tsstore_massive.errors import (
     UnavailableError,
     UnreachableError,
 )
+from tsstore_massive.grouped import GroupedJob, GroupedWork
 from tsstore_massive.plan import Job, Refused
 from tsstore_massive.report import Gap, GapList, Progress, Report
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -185,7 +186,7 @@ class Run:
         except MassiveError as error:
             self._failed(number, work, error)
         else:
-            self._allowance.given(work.dataset, work.symbol)
+            self._allowance.given(work.place, work.symbol)
             with self._lock:
                 self._failing_since = None
                 self._advance(days=work.day_count, empty_days=empty_days)
@@ -204,17 +205,20 @@ class Run:
     def _refused(self, fetcher: Fetcher, work: Work, error: NotEntitledError) -> None:
         """Learn from a refusal; what it does not speak of is asked for again."""
         days = work.days
-        refusal = self._allowance.refused(error, work.dataset, work.symbol, days)
+        refusal = self._allowance.refused(error, work.place, work.symbol, days)
         if refusal.reason == "timeframe":
             last = self._last_days.get(work.dataset, days[-1])
             self._search.run(fetcher, work, last)
-        count, verdict = self._allowance.verdict(work.dataset, work.symbol, days)
+        count, verdict = self._allowance.verdict(work.place, work.symbol, days)
         with self._lock:
             if verdict is None and count == len(days):
                 # The refusal is about something else than these days, so nothing follows from it.
                 self._add_gap(work, error, refusal.reason)
                 return
-            again = Job.whole(work.dataset, work.symbol, days).work(self._allowance)
+            if isinstance(work, GroupedWork):
+                again = GroupedJob.again(work).work(self._allowance)
+            else:
+                again = Job.whole(work.dataset, work.symbol, days).work(self._allowance)
             self._work = itertools.chain(again, self._work)
 
     def _failed(self, number: int, work: Work, error: MassiveError) -> None:
@@ -277,16 +281,16 @@ class _Search:
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
         self._lock = threading.Lock()
-        self._done: set[tuple[Dataset, str]] = set()
+        self._done: set[tuple[str, str]] = set()
 
     def run(self, fetcher: Fetcher, work: Work, last: np.datetime64) -> None:
         """The first day of a unit is too old; see how many after it are so, up to the last."""
-        place = work.dataset, market_of(work.symbol)
+        place = work.place, market_of(work.symbol)
         with self._lock:
             if place in self._done:
                 return
             days = fetcher.days_from(work.days[0], last)
-            count, refusal = self._allowance.verdict(work.dataset, work.symbol, days)
+            count, refusal = self._allowance.verdict(work.place, work.symbol, days)
             old = count - 1 if refusal is not None else 0
             young = len(days)
             while young - old > 1:
@@ -299,9 +303,9 @@ class _Search:
 
     def _is_old(self, fetcher: Fetcher, work: Work, day: NDArray[np.datetime64]) -> bool:
         try:
-            fetcher.probe(work.dataset, work.symbol, day)
+            fetcher.probe(work, day)
         except NotEntitledError as error:
-            refusal = self._allowance.refused(error, work.dataset, work.symbol, day)
+            refusal = self._allowance.refused(error, work.place, work.symbol, day)
             return refusal.reason == "timeframe"
         return False
 

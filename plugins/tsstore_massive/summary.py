@@ -89,6 +89,8 @@ def _say_refused(what: str, gaps: Sequence[Gap]) -> None:
 
 def _symbols(gaps: Sequence[Gap]) -> str:
     names = sorted({gap.symbol for gap in gaps})
+    if any(name.endswith("*") for name in names):
+        return "all symbols"
     if len(names) <= _SYMBOLS_SHOWN:
         return ", ".join(names)
     return f"{len(names):,} symbols"

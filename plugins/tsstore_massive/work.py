@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tsstore_massive.coverage import DayProgress
     from tsstore_massive.datasets import Dataset
+    from tsstore_massive.grouped import GroupedWork
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class BarsWork:
     symbol: str
     days: NDArray[np.datetime64]
     day_before: np.datetime64 | None = None
+
+    @property
+    def place(self) -> str:
+        """What is asked for, see `allowance.py`."""
+        return str(self.dataset)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -72,6 +78,11 @@ class TicksWork:
         return day
 
     @property
+    def place(self) -> str:
+        """What is asked for, see `allowance.py`."""
+        return str(self.dataset)
+
+    @property
     def span(self) -> tuple[int, int]:
         """First and last instant."""
         return self.dataset.window(self.day, self.day)
@@ -102,9 +113,14 @@ class GapWork:
         return np.array([day_of(self.start_ns), day_of(self.end_ns)], "M8[D]")
 
     @property
+    def place(self) -> str:
+        """What is asked for, see `allowance.py`."""
+        return str(self.dataset)
+
+    @property
     def span(self) -> tuple[int, int]:
         """First and last instant."""
         return self.start_ns, self.end_ns
 
 
-Work: TypeAlias = BarsWork | TicksWork | GapWork
+Work: TypeAlias = "BarsWork | TicksWork | GapWork | GroupedWork"

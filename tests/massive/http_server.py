@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
+from tsstore.times import to_ns
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -169,11 +171,23 @@ class Vendor:
             return reply
         if request.path.startswith("/v3/trades/"):
             return self._page(request, self.trades, "sip_timestamp")
+        if request.path.startswith("/v2/aggs/grouped/"):
+            return self._grouped(request.path.rpartition("/")[2])
         if request.path.startswith("/v2/aggs/"):
             return self._page(request, self.bars, "t")
         if request.path == "/v3/reference/tickers":
             return page({"ticker": ticker} for ticker in self.tickers)
         return Reply(b"404 page not found", 404, {"Content-Type": "text/plain"})
+
+    def _grouped(self, day: str) -> Reply:
+        midnight, close = (to_ns(f"{day} {at}", "America/New_York") for at in ("00:00", "16:00"))
+        rows = [
+            {**row, "T": symbol, "t": close // 10**6}
+            for symbol, rows in self.bars.items()
+            for row in rows
+            if row["t"] == midnight // 10**6
+        ]
+        return page(rows) if rows else empty()
 
     def _page(self, request: Request, table: dict, time: str) -> Reply:
         parts = request.path.split("/")
