@@ -13,6 +13,7 @@ store that refuses, ends the run.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING
 
@@ -23,11 +24,12 @@ from tsstore_massive.coverage import Coverage, read_coverage
 from tsstore_massive.fetch import Fetcher
 from tsstore_massive.grouped import GroupedJob, fewest_calls
 from tsstore_massive.pace import AdaptivePace, FixedPace
-from tsstore_massive.plan import Job, Plan, Target, runs_of, targets
+from tsstore_massive.plan import Job, Plan, Target, by_market, has_history, runs_of, targets
 from tsstore_massive.refusals import Refusals
 from tsstore_massive.report import Gap, Progress, Report
 from tsstore_massive.running import Assignment, Run
-from tsstore_massive.sessions import MarketCalendar, day_of
+from tsstore_massive.symbols import market_of
+from tsstore_massive.tradingdays import day_in, trading_days
 from tsstore_massive.work import GapWork
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore_massive.datasets import Dataset
     from tsstore_massive.rest import RestClient
+    from tsstore_massive.symbols import Market
     from tsstore_massive.work import Work
 
 __all__ = ["Backfiller", "Gap", "Plan", "Progress", "Report", "Target", "targets"]
@@ -90,7 +93,6 @@ class Backfiller:
         self._parallelism = parallelism
         self._timezone = timezone
         self._requests_per_minute = requests_per_minute
-        self._calendar = MarketCalendar()
         self._refusals = Refusals(store, rest.account)
         self._allowance: Allowance | None = None
         self._lock = threading.Lock()
@@ -111,29 +113,40 @@ class Backfiller:
         chosen: list[Job | GroupedJob] = []
         notes: list[str] = []
         covered = 0
-        today = day_of(self._clock.now_ns())
-        for target in targets:
-            dataset = target.dataset
-            jobs: list[Job] = []
-            days = self._calendar.days(target.first, min(target.last, today))
-            ends = dataset.ends(days)
-            adjusted = self._adjusted and dataset.kind == "bars"
-            for symbol, coverage in read_coverage(
-                self._store, dataset, symbols, days, adjusted=adjusted
-            ):
-                known = Coverage(None, adjusted=adjusted) if refetch else coverage
-                done = known.done(days, ends)
-                covered += int(done.sum())
-                if not done.all():
-                    begun = {} if dataset.kind == "bars" else known.begun(days, ends)
-                    jobs.append(Job(dataset, symbol, days, runs_of(~done), begun))
-            if dataset.timeframe == _DAY:
-                some, lines = fewest_calls(jobs)
-                chosen += some
-                notes += lines
+        for target, market, some in itertools.chain(*(by_market(t, symbols) for t in targets)):
+            if not has_history(market, target.dataset.kind):
+                notes.append(f"there is no history of {target.dataset} of {market} by REST")
+                continue
+            jobs, done = self._jobs(target, market, some, refetch=refetch)
+            covered += done
+            if target.dataset.timeframe == _DAY:
+                chosen_jobs, note = fewest_calls(jobs, market)
+                chosen += chosen_jobs
+                notes += note
             else:
                 chosen += jobs
         return Plan(chosen, covered, notes)
+
+    def _jobs(
+        self, target: Target, market: Market, symbols: Sequence[str], *, refetch: bool
+    ) -> tuple[list[Job], int]:
+        """The missing days of each symbol of one market, and how many days are there already."""
+        dataset = target.dataset.of(market)
+        today = day_in(dataset, self._clock.now_ns())
+        days = trading_days(market, target.first, min(target.last, today))
+        ends = dataset.ends(days)
+        adjusted = self._adjusted and dataset.kind == "bars"
+        jobs, covered = list[Job](), 0
+        for symbol, coverage in read_coverage(
+            self._store, dataset, symbols, days, adjusted=adjusted
+        ):
+            known = Coverage(None, adjusted=adjusted) if refetch else coverage
+            done = known.done(days, ends)
+            covered += int(done.sum())
+            if not done.all():
+                begun = {} if dataset.kind == "bars" else known.begun(days, ends)
+                jobs.append(Job(dataset, symbol, days, runs_of(~done), begun))
+        return jobs, covered
 
     def run(self, plan: Plan, *, progress: Callable[[Progress], None] | None = None) -> Report:
         """Fetch everything of a plan.
@@ -179,7 +192,7 @@ class Backfiller:
             for symbol in symbols:
                 on_symbol(symbol)
                 for dataset in datasets:
-                    yield GapWork(dataset, symbol, start_ns, end_ns)
+                    yield GapWork(dataset.of(market_of(symbol)), symbol, start_ns, end_ns)
 
         assignment = Assignment(units(), len(symbols) * len(datasets), {})
         # What the plan of the key excludes today may be open tomorrow, and a gap is small.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 
     from tsstore.schema import Schema
     from tsstore_massive.schemas import Kind
+    from tsstore_massive.symbols import Market
 
 _TICKS: tuple[Kind, ...] = ("trades", "quotes")
 
 #: The vendor counts the bars that a bar is made of, and gives 50,000 of them per request. Minutes
 #: from 04:00 to 20:00 are 960 a day; a day of seconds needs a second page anyway.
 _DAYS_PER_REQUEST = {"Sec": 1, "Min": 52, "H": 52, "D": 2500, "W": 2500, "M": 2500, "Y": 5000}
+#: The same where a day has 1,440 minutes; what trades round the clock, or may.
+_LONG_DAYS_PER_REQUEST = _DAYS_PER_REQUEST | {"Min": 34, "H": 34}
+_SHORT_DAYS = frozenset({"stocks", "options"})
+#: Markets whose days begin at midnight UTC; those of the others begin at midnight in New York.
+_UTC_DAYS = frozenset({"forex", "crypto"})
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,12 @@ class Dataset:
     Attributes:
         kind: bars, trades or quotes.
         timeframe: of the bucket the rows go to.
+        market: whose symbols; it says when a day begins.
     """
 
     kind: Kind
     timeframe: Timeframe
+    market: Market = "stocks"
 
     @staticmethod
     def parse(text: str) -> Dataset:
@@ -64,6 +72,15 @@ class Dataset:
         """The rows that the socket delivers of a kind: those REST tells of it are the same."""
         timeframe = Timeframe.parse(STREAM_GROUPS[kind].partition("/")[0])
         return Dataset("bars" if kind in BAR_KINDS else kind, timeframe)
+
+    def of(self, market: Market) -> Dataset:
+        """The same kind of rows of another market."""
+        return self if market == self.market else replace(self, market=market)
+
+    @property
+    def zone(self) -> str:
+        """The time zone in which its days begin."""
+        return "UTC" if self.market in _UTC_DAYS else NEW_YORK
 
     def __str__(self) -> str:
         return f"{self.timeframe} bars" if self.kind == "bars" else self.kind
@@ -95,12 +112,15 @@ class Dataset:
     @property
     def days_per_request(self) -> int:
         """Market days that one unit of work fetches."""
-        return _DAYS_PER_REQUEST[self.timeframe.unit] if self.kind == "bars" else 1
+        if self.kind != "bars":
+            return 1
+        days = _DAYS_PER_REQUEST if self.market in _SHORT_DAYS else _LONG_DAYS_PER_REQUEST
+        return days[self.timeframe.unit]
 
     def window(self, first: date, last: date) -> tuple[int, int]:
         """First and last instant of the rows of some days, nanoseconds since 1970 UTC.
 
-        Days begin and end in New York. Bars longer than a day belong to every day of theirs, so
+        Days begin and end in `zone`. Bars longer than a day belong to every day of theirs, so
         their window reaches to the ends of the first and the last of these bars.
         """
         days = np.array([first, last], "M8[D]")
@@ -108,20 +128,18 @@ class Dataset:
 
     def starts(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
         """The first instant of the rows of each day, int64 nanoseconds since 1970 UTC."""
-        midnights = _midnights(days)
-        return self._calendar_unit.floor(midnights, NEW_YORK)
+        return self._calendar_unit.floor(self._midnights(days), self.zone)
 
     def ends(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
         """The last instant of the rows of each day, int64 nanoseconds since 1970 UTC."""
-        return self._calendar_unit.next(_midnights(days), NEW_YORK) - 1
+        return self._calendar_unit.next(self._midnights(days), self.zone) - 1
+
+    def _midnights(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        return local_to_utc(days.astype("M8[D]").astype(np.int64) * NS_PER_DAY, self.zone)
 
     @property
     def _calendar_unit(self) -> Timeframe:
         return self.timeframe if self.timeframe.is_calendar else Timeframe(1, "D")
-
-
-def _midnights(days: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    return local_to_utc(days.astype("M8[D]").astype(np.int64) * NS_PER_DAY, NEW_YORK)
 
 
 def _check_bars(timeframe: Timeframe) -> None:

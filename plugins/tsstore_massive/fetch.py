@@ -25,14 +25,12 @@ import numpy as np
 from tsstore.api import Operation, Write, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
-from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc, utc_offsets
 from tsstore_massive.coverage import SCHEMA as COVERAGE
 from tsstore_massive.coverage import coverage_rows, coverage_table
 from tsstore_massive.errors import StoppedError
 from tsstore_massive.grouped import GroupedWork
 from tsstore_massive.identity import Numbering
-from tsstore_massive.sessions import MarketCalendar
 from tsstore_massive.tickday import SETTLED_NS, TickDay, concat
 from tsstore_massive.work import BarsWork, GapWork, TicksWork
 
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
-    from tsstore.timeframe import Timeframe
+    from tsstore_massive.datasets import Dataset
     from tsstore_massive.rest import RestClient
     from tsstore_massive.work import Work
 
@@ -104,10 +102,6 @@ class Fetcher:
             return self._grouped(work)
         return self._gap(work)
 
-    def days_from(self, first: np.datetime64, last: np.datetime64) -> NDArray[np.datetime64]:
-        """Market days from `first` to `last`, both included."""
-        return MarketCalendar().days(first.item(), last.item())  # type: ignore[arg-type]
-
     def probe(self, work: Work, day: NDArray[np.datetime64]) -> None:
         """Ask for the first moment of a day, and store nothing; raises as the vendor refuses."""
         if isinstance(work, GroupedWork):
@@ -151,7 +145,7 @@ class Fetcher:
         operations: list[Operation] = []
         if table and wanted.any():
             rows = {name: np.asarray(column)[wanted] for name, column in table.items()}
-            ts = _in_zone(work.dataset.starts(work.days), work.dataset.timeframe, self._timezone)
+            ts = _in_zone(work.dataset.starts(work.days), work.dataset, self._timezone)
             rows["Epoch"] = np.repeat(ts, len(rows["Symbol"])).view("M8[ns]")
             operations.append(WriteTable(work.dataset.group, rows, work.dataset.schema))
         done = has_row | (end_ns + SETTLED_NS < now_ns)
@@ -181,13 +175,14 @@ class Fetcher:
             work.symbol, timeframe, start_ns - early_ns, end_ns, adjusted=self._adjusted
         )
         rows = concat(list(pages), work.dataset)
-        slots = timeframe.floor(rows.ts + early_ns, NEW_YORK)
-        over = timeframe.next(slots, NEW_YORK) <= now_ns
-        inside = (slots >= timeframe.floor(np.array([start_ns]), NEW_YORK)) & (slots <= end_ns)
+        zone = work.dataset.zone
+        slots = timeframe.floor(rows.ts + early_ns, zone)
+        over = timeframe.next(slots, zone) <= now_ns
+        inside = (slots >= timeframe.floor(np.array([start_ns]), zone)) & (slots <= end_ns)
         return Columns(slots, dict(rows.items())).take(over & inside)
 
     def _write_bars(self, work: BarsWork | GapWork, rows: Columns) -> Write:
-        ts = _in_zone(rows.ts, work.dataset.timeframe, self._timezone)
+        ts = _in_zone(rows.ts, work.dataset, self._timezone)
         labelled = Columns(ts, dict(rows.items()))
         return Write(work.dataset.key(work.symbol), labelled, work.dataset.schema)
 
@@ -240,8 +235,8 @@ class Fetcher:
         return self._clock.now_ns()
 
 
-def _in_zone(ts: NDArray[np.int64], timeframe: Timeframe, timezone: str) -> NDArray[np.int64]:
-    """Midnights of New York as midnights of the same dates in the store's zone."""
-    if not timeframe.is_calendar:
+def _in_zone(ts: NDArray[np.int64], dataset: Dataset, timezone: str) -> NDArray[np.int64]:
+    """Midnights of the market as midnights of the same dates in the store's zone."""
+    if not dataset.timeframe.is_calendar:
         return ts
-    return local_to_utc(ts + utc_offsets(ts, NEW_YORK), timezone)
+    return local_to_utc(ts + utc_offsets(ts, dataset.zone), timezone)

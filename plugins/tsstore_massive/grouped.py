@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from tsstore_massive.allowance import Allowance
     from tsstore_massive.datasets import Dataset
+    from tsstore_massive.symbols import Market
     from tsstore_massive.work import Work
 
 #: What a refusal of such requests is written down under: they are another thing in the plan.
 PLACE = "grouped daily"
 #: Every symbol, for what is said of a market as a whole, by market.
-EVERY_SYMBOL = {"stocks": "*", "forex": "C:*", "crypto": "X:*"}
+EVERY_SYMBOL: dict[Market, str] = {"stocks": "*", "forex": "C:*", "crypto": "X:*"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class GroupedWork:
     place = PLACE
 
     @property
-    def market(self) -> str:
+    def market(self) -> Market:
         """The market of all of them."""
         return market_of(self.symbol)
 
@@ -123,29 +124,18 @@ class GroupedJob:
                 yield Refused(self.dataset, self.symbol, days, refusal, before, len(wanted))
 
 
-def fewest_calls(jobs: list[Job]) -> tuple[list[Job | GroupedJob], list[str]]:
-    """The jobs of one target with the fewest requests, and what was chosen, a line each.
+def fewest_calls(jobs: list[Job], market: Market) -> tuple[list[Job | GroupedJob], list[str]]:
+    """The jobs of one market with the fewest requests, and what was chosen, in a line if anything.
 
     Symbols that miss the most are fetched by themselves, the others together, day by day: how many
     of each is tried out.
     """
-    chosen: list[Job | GroupedJob] = [job for job in jobs if not _is_grouped_market(job)]
-    notes: list[str] = []
-    for market in EVERY_SYMBOL:
-        own = [job for job in jobs if market_of(job.symbol) == market]
-        if len(own) < 2:
-            chosen += own
-            continue
-        grouped, single = _divided(own)
-        if grouped is not None:
-            notes.append(_note(market, grouped, own, single))
-            chosen.append(grouped)
-        chosen += single
-    return chosen, notes
-
-
-def _is_grouped_market(job: Job) -> bool:
-    return market_of(job.symbol) in EVERY_SYMBOL
+    if market not in EVERY_SYMBOL or len(jobs) < 2:
+        return [*jobs], []
+    grouped, single = _divided(jobs)
+    if grouped is None:
+        return [*jobs], []
+    return [grouped, *single], [_note(market, grouped, jobs, single)]
 
 
 def _divided(jobs: list[Job]) -> tuple[GroupedJob | None, list[Job]]:

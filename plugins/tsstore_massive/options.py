@@ -17,7 +17,7 @@ from tsstore.yamlfile import convert
 from tsstore_massive.backfill import Target
 from tsstore_massive.config import Config
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.symbols import bucket_symbol
+from tsstore_massive.symbols import bucket_symbol, parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,15 +81,16 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
 
 
 def resolve_symbols(wanted: list[str], rest: RestClient) -> list[str]:
-    """Exact symbols as they are, and the vendor's symbols that match a pattern, sorted.
+    """Exact symbols as buckets spell them, and the vendor's symbols that match a pattern, sorted.
 
     The list of all symbols is asked for only when there is a pattern.
 
     Raises:
         ConfigError: a pattern that nothing matches.
+        InvalidKeyError: no symbol of any market.
     """
     patterns = [KeyPattern(f"{text}/1Min/OHLCV") for text in wanted if is_pattern(text)]
-    symbols = {text for text in wanted if not is_pattern(text)}
+    symbols = {parse_symbol(text) for text in wanted if not is_pattern(text)}
     if patterns:
         listed = {symbol for symbol in rest.tickers() if bucket_symbol(symbol) is not None}
         symbols |= {

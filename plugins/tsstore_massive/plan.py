@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsstore_massive.channels import channels_of
 from tsstore_massive.datasets import Dataset
+from tsstore_massive.symbols import market_of
 from tsstore_massive.work import BarsWork, TicksWork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from tsstore_massive.config import Config
     from tsstore_massive.coverage import DayProgress
     from tsstore_massive.grouped import GroupedJob
+    from tsstore_massive.schemas import Kind
+    from tsstore_massive.symbols import Market
     from tsstore_massive.work import Work
 
 
@@ -157,6 +161,23 @@ class Plan:
         """All units of work, symbol by symbol; made one at a time, there may be millions."""
         for job in self.jobs:
             yield from job.work(allowance)
+
+
+def by_market(
+    target: Target, symbols: Sequence[str]
+) -> Iterator[tuple[Target, Market, Sequence[str]]]:
+    """A target for the symbols of each market, whose days are not the same."""
+    markets: dict[Market, list[str]] = {}
+    for symbol in symbols:
+        markets.setdefault(market_of(symbol), []).append(symbol)
+    for market, some in markets.items():
+        yield target, market, some
+
+
+def has_history(market: Market, kind: Kind) -> bool:
+    """Whether REST tells such rows of a market; futures are asked for in another way there."""
+    channels = {channel.kind: channel for channel in channels_of(market)}
+    return market != "futures" and kind in channels and channels[kind].has_history
 
 
 def calls_of(job: Job) -> int:

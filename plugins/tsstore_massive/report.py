@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tsstore_massive.sessions import day_of
+from tsstore_massive.tradingdays import day_in
 from tsstore_massive.traffic import Counts
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Gap:
         return self.refused is None
 
     def __str__(self) -> str:
-        first, last = day_of(self.start_ns), day_of(self.end_ns)
+        first, last = day_in(self.dataset, self.start_ns), day_in(self.dataset, self.end_ns)
         days = f"{first}" if first == last else f"{first} to {last}"
         return f"{self.symbol} {self.dataset} of {days}: {self.reason}"
 

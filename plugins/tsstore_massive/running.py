@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tsstore.times import format_ns
 from tsstore_massive.errors import (
     ApiKeyError,
@@ -20,11 +22,11 @@ from tsstore_massive.grouped import GroupedJob, GroupedWork
 from tsstore_massive.plan import Job, Refused
 from tsstore_massive.report import Gap, GapList, Progress, Report
 from tsstore_massive.symbols import market_of
+from tsstore_massive.tradingdays import trading_days
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from tsstore.clock import Clock
@@ -289,7 +291,7 @@ class _Search:
         with self._lock:
             if place in self._done:
                 return
-            days = fetcher.days_from(work.days[0], last)
+            days = _days_from(work, last)
             count, refusal = self._allowance.verdict(work.place, work.symbol, days)
             old = count - 1 if refusal is not None else 0
             young = len(days)
@@ -308,6 +310,11 @@ class _Search:
             refusal = self._allowance.refused(error, work.place, work.symbol, day)
             return refusal.reason == "timeframe"
         return False
+
+
+def _days_from(work: Work, last: np.datetime64) -> NDArray[np.datetime64]:
+    first, until = np.array([work.days[0], last]).tolist()
+    return trading_days(work.dataset.market, first, until)
 
 
 def _since(before: Counts, now: Counts) -> Counts:

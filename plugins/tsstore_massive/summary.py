@@ -10,7 +10,7 @@ from tsstore.times import format_ns
 from tsstore_massive.allowance import BELIEVED_NS
 from tsstore_massive.errors import NotInPlanError
 from tsstore_massive.report import count_days
-from tsstore_massive.sessions import day_of
+from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,8 +82,8 @@ def _say_refused(what: str, gaps: Sequence[Gap]) -> None:
     for gap in gaps:
         alike.setdefault((str(gap.dataset), gap.reason), []).append(gap)
     for (dataset, reason), some in sorted(alike.items()):
-        first = day_of(min(gap.start_ns for gap in some))
-        last = day_of(max(gap.end_ns for gap in some))
+        first = day_in(some[0].dataset, min(gap.start_ns for gap in some))
+        last = day_in(some[0].dataset, max(gap.end_ns for gap in some))
         click.echo(f"  {dataset} of {_symbols(some)}, {first} to {last}: {reason}", err=True)
 
 

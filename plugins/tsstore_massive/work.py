@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from tsstore_massive.sessions import day_of
+from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
     from datetime import date
@@ -110,7 +110,7 @@ class GapWork:
     @property
     def days(self) -> NDArray[np.datetime64]:
         """First and last market day."""
-        return np.array([day_of(self.start_ns), day_of(self.end_ns)], "M8[D]")
+        return np.array([day_in(self.dataset, ns) for ns in self.span], "M8[D]")
 
     @property
     def place(self) -> str:
