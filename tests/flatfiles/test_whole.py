@@ -154,9 +154,7 @@ def recent_day() -> str:
     return str(MarketCalendar().days(yesterday - timedelta(days=5), yesterday)[-1])
 
 
-def test_a_day_that_is_not_yet_available_comes_from_rest_and_then_from_its_file(
-    s3, run, tmp_path, monkeypatch
-):
+def test_a_day_that_is_not_yet_available_comes_from_rest(s3, run, tmp_path, monkeypatch):
     recent = recent_day()
     monkeypatch.setenv("MASSIVE_API_KEY", KEY)
     with simulator("--symbols", "SPY", "--date", f"{recent}T19:59") as url:
@@ -167,7 +165,8 @@ def test_a_day_that_is_not_yet_available_comes_from_rest_and_then_from_its_file(
     minutes = stored(tmp_path / "data", "SPY/1Min/OHLCV")
     assert len(minutes) > 300
     s3.put(path_of(recent), bars(recent, tickers=["SPY"]))
-    assert "stored 3 rows of 1 days" in run(*rest, "--symbols", "SPY")[1]
+    assert "1 days were fetched by REST before" in run(*rest, "--symbols", "SPY")[1]
+    assert "stored 3 rows of 1 days" in run(*rest, "--symbols", "S*")[1]
     assert 2 in stored(tmp_path / "data", "SPY/1Min/OHLCV")
 
 

@@ -25,7 +25,9 @@ from tsstore.schema import Schema
 from tsstore.zones import NS_PER_DAY
 
 if TYPE_CHECKING:
-    from tsstore.api import StoreApi
+    from collections.abc import Iterable
+
+    from tsstore.api import Operation, StoreApi
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.selection import Selection
 
@@ -69,8 +71,18 @@ class Ledger:
         """Whether rows of an older file of that day are in the store."""
         return any(entry.etag != _cut(etag) for entry in self._entries.get(day, ()))
 
-    def add(self, day: date, etag: str, rows: int, selection: Selection) -> None:
-        """Write down that a file was loaded; what was loaded of an older one is forgotten."""
+    def add(
+        self,
+        day: date,
+        etag: str,
+        rows: int,
+        selection: Selection,
+        also: Iterable[Operation] = (),
+    ) -> None:
+        """Write down that a file was loaded; what was loaded of an older one is forgotten.
+
+        `also` is written in the same commit.
+        """
         new = Entry(_cut(etag), rows, selection.name)
         old = self._entries.get(day, [])
         kept = [e for e in old if e.etag == new.etag and e.selection != new.selection]
@@ -83,7 +95,7 @@ class Ledger:
         }
         at = np.datetime64(at_ns, "ns")
         data = Columns(np.full(len(entries), at_ns, np.int64), columns, variable=True)
-        self._store.commit([Replace(self._key, at, at, data, SCHEMA)])
+        self._store.commit([Replace(self._key, at, at, data, SCHEMA), *also])
         self._entries[day] = entries
 
     def _read(self) -> dict[date, list[Entry]]:

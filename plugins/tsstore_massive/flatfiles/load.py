@@ -24,7 +24,7 @@ from tsstore_massive.flatfiles.parse import FlatFile
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
@@ -67,14 +67,22 @@ class Loaded:
     """What a file gave.
 
     Attributes:
-        rows: stored rows.
-        symbols: buckets they went to.
+        counts: stored rows by ticker.
         faults: rows left out and what else was odd.
     """
 
-    rows: int
-    symbols: int
+    counts: Mapping[str, int]
     faults: Counter[str]
+
+    @property
+    def rows(self) -> int:
+        """Stored rows."""
+        return sum(self.counts.values())
+
+    @property
+    def symbols(self) -> int:
+        """Buckets they went to."""
+        return len(self.counts)
 
 
 class Loader:
@@ -152,8 +160,7 @@ class _Loading:
     def __init__(self, loader: Loader, job: Job) -> None:
         self._loader = loader
         self._job = job
-        self._begun: set[str] = set()
-        self._rows = 0
+        self._rows: dict[str, int] = {}
         self._window = _window(job, loader.timezone)
 
     def run(self) -> Loaded:
@@ -167,7 +174,7 @@ class _Loading:
                 self._store(gathered)
                 gathered = _Gathered()
         self._store(gathered)
-        return Loaded(self._rows, len(self._begun), file.faults)
+        return Loaded(self._rows, file.faults)
 
     def _store(self, gathered: _Gathered) -> None:
         if not gathered.parts:
@@ -179,10 +186,9 @@ class _Loading:
         operations: list[Operation] = []
         for symbol, part in parts.items():
             operations += self._operations(symbol, part)
-        rows = sum(len(ts) for ts, _ in parts.values())
-        self._loader.commit(operations, rows)
-        self._begun.update(parts)
-        self._rows += rows
+        rows = {symbol: len(ts) for symbol, (ts, _) in parts.items()}
+        self._loader.commit(operations, sum(rows.values()))
+        self._rows |= {symbol: self._rows.get(symbol, 0) + count for symbol, count in rows.items()}
 
     def _joined(self, pieces: list[_Part]) -> _Part:
         """The rows of a symbol in order of time."""
@@ -201,7 +207,7 @@ class _Loading:
         flat = self._job.flat
         key, schema = f"{symbol}/{flat.group}", flat.schema
         rows = Columns(*part, variable=schema.is_variable)
-        is_first = symbol not in self._begun
+        is_first = symbol not in self._rows
         if not is_first or not (schema.is_variable or self._job.replaces):
             yield Write(key, rows, schema)
             return

@@ -225,6 +225,8 @@ def _announce(plan: Plan) -> None:
         click.echo("nothing to load")
     if plan.loaded_days:
         click.echo(f"{plan.loaded_days:,} days were loaded before and are left out")
+    if plan.covered_days:
+        click.echo(f"{plan.covered_days:,} days were fetched by REST before and are left out")
 
 
 def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:

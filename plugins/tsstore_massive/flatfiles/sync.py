@@ -19,6 +19,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from tsstore_massive.errors import MassiveError, StoppedError
+from tsstore_massive.flatfiles.covering import coverage_of_file, covered_days
 from tsstore_massive.flatfiles.errors import (
     BadFileError,
     FileDeniedError,
@@ -114,6 +115,7 @@ class Plan:
         selection: the wanted tickers.
         wanted: the files to load, by data set and day.
         loaded_days: files that were loaded before and are left out.
+        covered_days: files whose wanted rows came by REST and are left out.
         fetch_bytes: of the files that are not in the archive.
         missing: days of which there is no file.
         ledgers: what is loaded, by data set.
@@ -122,6 +124,7 @@ class Plan:
     selection: Selection
     wanted: list[Wanted] = field(default_factory=list)
     loaded_days: int = 0
+    covered_days: int = 0
     fetch_bytes: int = 0
     missing: list[Missing] = field(default_factory=list)
     ledgers: dict[FlatSet, Ledger] = field(default_factory=dict)
@@ -196,6 +199,7 @@ class Sync:
         self._stop = stop
         self._keep = keep
         self._calendar = MarketCalendar()
+        self._clock = clock
         self._today = day_of(clock.now_ns())
 
     def plan(
@@ -219,20 +223,23 @@ class Sync:
         wanted: list[Wanted] = []
         missing: list[Missing] = []
         ledgers: dict[FlatSet, Ledger] = {}
-        loaded = 0
+        loaded = covered = 0
         for span in spans:
             flat = span.flat
             ledger = ledgers[flat] = Ledger(self._store, flat)
             files = dict(self._files(span))
             missing += self._absent(span, set(files))
+            there = set() if reload else covered_days(self._store, flat, files, selection)
             for day, file in sorted(files.items()):
                 if not reload and ledger.is_loaded(day, file.etag, selection):
                     loaded += 1
+                elif day in there and not ledger.had_other(day, file.etag):
+                    covered += 1
                 else:
                     replaces = ledger.had_other(day, file.etag)
                     wanted.append(Wanted(flat, day, file, replaces))
         to_fetch = sum(each.file.size for each in wanted if not self._archive.holds(each.file))
-        return Plan(selection, wanted, loaded, to_fetch, missing, ledgers)
+        return Plan(selection, wanted, loaded, covered, to_fetch, missing, ledgers)
 
     def run(self, plan: Plan, *, progress: Callable[[Progress], None] | None = None) -> Report:
         """Fetch and load everything of a plan.
@@ -246,7 +253,7 @@ class Sync:
             S3FailedError: the service fails again and again.
             TsStoreError: the store or the disk refused.
         """
-        run = _Run(plan, self._archive, self._remote, self._stop, progress)
+        run = _Run(plan, self._archive, self._remote, self._clock, self._stop, progress)
         loader = Loader(
             self._store,
             timezone=self._timezone,
@@ -298,12 +305,14 @@ class _Run:
         plan: Plan,
         archive: Archive,
         remote: Remote | None,
+        clock: Clock,
         stop: threading.Event,
         on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self._plan = plan
         self._archive = archive
         self._remote = remote
+        self._clock = clock
         self._stop = stop
         self._ending = False
         self._lock = threading.Lock()
@@ -392,7 +401,11 @@ class _Run:
     def _load(self, loader: Loader, wanted: Wanted, file: RemoteFile, path: Path) -> None:
         plan = self._plan
         loaded = loader.load(Job(wanted.flat, wanted.day, path, plan.selection, wanted.replaces))
-        plan.ledgers[wanted.flat].add(wanted.day, file.etag, loaded.rows, plan.selection)
+        covered = coverage_of_file(
+            wanted.flat, wanted.day, loaded.counts, plan.selection, self._clock.now_ns()
+        )
+        ledger = plan.ledgers[wanted.flat]
+        ledger.add(wanted.day, file.etag, loaded.rows, plan.selection, covered)
         self._loaded += 1
         self._faults.update(loaded.faults)
 

@@ -1,0 +1,76 @@
+"""What files and REST know of each other: days that one of them brought need not come by the other.
+
+Both write the same coverage (`coverage.py`). A file tells the whole of a day, so it covers the
+tickers that it has, and those that were named and that it lacks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from tsstore.api import WriteTable
+from tsstore.timeframe import Timeframe
+from tsstore_massive.coverage import SCHEMA, coverage_table, read_coverage
+from tsstore_massive.datasets import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import date
+
+    from tsstore.api import StoreApi
+    from tsstore_massive.flatfiles.catalogue import FlatSet
+    from tsstore_massive.flatfiles.selection import Selection
+    from tsstore_massive.symbols import Market
+
+
+def dataset_of(flat: FlatSet) -> Dataset | None:
+    """The rows of a data set as REST has them; None when it has no such rows."""
+    market = cast("Market", flat.market)
+    if flat.rows == "bars":
+        return Dataset("bars", Timeframe.parse(flat.group.partition("/")[0]), market)
+    if flat.rows in ("trades", "quotes"):
+        return Dataset.of_stream(flat.rows).of(market)
+    return None
+
+
+def coverage_of_file(
+    flat: FlatSet, day: date, rows: Mapping[str, int], selection: Selection, now_ns: int
+) -> list[WriteTable]:
+    """What to write when a file was loaded: its day is there.
+
+    Args:
+        flat: its data set.
+        day: its day.
+        rows: stored rows by ticker.
+        selection: the wanted tickers.
+        now_ns: when it was loaded.
+    """
+    dataset = dataset_of(flat)
+    symbols = sorted({*rows, *selection.names})
+    if dataset is None or not symbols:
+        return []
+    counts = np.array([rows.get(symbol, 0) for symbol in symbols])
+    days = np.array([day], "M8[D]")
+    table = coverage_table(
+        np.array(symbols), days[0], counts, int(dataset.ends(days)[0]), now_ns, adjusted=False
+    )
+    return [WriteTable(dataset.coverage_group, table, SCHEMA)]
+
+
+def covered_days(
+    store: StoreApi, flat: FlatSet, days: Collection[date], selection: Selection
+) -> set[date]:
+    """Days of which every wanted ticker is there, if the tickers are named one by one."""
+    dataset = dataset_of(flat)
+    if dataset is None or not days or not selection.is_exact or not selection.names:
+        return set()
+    ordered = np.array(sorted(days), "M8[D]")
+    ends = dataset.ends(ordered)
+    done = np.ones(len(ordered), np.bool_)
+    for _, coverage in read_coverage(store, dataset, selection.names, ordered, adjusted=False):
+        done &= coverage.done(ordered, ends)
+        if not done.any():
+            break
+    return set(ordered[done].tolist())
