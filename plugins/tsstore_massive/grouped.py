@@ -16,19 +16,21 @@ from tsstore_massive.plan import Job, Refused, calls_of
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from tsstore_massive.allowance import Allowance
     from tsstore_massive.datasets import Dataset
+    from tsstore_massive.rest.marketdata import GroupedMarket
     from tsstore_massive.symbols import Market
     from tsstore_massive.work import Work
 
 #: What a refusal of such requests is written down under: they are another thing in the plan.
 PLACE = "grouped daily"
 #: Every symbol, for what is said of a market as a whole, by market.
-EVERY_SYMBOL: dict[Market, str] = {"stocks": "*", "forex": "C:*", "crypto": "X:*"}
+EVERY_SYMBOL: Mapping[Market, str] = {"stocks": "*", "forex": "C:*", "crypto": "X:*"}
+_GROUPED: Mapping[str, GroupedMarket] = {"*": "stocks", "C:*": "forex", "X:*": "crypto"}
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class GroupedWork:
     place = PLACE
 
     @property
-    def market(self) -> Market:
+    def market(self) -> GroupedMarket:
         """The market of all of them."""
-        return market_of(self.symbol)
+        return _GROUPED[self.symbol]
 
     @property
     def day_count(self) -> int:
