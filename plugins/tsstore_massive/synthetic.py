@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,7 +19,7 @@ from tsstore.api import Replace, Write, WriteTable
 from tsstore.errors import NotFoundError
 from tsstore.plugin import FatalPluginError
 from tsstore.tables import read_table, schema_of
-from tsstore_massive.schemas import STREAM_GROUPS, bucket_key
+from tsstore_massive.schemas import STREAM_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,7 +58,7 @@ def source(context: WorkerContext, config: Config) -> Iterator[tuple[WorkerConte
                 data_source="massive",
                 api_key=_NO_KEY,
                 base_url=url,
-                ws_server=url.replace("http", "ws", 1),
+                ws_server=url.replace("http", "ws", 1) + urlsplit(config.stream_url).path,
             ),
         )
 
@@ -101,7 +102,7 @@ def _keys(store: StoreApi, config: Config) -> list[str]:
         if config.all_symbols:
             keys += store.list(f"*/{group}")
         else:
-            keys += [bucket_key(symbol, group) for symbol in config.symbols]
+            keys += [f"{symbol}/{group}" for symbol in config.bucket_symbols]
     return keys + store.list(_OWN)
 
 

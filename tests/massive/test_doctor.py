@@ -15,9 +15,10 @@ import tsstore
 from tsstore.clock import SystemClock
 from tsstore_massive.config import Config
 from tsstore_massive.doctor import cli, machine, stream
-from tsstore_massive.doctor.questions import MARKETS, questions
+from tsstore_massive.doctor.questions import questions
 from tsstore_massive.doctor.service import requests_needed
 from tsstore_massive.lock import KeyLock
+from tsstore_massive.symbols import MARKETS
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.server import Simulator
 
@@ -54,7 +55,7 @@ def faults(vendor: tuple[Simulator, str]) -> Iterator[Callable[..., None]]:
 def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # locks of our own
     monkeypatch.setattr(stream, "_HANDSHAKE_S", 0.5)
-    monkeypatch.setattr(stream, "_ACK_S", 0.3)
+    monkeypatch.setattr(stream, "_ACK_S", 0.1)
 
 
 class Ran:
@@ -110,6 +111,7 @@ def test_all_is_well(run, vendor):
         "REST", "key accepted", "clock", "stocks bars", "stocks trades", "stocks quotes",
         "stocks history",
         "socket", "socket key", "socket bars", "socket trades", "socket quotes", "socket data",
+        "socket second_bars", "socket luld", "socket imbalances", "socket fair_values",
     }  # fmt: skip
     assert "AAPL" in ran.found("stocks bars")
     assert "20 years" in ran.found("stocks history")
@@ -200,7 +202,7 @@ def test_a_running_worker_is_not_evicted(run, vendor):
 def test_silence_is_a_warning_only_while_the_market_is_open(vendor, faults, is_open, verdict, told):
     faults("mute")
     url = vendor[1].replace("http", "ws") + "/stocks"
-    target = stream.Target(url, "AAPL", ["bars"], is_open=is_open, listen_s=0.1)
+    target = stream.Target(url, "stocks", "AAPL", ["bars"], is_open=is_open, listen_s=0.1)
     last = list(stream.check_stream(target, KEY, SystemClock()))[-1]
     assert (last.check, last.verdict.value) == ("socket data", verdict)
     assert told in last.found + last.advice

@@ -24,13 +24,14 @@ from tsstore_massive.doctor import machine
 from tsstore_massive.doctor.files import check_files
 from tsstore_massive.doctor.findings import Verdict, fail, is_healthy, ok, skip
 from tsstore_massive.doctor.probe import Probe
-from tsstore_massive.doctor.questions import MARKETS
+from tsstore_massive.doctor.questions import SYMBOLS
 from tsstore_massive.doctor.service import check_service, requests_needed
 from tsstore_massive.doctor.stream import Target, check_stream
 from tsstore_massive.errors import StoppedError
 from tsstore_massive.options import DEFAULT_CONFIG, from_file
 from tsstore_massive.rate import limiter_for
 from tsstore_massive.sessions import MarketCalendar, day_of
+from tsstore_massive.symbols import MARKETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +48,6 @@ _COLOURS = {
     Verdict.SKIP: "dim",
 }
 _WIDTH_WITHOUT_TERMINAL = 160
-_SYMBOL = "AAPL"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +70,7 @@ _SYMBOL = "AAPL"
     "markets",
     type=click.Choice(MARKETS),
     multiple=True,
-    help="Whose plan to look at; repeat it for more [stocks].",
+    help="Whose plan to look at; repeat it for more [that of the config].",
 )
 @click.option(
     "--socket/--no-socket", default=True, help="Open the socket, which evicts others [yes]."
@@ -171,7 +171,7 @@ def _examine_machine(
 def _examine_service(
     flags: dict[str, Any], config: Config, key: str, clock: Clock, days: _Days
 ) -> Iterator[Finding]:
-    markets = flags["markets"] or ("stocks",)
+    markets = flags["markets"] or (config.market,)
     limit = config.requests_per_minute
     count = requests_needed(markets, days.over)
     minutes = (count - 1) // limit
@@ -200,10 +200,12 @@ def _examine_stream(
         "on another machine",
         err=True,
     )
-    symbol = _SYMBOL if config.all_symbols else config.symbols[0]
+    symbol = (config.bucket_symbols or (SYMBOLS[config.market],))[0]
     session = MarketCalendar().session(days.today)
     is_open = session is not None and session.open_ns <= clock.now_ns() < session.close_ns
-    target = Target(config.stream_url, symbol, config.data_types, is_open, flags["listen"])
+    target = Target(
+        config.stream_url, config.market, symbol, config.data_types, is_open, flags["listen"]
+    )
     yield from check_stream(target, key, clock)
 
 

@@ -9,26 +9,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsstore_massive.sessions import day_end_ns, day_start_ns
+from tsstore_massive.symbols import bars_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-#: A ticker of each market that is there on every day, by market.
-_TICKERS: Mapping[str, str] = {
+    from tsstore_massive.symbols import Market
+
+#: A symbol of each market whose rows are asked for, as buckets spell it.
+SYMBOLS: Mapping[Market, str] = {
     "stocks": "AAPL",
     "options": "O:SPY271217C00600000",
     "indices": "I:SPX",
-    "forex": "C:EURUSD",
-    "crypto": "X:BTCUSD",
+    "forex": "C:EUR-USD",
+    "crypto": "X:BTC-USD",
+    "futures": "ESZ6",
 }
-#: Markets of which the vendor has bars, trades and quotes, by kind.
-_MARKETS: Mapping[str, tuple[str, ...]] = {
+#: Markets of which REST has bars, trades and quotes, by kind. Futures have paths of their own.
+_MARKETS: Mapping[str, tuple[Market, ...]] = {
     "bars": ("stocks", "options", "indices", "forex", "crypto"),
     "trades": ("stocks", "options", "crypto"),
     "quotes": ("stocks", "options", "forex"),
 }
-MARKETS = tuple(_TICKERS)
 #: Years of history that plans have; what there is begins in 2003.
 DEPTHS = (2, 5, 10, 20)
 
@@ -45,22 +48,22 @@ class Question:
         query: of the request.
     """
 
-    market: str
+    market: Market
     kind: str
     ticker: str
     path: str
     query: Mapping[str, str]
 
 
-def questions(market: str, day: date) -> list[Question]:
+def questions(market: Market, day: date) -> list[Question]:
     """One question for each kind of data that a market has.
 
     Args:
-        market: one of `MARKETS`.
+        market: whose; there are none about futures.
         day: a market day that is over.
     """
-    ticker = _TICKERS[market]
-    made = [bars(market, day, day)]
+    ticker = SYMBOLS[market]
+    made = [bars(market, day, day)] if market in _MARKETS["bars"] else []
     for kind in ("trades", "quotes"):
         if market in _MARKETS[kind]:
             query = {
@@ -70,26 +73,19 @@ def questions(market: str, day: date) -> list[Question]:
                 "sort": "timestamp",
                 "limit": "1",
             }
-            made.append(Question(market, kind, ticker, f"/v3/{kind}/{_ticks(ticker)}", query))
+            made.append(Question(market, kind, ticker, f"/v3/{kind}/{ticker}", query))
     return made
 
 
-def bars(market: str, first: date, last: date) -> Question:
+def bars(market: Market, first: date, last: date) -> Question:
     """The newest minute bar between two days, both included."""
-    ticker = _TICKERS[market]
-    path = f"/v2/aggs/ticker/{ticker}/range/1/minute/{first}/{last}"
+    ticker = SYMBOLS[market]
+    path = f"/v2/aggs/ticker/{bars_symbol(ticker)}/range/1/minute/{first}/{last}"
     return Question(market, "bars", ticker, path, {"sort": "desc", "limit": "1"})
 
 
 def history(day: date) -> Question:
     """The day bar of a stock."""
-    ticker = _TICKERS["stocks"]
+    ticker = SYMBOLS["stocks"]
     path = f"/v2/aggs/ticker/{ticker}/range/1/day/{day}/{day}"
     return Question("stocks", "bars", ticker, path, {"limit": "1"})
-
-
-def _ticks(ticker: str) -> str:
-    """A ticker as the paths of ticks have it: `C:EUR-USD`, where bars have `C:EURUSD`."""
-    if ticker[:2] in ("C:", "X:"):
-        return f"{ticker[:-3]}-{ticker[-3:]}"
-    return ticker

@@ -11,10 +11,11 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 
 from tsstore.errors import LockedError
-from tsstore_massive.channels import channel_of
+from tsstore_massive.channels import channels_of
 from tsstore_massive.config import is_loopback
 from tsstore_massive.doctor.findings import fail, ok, skip, warn
 from tsstore_massive.lock import KeyLock
+from tsstore_massive.symbols import streamed_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,14 +24,12 @@ if TYPE_CHECKING:
 
     from tsstore.clock import Clock
     from tsstore_massive.doctor.findings import Finding
-    from tsstore_massive.schemas import Kind
+    from tsstore_massive.symbols import Market
 
 _HANDSHAKE_S = 15.0
 #: The vendor answers a subscription in less; to an unknown channel it says nothing.
 _ACK_S = 3.0
 _FRAME_BYTES_MAX = 8 * 2**20
-#: Plans differ in these.
-_KINDS: tuple[Kind, ...] = ("bars", "trades", "quotes")
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,15 @@ class Target:
 
     Attributes:
         url: of the socket, with the market's path.
-        symbol: whose channels to subscribe to.
+        market: whose channels to subscribe to.
+        symbol: of which, as buckets spell it.
         wanted: kinds of data that the options name.
         is_open: whether the market is open, so that something should come.
         listen_s: how long to wait for it.
     """
 
     url: str
+    market: Market
     symbol: str
     wanted: Collection[str]
     is_open: bool
@@ -106,10 +107,10 @@ def _converse(talk: _Talk, target: Target, key: str) -> Iterator[Finding]:
     if status != "auth_success":
         return
     entitled = 0
-    for kind in _KINDS:
-        topic = channel_of("stocks", kind).topic
-        talk.say("subscribe", f"{topic}.{target.symbol}")
-        finding = _judge_topic(kind, topic, talk.await_status(_ACK_S), target.wanted)
+    for channel in channels_of(target.market):
+        talk.say("subscribe", f"{channel.topic}.{streamed_symbol(target.symbol)}")
+        answer = talk.await_status(_ACK_S)
+        finding = _judge_topic(channel.kind, channel.topic, answer, target.wanted)
         entitled += finding.found.startswith("in the plan")
         yield finding
     if entitled:
@@ -159,7 +160,7 @@ def _judge_topic(
 def _judge_data(talk: _Talk, target: Target) -> Finding:
     event = talk.await_data(target.listen_s)
     if event is not None:
-        return ok("socket data", f"{event.get('ev')} of {event.get('sym') or target.symbol} came")
+        return ok("socket data", f"{event.get('ev')} of {target.symbol} came")
     nothing = f"nothing of {target.symbol} came in {target.listen_s:g} s"
     if not target.is_open:
         return ok("socket data", f"{nothing}; the market is closed")
