@@ -43,6 +43,11 @@ class TestMassive(WorkerContract):
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
+class TestMassiveRollup(WorkerContract):
+    plugin = "tsstore_massive.rollup:Worker"
+    options: ClassVar = {"api_key": "KEY", "base_url": "http://127.0.0.1:9"}
+
+
 BROKEN = '''
 import threading
 import msgspec

@@ -1,0 +1,174 @@
+"""The bgworker: looks which days are to be closed, and closes them, the oldest first."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tsstore.plugin import FatalPluginError
+from tsstore.zones import NS_PER_SECOND
+from tsstore_massive.errors import MassiveError, NotEntitledError, StoppedError
+from tsstore_massive.rate import limiter_for
+from tsstore_massive.rest import RestClient
+from tsstore_massive.rollup.compare import Tolerance, differences, official_of
+from tsstore_massive.rollup.config import Config as RollupConfig
+from tsstore_massive.rollup.day import day_bars, tracked
+from tsstore_massive.rollup.ledger import Closed, closed_days, ledger_entry
+from tsstore_massive.rollup.report import status, summary
+from tsstore_massive.rollup.writing import Closing
+from tsstore_massive.sessions import MarketCalendar, day_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+
+    from tsstore.plugin import WorkerContext
+    from tsstore_massive.sessions import Session
+
+_LOOK_S = 60.0
+#: The vendor is asked again after so long, if it had nothing of a day.
+_ASK_AGAIN_S = 900.0
+#: How long after it should be settled a day may lack the vendor's bars before it goes without.
+_PATIENCE_NS = 24 * 3600 * NS_PER_SECOND
+
+
+class Vendor(Protocol):
+    """Who has the official bars."""
+
+    def grouped_daily(self, day: date, *, adjusted: bool = False) -> Mapping[str, Any] | None:
+        """The bars of all stocks of a day as columns with `Symbol`; None when there are none."""
+        ...
+
+
+class Worker:
+    """Closes market days.
+
+    Args:
+        context: what the host gives.
+        config: the options in mkts.yml.
+    """
+
+    Config = RollupConfig
+
+    def __init__(self, context: WorkerContext, config: RollupConfig) -> None:
+        self._context = context
+        self._config = config
+        self._calendar = MarketCalendar()
+        self._tolerance = Tolerance(config.close_tolerance, config.volume_share)
+        self._waiting: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Work until the context's stop event is set.
+
+        Raises:
+            ConfigError: there is no API key.
+            FatalPluginError: the service refuses the key.
+            TsStoreError: the store does not take the bars.
+        """
+        context = self._context
+        with self._vendor() as vendor:
+            while not context.stop.is_set():
+                waiting = self._close_days(vendor)
+                context.clock.wait(context.stop, _ASK_AGAIN_S if waiting else _LOOK_S)
+
+    @contextmanager
+    def _vendor(self) -> Iterator[Vendor | None]:
+        if not self._config.check:
+            yield None
+            return
+        config, context = self._config.vendor(), self._context
+        key = config.resolve_key()
+        with RestClient(
+            config.base_url,
+            key,
+            clock=context.clock,
+            limiter=limiter_for(config, key, context.clock),
+            stop=context.stop,
+        ) as rest:
+            yield rest
+
+    def _close_days(self, vendor: Vendor | None) -> dict[str, str]:
+        """Close what is due; returns the days that have to wait, and why."""
+        waiting: dict[str, str] = {}
+        for session in self._due():
+            try:
+                self._close(session, vendor)
+            except StoppedError:
+                break
+            except FatalPluginError:
+                raise
+            except MassiveError as error:
+                waiting[str(session.day)] = str(error)
+        self._tell(waiting)
+        return waiting
+
+    def _due(self) -> list[Session]:
+        """Days that are settled and not closed, in order."""
+        now_ns = self._context.clock.now_ns()
+        today = day_of(now_ns)
+        # Two market days in three days at the least, holidays included.
+        first = today - timedelta(days=2 * self._config.days + 7)
+        days = self._calendar.days(first, today).tolist()
+        sessions = [each for day in days if (each := self._calendar.session(day)) is not None]
+        settled = [each for each in sessions if self._settled_ns(each) <= now_ns]
+        done = closed_days(self._context.store, first)
+        return [each for each in settled[-self._config.days :] if each.day not in done]
+
+    def _settled_ns(self, session: Session) -> int:
+        return session.extended_close_ns + round(self._config.settle_hours * 3600 * NS_PER_SECOND)
+
+    def _close(self, session: Session, vendor: Vendor | None) -> None:
+        context = self._context
+        ours = tracked(context.store, session)
+        if not len(ours.symbols):
+            return
+        table = None if vendor is None else self._fetch(session, vendor)
+        made = day_bars(context.store, ours.symbols, session, context.stop.is_set)
+        if context.stop.is_set():
+            return
+        official = official_of(table, ours)
+        differs = differences(made, official, self._tolerance)
+        differs[ours.synthetic | (table is None)] = 0
+        self._store(Closing(session.day, ours, made, official, differs))
+
+    def _fetch(self, session: Session, vendor: Vendor) -> Mapping[str, Any] | None:
+        """The vendor's bars; None when it has none for good."""
+        overdue_ns = self._context.clock.now_ns() - self._settled_ns(session)
+        try:
+            table = vendor.grouped_daily(session.day, adjusted=False)
+            if table is not None:
+                return table
+            why = "it has none"
+        except NotEntitledError as error:
+            why = str(error)
+        if overdue_ns < _PATIENCE_NS:
+            raise _NotYetError(f"no bars of the vendor yet: {why}")
+        self._context.logger.warning("%s goes without the vendor's bars: %s", session.day, why)
+        return None
+
+    def _store(self, closing: Closing) -> None:
+        context = self._context
+        closed = Closed(
+            closing.day,
+            context.clock.now_ns(),
+            symbols=int(closing.is_stored.sum()),
+            official=int(closing.official.known.sum()),
+            differ=int((closing.differs > 0).sum()),
+        )
+        entry = ledger_entry(context.store, closed, synthetic=bool(closing.tracked.synthetic.all()))
+        context.store.commit([*closing.operations(context.store, context.timezone), entry])
+        context.status.update(status(closing))
+        context.logger.info(summary(closing))
+
+    def _tell(self, waiting: dict[str, str]) -> None:
+        """Show for what days wait; the log is told when that changes."""
+        self._context.status["waiting"] = waiting
+        if waiting != self._waiting:
+            for day, why in waiting.items():
+                self._context.logger.warning("%s is not closed yet: %s", day, why)
+        self._waiting = waiting
+
+
+class _NotYetError(MassiveError):
+    """The vendor has nothing of the day so far."""
