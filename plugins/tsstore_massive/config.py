@@ -17,20 +17,28 @@ from __future__ import annotations
 import os
 from datetime import date  # noqa: TC003  (msgspec reads the annotations)
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.timeframe import Timeframe
+from tsstore_massive.changes import ALL
 from tsstore_massive.channels import Channel, channel_of
+from tsstore_massive.connections import Connection, check_name, path_market, stream_url
+from tsstore_massive.optionvalues import (
+    check_url,
+    fields_without_key,
+    is_loopback,
+    shown_without_key,
+)
 from tsstore_massive.schemas import Kind  # noqa: TC001  (msgspec reads the annotations)
 from tsstore_massive.symbols import MARKETS, Market, parse_symbol
+from tsstore_massive.universes import Lists  # noqa: TC001
 
 API_KEY_VARIABLE = "MASSIVE_API_KEY"
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _TICK_STARTS = frozenset({"trades", "quotes"})
 
 
@@ -43,9 +51,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         api_key: the key; else it is read from `api_key_file`, else from $MASSIVE_API_KEY.
         api_key_file: a file that holds nothing but the key.
         base_url: the REST service.
-        ws_server: the streaming service; its path is the market, /stocks when it has none.
+        ws_server: the streaming service; its path is the market, unless `market` says it.
         data_types: what to stream and to backfill.
-        symbols: exact symbols in any of the vendor's spellings; empty, or `*`, for all of them.
+        chosen_market: `market` in the file; else what the path of `ws_server` says, else stocks.
+        symbols: exact symbols in any of the vendor's spellings; `*`, or neither these nor a
+            universe, for all of them.
+        universe: names of universes, whose symbols are wanted as well.
+        universes: named lists of symbols, see `universes.py`.
+        universe_file: a file with further ones, read again whenever it changes.
+        connections: several connections by name, in place of the only one; see `connections.py`.
+        connections_allowed: how many the account has for each key and market.
         query_start: first day of history by bar length, and by the words trades and quotes; a
             mapping or a list of mappings. What is not named is not backfilled.
         bar_frequencies: bar lengths to backfill; the socket delivers 1Min.
@@ -61,6 +76,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         queue_bytes: received and not yet stored bytes at which reading from the socket stops.
         ping_interval_s: seconds between pings, and the time allowed for the answer.
         mute_timeout_s: seconds without a message, in market hours, that count as a broken line.
+        dead_after_s: seconds after which a connection that is down has its symbols carried by
+            another one, if its `failover` says so.
+        poll_after_s: seconds after which bars are fetched by REST, minute by minute, until the
+            connection streams again; 0 for never.
     """
 
     data_source: Literal["massive", "synthetic"] = "massive"
@@ -69,7 +88,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     base_url: str = "https://api.massive.com"
     ws_server: str = "wss://socket.massive.com"
     data_types: Annotated[tuple[Kind, ...], Meta(min_length=1)] = ("bars",)
+    chosen_market: Market | None = msgspec.field(default=None, name="market")
     symbols: tuple[str, ...] = ()
+    universe: str | tuple[str, ...] = ()
+    universes: Lists = {}
+    universe_file: str = ""
+    connections: dict[str, Connection] = {}
+    connections_allowed: Annotated[int, Meta(ge=1, le=100)] = 1
     query_start: dict[str, date] | tuple[dict[str, date], ...] = ()
     bar_frequencies: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1Min",)
     backfill_batch_size: Annotated[int, Meta(ge=1, le=50_000)] = 50_000
@@ -82,13 +107,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     queue_bytes: Annotated[int, Meta(ge=65_536)] = 64 * 2**20
     ping_interval_s: Annotated[float, Meta(gt=0)] = 20.0
     mute_timeout_s: Annotated[float, Meta(gt=0)] = 120.0
+    dead_after_s: Annotated[float, Meta(gt=0)] = 60.0
+    poll_after_s: Annotated[float, Meta(ge=0)] = 120.0
 
     def __post_init__(self) -> None:
-        _check_url("base_url", self.base_url, plain="http", secure="https")
-        _check_url("ws_server", self.ws_server, plain="ws", secure="wss")
-        _ = self.channels  # refuses data types that the market does not have
-        for symbol in self.symbols:
-            _check_symbol(symbol, self.market)
+        check_url("base_url", self.base_url, plain="http", secure="https")
+        check_url("ws_server", self.ws_server, plain="ws", secure="wss")
+        if self.connections:
+            self._check_connections()
+        else:
+            _ = self.channels  # refuses data types that the market does not have
+            _ = self.bucket_symbols
         for timeframe in self.bar_frequencies:
             _check_timeframe("bar_frequencies", timeframe)
         for name in self.starts:
@@ -100,17 +129,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "remove it, the vendor replays nothing"
             )
 
-    def __repr__(self) -> str:
-        shown = (
-            f"{name}={getattr(self, name)!r}"
-            for name in self.__struct_fields__
-            if name != "api_key"
-        )
-        return f"Config(api_key=***, {', '.join(shown)})"
+    def _check_connections(self) -> None:
+        own = {"symbols": self.symbols, "universe": self.universe, "market": self.chosen_market}
+        stray = [name for name, value in own.items() if value]
+        if stray or urlsplit(self.ws_server).path.strip("/"):
+            what = ", ".join(stray) or "the path of ws_server"
+            raise ConfigError(f"with connections, {what} is said of each of them; move it there")
+        for name in self.connections:
+            check_name(name)
+            self.of_connection(name)
 
-    def __rich_repr__(self) -> Any:
-        for name in self.__struct_fields__:
-            yield name, "***" if name == "api_key" else getattr(self, name)
+    __repr__ = shown_without_key
+    __rich_repr__ = fields_without_key
 
     @property
     def starts(self) -> dict[str, date]:
@@ -122,37 +152,64 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def all_symbols(self) -> bool:
         """Whether every symbol of the market is wanted."""
-        return not self.symbols or "*" in self.symbols
+        return ALL in self.symbols or not (self.symbols or self.universe)
 
     @property
-    def bucket_symbols(self) -> tuple[str, ...]:
-        """The symbols that were named, as buckets spell them."""
-        named = (symbol for symbol in self.symbols if symbol != "*")
-        return tuple(parse_symbol(symbol, self.market) for symbol in named)
+    def universe_names(self) -> tuple[str, ...]:
+        """The universes whose symbols are wanted."""
+        names = self.universe
+        return ((names,) if names else ()) if isinstance(names, str) else names
 
     @property
     def stream_url(self) -> str:
         """The socket's URL, path included; it never holds the key."""
-        parts = urlsplit(self.ws_server)
-        path = parts.path if parts.path.strip("/") else "/stocks"
-        return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+        return stream_url(self.ws_server, self.chosen_market)
 
     @property
     def market(self) -> Market:
         """Whose events the socket sends: the first part of its path."""
-        name = urlsplit(self.stream_url).path.strip("/").partition("/")[0]
-        for market in MARKETS:
-            if name == market:
-                return market
-        raise ConfigError(
-            f"ws_server {self.ws_server!r} names the market {name!r}; the path must be one of "
-            f"/{', /'.join(MARKETS)}, or be left out for /stocks"
-        )
+        market = path_market(urlsplit(self.stream_url).path)
+        if market is None:
+            raise ConfigError(
+                f"ws_server {self.ws_server!r} names no market that we know; the path must be "
+                f"one of /{', /'.join(MARKETS)}, or be left out for /stocks"
+            )
+        return market
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """What `data_types` names, in its order."""
         return tuple(channel_of(self.market, kind) for kind in self.data_types)
+
+    @property
+    def bucket_symbols(self) -> tuple[str, ...]:
+        """The symbols that were named, as buckets spell them."""
+        named = (symbol for symbol in self.symbols if symbol != ALL)
+        return tuple(symbol_of(self.market, symbol) for symbol in named)
+
+    def of_connection(self, name: str) -> Config:
+        """The options of a worker that makes one of the connections and no other.
+
+        Raises:
+            ConfigError: it is not what the worker can do.
+        """
+        options = self.connections[name]
+        keys = options if options.api_key or options.api_key_file else self
+        try:
+            return msgspec.structs.replace(
+                self,
+                connections={},
+                chosen_market=options.market,
+                ws_server=options.ws_server or self.ws_server,
+                api_key=keys.api_key,
+                api_key_file=keys.api_key_file,
+                data_types=options.data_types or self.data_types,
+                symbols=options.symbols,
+                universe=options.universe,
+                requests_per_minute=options.requests_per_minute or self.requests_per_minute,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"connections: {name}: {error}") from None
 
     def resolve_key(self) -> str:
         """The API key, from wherever it was put.
@@ -185,38 +242,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(f"api_key_file {self.api_key_file!r}: {_reason(error)}") from None
 
 
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine."""
-    return (urlsplit(url).hostname or "") in _LOOPBACK_HOSTS
+def symbol_of(market: Market, text: str) -> str:
+    """The bucket's symbol of one that a person wrote. Raises ConfigError."""
+    if ALL not in text and "," not in text:
+        try:
+            return parse_symbol(text, market)
+        except InvalidKeyError as error:
+            problem = f": {error}"
+    else:
+        problem = ""
+    raise ConfigError(
+        f"symbols: {text!r} is not a symbol of {market}{problem}; write exact names such as AAPL, "
+        "or leave the option out for all"
+    )
 
 
 def _reason(error: Exception) -> str:
     return error.strerror or "cannot be read" if isinstance(error, OSError) else "is not text"
-
-
-def _check_url(option: str, url: str, *, plain: str, secure: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in (plain, secure) or not parts.hostname:
-        raise ConfigError(f"{option} {url!r} is not a URL such as {secure}://host")
-    if parts.username or parts.query:
-        raise ConfigError(f"{option} holds more than scheme, host and path; put the key in api_key")
-    if parts.scheme == plain and not is_loopback(url):
-        raise ConfigError(
-            f"{option} {url!r} would send the API key unencrypted; use {secure}:// "
-            f"({plain}:// is for servers on this machine)"
-        )
-
-
-def _check_symbol(symbol: str, market: Market) -> None:
-    if symbol == "*":
-        return
-    try:
-        parse_symbol(symbol, market)
-    except InvalidKeyError as error:
-        raise ConfigError(
-            f"symbols: {symbol!r} is not a symbol of {market}: {error}; write exact names such as "
-            "AAPL, or leave the option out for all"
-        ) from None
 
 
 def _check_timeframe(option: str, text: str) -> None:

@@ -25,9 +25,9 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tsstore.plugin import FatalPluginError
 from tsstore_massive.backoff import Backoff
-from tsstore_massive.config import is_loopback
 from tsstore_massive.intake import Intake
 from tsstore_massive.messages import Events
+from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.protocol import (
     Dropped,
     Evicted,

@@ -1,4 +1,4 @@
-"""One worker per API key on a machine: a second connection would only evict the first."""
+"""As many connections per API key on a machine as the account has: one more would evict another."""
 
 from __future__ import annotations
 
@@ -20,31 +20,48 @@ class KeyLock:
 
     Args:
         api_key: only a hash of it becomes part of the file's name.
-        server: the socket's URL; the same key may be used on another server.
+        place: where the vendor counts connections; the same key may be used at another one.
+        allowed: connections that the account has there.
     """
 
-    def __init__(self, api_key: str, server: str) -> None:
-        digest = hashlib.blake2b(f"{server} {api_key}".encode(), digest_size=8).hexdigest()
+    def __init__(self, api_key: str, place: str, *, allowed: int = 1) -> None:
+        digest = hashlib.blake2b(f"{place} {api_key}".encode(), digest_size=8).hexdigest()
         folder = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        self._path = Path(folder) / f"tsstore-massive-{os.getuid()}-{digest}.lock"
+        name = f"tsstore-massive-{os.getuid()}-{digest}"
+        endings = ("", *(f"-{number}" for number in range(2, allowed + 1)))
+        self._paths = [Path(folder) / f"{name}{ending}.lock" for ending in endings]
         self._file = -1
 
     def __enter__(self) -> Self:
-        """Take the lock. Raises LockedError when another process has it."""
+        """Take a lock. Raises LockedError when other processes have all there are."""
+        holders = []
+        for path in self._paths:
+            holder = self._take(path)
+            if not holder:
+                return self
+            holders.append(holder)
+        who = f"another process ({holders[0]})"
+        if len(holders) > 1:
+            who = f"other processes ({', '.join(holders)})"
+        raise LockedError(
+            f"{who} streams with this API key, and Massive allows {len(holders)} at a time; stop "
+            "the other one, give one of them another key, or set connections_allowed if the "
+            "account has more"
+        )
+
+    def _take(self, path: Path) -> str:
+        """Take one lock, or return who has it."""
         # The file stays behind on purpose: removing it would let two processes lock two files.
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(self._file, 20, 0).decode(errors="replace").strip() or "unknown"
             self._release()
-            raise LockedError(
-                f"another process ({holder}) streams with this API key, and Massive allows one "
-                "connection; stop the other one, or give one of them another key"
-            ) from None
+            return holder
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
-        return self
+        return ""
 
     def __exit__(
         self,

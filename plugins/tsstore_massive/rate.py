@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tsstore.errors import InvalidArgumentError, StorageError
-from tsstore_massive.config import is_loopback
+from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.quota import FileQuota, MemoryQuota, quota_path
 from tsstore_massive.usage import Ticket
 

@@ -76,7 +76,18 @@ def test_the_path_of_stocks_is_added_when_there_is_none(server: str, url: str) -
         ({"symbols": ["A*"]}, "A*"),
         ({"symbols": ["C:EUR-USD"]}, "a symbol of forex, not of stocks"),
         ({"data_types": ["values"]}, "no values of stocks; there are bars, second_bars"),
-        ({"ws_server": "wss://socket.massive.com/bonds"}, "must be one of /stocks, /options"),
+        ({"ws_server": "wss://socket.massive.com/bonds"}, "one of /stocks, /options"),
+        ({"market": "bonds"}, "bonds"),
+        ({"market": "options", "ws_server": "wss://h/stocks"}, "streams stocks"),
+        ({"connections": {"a b": {}}}, "no name"),
+        ({"connections": {"a": {}}, "symbols": ["SPY"]}, "symbols is said of each"),
+        ({"connections": {"a": {}}, "ws_server": "wss://h/stocks"}, "the path of ws_server"),
+        ({"connections": {"a": {"symbols": ["T.*"]}}}, "not a symbol"),
+        ({"connections": {"a": {"ws_server": "ws://h"}}}, "unencrypted"),
+        ({"connections": {"a": {"ws_server": "wss://h/forex", "market": "stocks"}}}, "streams for"),
+        ({"connections": {"a": {"market": "forex", "data_types": ["trades"]}}}, "a: the vendor"),
+        ({"ws_server": "wss://h/launchpad"}, "no market that we know"),
+        ({"connections_allowed": 0}, "connections_allowed"),
         ({"symbols": ["T.AAPL,T.MSFT"]}, "not a symbol"),
         ({"bar_frequencies": ["1Foo"]}, "1Foo"),
         ({"query_start": {"1Foo": "2024-01-02"}}, "1Foo"),
@@ -95,6 +106,24 @@ def test_a_wrong_option_is_refused_and_named(options: dict[str, Any], words: str
         read(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "url"),
+    [
+        ({"market": "crypto"}, "wss://socket.massive.com/crypto"),
+        ({"market": "futures", "ws_server": "wss://h/futures/cme"}, "wss://h/futures/cme"),
+    ],
+)
+def test_the_market_is_the_path(options: dict[str, Any], url: str) -> None:
+    assert read(**options).stream_url == url
+
+
+def test_a_universe_alone_is_not_all_symbols() -> None:
+    assert not read(universe="tech_leaders").all_symbols
+    assert read(universe="tech_leaders").universe_names == ("tech_leaders",)
+    assert read(universe=["a", "b:c"]).universe_names == ("a", "b:c")
+    assert read().universe_names == ()
+
+
 def test_a_url_with_the_key_in_it_is_refused_without_showing_it() -> None:
     with pytest.raises(msgspec.ValidationError) as refused:
         read(ws_server="wss://h/?apiKey=secret-key-0001")
@@ -109,6 +138,9 @@ def test_a_replay_is_asked_only_of_this_machine() -> None:
 def test_the_key_is_never_shown() -> None:
     config = read(api_key="secret-key-0001")
     assert "secret-key-0001" not in f"{config!r} {config} {dict(config.__rich_repr__())}"
+    connections = read(connections={"a": {"api_key": "secret-key-0001"}})
+    assert "secret-key-0001" not in f"{connections!r}"
+    assert "secret-key-0001" not in str(connections.connections["a"].__rich_repr__())
 
 
 def test_the_key_comes_from_the_option_first(tmp_path: Path, monkeypatch: Any) -> None:

@@ -52,6 +52,15 @@ def test_other_keys_and_other_servers_are_free() -> None:
         pass
 
 
+def test_an_account_that_bought_two_streams_twice() -> None:
+    locks = [KeyLock("secret-key-0001", "stocks", allowed=2) for _ in range(3)]
+    with locks[0]:
+        with locks[1], pytest.raises(LockedError, match="allows 2"), locks[2]:
+            pass
+        with locks[2], pytest.raises(LockedError), KeyLock("secret-key-0001", "stocks"):
+            pass
+
+
 def test_the_key_is_not_in_the_file_name(tmp_path: Path) -> None:
     with KeyLock("secret-key-0001", "wss://h/stocks"):
         pass

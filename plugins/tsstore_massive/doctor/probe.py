@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tsstore_massive.config import is_loopback
 from tsstore_massive.errors import StoppedError, UnreachableError
+from tsstore_massive.optionvalues import is_loopback
 
 # httpx has had no release since 2024; httpx2 continues it with the same interface.
 try:

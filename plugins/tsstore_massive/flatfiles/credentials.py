@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tsstore.errors import ConfigError
-from tsstore_massive.config import is_loopback
+from tsstore_massive.optionvalues import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive.config import is_loopback
 from tsstore_massive.errors import (
     BadResponseError,
     StoppedError,
     UnavailableError,
     UnreachableError,
 )
+from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.rate import MINUTE_S
 from tsstore_massive.rest.replies import RetryableError, decode_whole, refusal
 from tsstore_massive.traffic import Traffic

@@ -1,0 +1,126 @@
+"""Symbols added and removed by command, and what the worker streams now: two buckets of the store.
+
+The store is the way from a command to the worker: whoever may write to it may change the symbols,
+through the server or, when none runs, beside it. So no port and no right is needed that there is
+not already, and a change outlives the worker.
+
+    _massive/1Sec/SYMBOLS   what was asked for, a row each, in order of time
+        Connection  U32  whose; empty for every connection of the symbol's market
+        Symbol      U32  as the vendor spells it
+        Wanted      i1   1 added, -1 removed, 0 as the configuration says
+
+    _massive/24H/WATCHED    what is streamed, one row a symbol, at the moment it was written
+        Connection  U32
+        Symbol      U32  `*` for every symbol of the market
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsstore.api import Replace
+from tsstore.columns import Columns
+from tsstore.errors import NotFoundError
+from tsstore.schema import Schema
+from tsstore.times import MAX_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tsstore.api import StoreApi
+
+CHANGES_KEY = "_massive/1Sec/SYMBOLS"
+WATCHED_KEY = "_massive/24H/WATCHED"
+ALL = "*"
+
+_CHANGES = Schema.of({"Connection": "U32", "Symbol": "U32", "Wanted": "i1"}, variable=True)
+_WATCHED = Schema.of({"Connection": "U32", "Symbol": "U32"}, variable=True)
+_EVER = np.datetime64(0, "ns"), np.datetime64(MAX_NS, "ns")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What commands have changed, the last word on each symbol.
+
+    Attributes:
+        added: (connection, symbol); the connection is empty for any of the symbol's market.
+        removed: the same.
+    """
+
+    added: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    removed: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+
+
+def read_changes(store: StoreApi) -> Changes:
+    """What commands have changed up to now."""
+    try:
+        rows = store.read(CHANGES_KEY)
+    except NotFoundError:
+        return Changes()
+    last: dict[tuple[str, str], int] = {}
+    columns = (rows["Connection"], rows["Symbol"], rows["Wanted"])
+    for connection, symbol, wanted in zip(*(c.tolist() for c in columns), strict=True):
+        last[connection, symbol] = wanted
+    return Changes(
+        frozenset(what for what, wanted in last.items() if wanted > 0),
+        frozenset(what for what, wanted in last.items() if wanted < 0),
+    )
+
+
+def write_changes(
+    store: StoreApi, symbols: Sequence[str], wanted: int, *, connection: str, now_ns: int
+) -> None:
+    """Ask for symbols to be added (1), removed (-1), or be as the configuration says (0).
+
+    Raises:
+        TsStoreError: the store takes no rows, or not from this caller.
+    """
+    try:
+        last_ns = store.info(CHANGES_KEY).last_ns or 0
+    except NotFoundError:
+        last_ns = 0
+    # A clock that was put back must not let an older command have the last word.
+    at_ns = max(now_ns, last_ns + 1)
+    rows = Columns(
+        np.full(len(symbols), at_ns, np.int64),
+        {
+            "Connection": np.full(len(symbols), connection, "U32"),
+            "Symbol": np.array(symbols, "U32"),
+            "Wanted": np.full(len(symbols), wanted, np.int8),
+        },
+    )
+    store.write(CHANGES_KEY, rows, schema=_CHANGES)
+
+
+def read_watched(store: StoreApi) -> dict[str, list[str]]:
+    """The symbols that the worker streams, by connection; empty if it has never run."""
+    try:
+        rows = store.read(WATCHED_KEY)
+    except NotFoundError:
+        return {}
+    watched: dict[str, list[str]] = {}
+    for connection, symbol in zip(
+        rows["Connection"].tolist(), rows["Symbol"].tolist(), strict=True
+    ):
+        watched.setdefault(connection, []).append(symbol)
+    return watched
+
+
+def write_watched(
+    store: StoreApi, watched: Mapping[str, Iterable[str] | None], *, now_ns: int
+) -> None:
+    """Write down what is streamed, by connection; None for every symbol of its market."""
+    pairs = [
+        (connection, symbol)
+        for connection, symbols in watched.items()
+        for symbol in ((ALL,) if symbols is None else sorted(symbols))
+    ]
+    names, symbols = zip(*pairs, strict=True) if pairs else ((), ())
+    rows = Columns(
+        np.full(len(pairs), now_ns, np.int64),
+        {"Connection": np.array(names, "U32"), "Symbol": np.array(symbols, "U32")},
+    )
+    store.commit([Replace(WATCHED_KEY, *_EVER, rows, _WATCHED)])
