@@ -66,7 +66,8 @@ class WorkerContext:
         clock: the only source of time.
         logger: logs under the worker's name; secrets are masked by the host.
         stop: set when the server stops; `run` returns within two seconds of it.
-        status: what /heartbeat and /metrics show of the worker; it puts JSON values in.
+        status: what /heartbeat and /metrics show of the worker; it puts JSON values in. What is in
+            its `lines`, a mapping of names to mappings, is shown as numbers of each of them.
         timezone: the zone of mkts.yml.
     """
 

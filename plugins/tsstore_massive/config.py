@@ -130,6 +130,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             )
 
     def _check_connections(self) -> None:
+        if self.data_source != "massive":
+            raise ConfigError("connections go to Massive; leave them out, or data_source")
         own = {"symbols": self.symbols, "universe": self.universe, "market": self.chosen_market}
         stray = [name for name, value in own.items() if value]
         if stray or urlsplit(self.ws_server).path.strip("/"):

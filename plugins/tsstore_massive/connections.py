@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}\Z")
+_VENDOR_DOMAINS = (".massive.com", ".polygon.io")
 DEFAULT_MARKET: Market = "stocks"
 
 
@@ -95,6 +96,18 @@ def path_market(path: str) -> Market | None:
     """The market of a socket's path: futures of `/futures/cme`; None of one we do not know."""
     first = path.strip("/").partition("/")[0]
     return next((market for market in MARKETS if market == first), None)
+
+
+def quota_place(url: str) -> str:
+    """Where the vendor counts connections: a cluster of markets, whichever of its hosts it is.
+
+    Args:
+        url: of the socket, path included; exchanges of futures are one cluster.
+    """
+    parts = urlsplit(url)
+    cluster = parts.path.strip("/").partition("/")[0]
+    is_vendor = (parts.hostname or "").endswith(_VENDOR_DOMAINS)
+    return cluster if is_vendor else f"{parts.netloc}/{cluster}"
 
 
 def check_quotas(wanted: Iterable[tuple[str, str, str]], allowed: int) -> None:

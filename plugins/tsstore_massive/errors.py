@@ -11,6 +11,7 @@
     │   └── UnreachableError             nobody at the address has answered anything so far
     ├── BadResponseError                 an answer that is not what was asked for
     └── StoppedError                     the caller asked to stop while a request was under way
+    NoStreamError (FatalPluginError)     the plan has REST, and no socket
 
 No text of these ever holds the API key, and none holds a URL of another host.
 """
@@ -34,6 +35,10 @@ class MassiveError(TsStoreError):
 
 class ApiKeyError(MassiveError, FatalPluginError):
     """The service does not know the API key."""
+
+
+class NoStreamError(FatalPluginError):
+    """The plan of the key has no streaming of this market; REST may still serve it."""
 
 
 class NotEntitledError(MassiveError):

@@ -7,6 +7,7 @@
 
 The loop does nothing but read, so the vendor never sees a slow reader until the intake is full.
 Every end of a connection leads to the next one, a clean close too; only a refused key ends it all.
+What it is subscribed to may change at any time, and while that is nothing there is no connection.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tsstore.plugin import FatalPluginError
 from tsstore_massive.backoff import Backoff
+from tsstore_massive.errors import NoStreamError
 from tsstore_massive.intake import Intake
 from tsstore_massive.messages import Events
 from tsstore_massive.optionvalues import is_loopback
@@ -36,11 +38,10 @@ from tsstore_massive.protocol import (
     State,
     Subscribed,
     TopicRefused,
-    topics,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from websockets.asyncio.client import ClientConnection
 
@@ -57,6 +58,8 @@ _TICK_S = 0.1
 #: How long the writer may take at the end for what is in the intake; the rest is a gap to fill.
 _STOP_GRACE_S = 1.0
 _MUTE_DOUBLINGS_MAX = 5
+#: The vendor's words for a plan without streaming.
+_NO_STREAM = "websocket access"
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ class Feed:
     Args:
         config: the worker's options.
         api_key: sent to authenticate.
+        topics: what to subscribe to at first.
         sink: stores the events; called on the writer thread only.
         observer: told how it fares.
         market_open: whether messages must be coming at an instant (ns since 1970 UTC).
@@ -134,8 +138,10 @@ class Feed:
         timing: pauses and time-outs.
 
     Attributes:
-        state: `connecting`, `streaming`, `waiting` or `evicted`.
+        state: `connecting`, `streaming`, `waiting`, `evicted`, or `idle` without a topic.
         connections: how many were made.
+        failures: how many ended, or could not be made.
+        last_message: monotonic second at which the last frame came; None before the first.
         refusal: the server's words when a topic is not in the plan.
         alarm: what an operator has to see to; empty when nothing.
         intake: the frames under way.
@@ -145,6 +151,7 @@ class Feed:
         self,
         config: Config,
         api_key: str,
+        topics: Iterable[str],
         *,
         sink: Sink,
         observer: Observer,
@@ -157,11 +164,18 @@ class Feed:
     ) -> None:
         self.state = "connecting"
         self.connections = 0
+        self.failures = 0
+        self.last_message: float | None = None
         self.refusal = ""
         self.alarm = ""
         self.intake = Intake[_Connection](config.queue_bytes)
         self._config = config
+        self._market = config.market
         self._api_key = api_key
+        self._topics = tuple(topics)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._topics_changed = asyncio.Event()
+        self._connection: _Connection | None = None
         self._sink = sink
         self._observer = observer
         self._market_open = market_open
@@ -207,6 +221,18 @@ class Feed:
         """Have `run` end and raise this; thread-safe."""
         self._failure = error
 
+    def subscribe(self, topics: Iterable[str]) -> None:
+        """Have other topics streamed from now on; thread-safe."""
+        self._topics = tuple(topics)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is over, nobody waits
+                self._loop.call_soon_threadsafe(self._topics_changed.set)
+
+    def renew(self) -> None:
+        """Leave the connection for a new one; to be called on the event loop."""
+        if self._connection is not None:
+            self._connection.abort()
+
     # The writer thread.
 
     def _write(self) -> None:
@@ -218,7 +244,7 @@ class Feed:
             self._failure = error
 
     def _store(self, frames: list[tuple[_Connection, bytes]]) -> None:
-        events = Events(self._faults, self._config.market)
+        events = Events(self._faults, self._market)
         for connection, frame in frames:
             statuses = events.add(frame)
             if statuses:
@@ -252,6 +278,7 @@ class Feed:
     # The event loop.
 
     async def _network(self) -> None:
+        self._loop = asyncio.get_running_loop()
         connected = asyncio.create_task(self._stay_connected())
         while not connected.done() and not self._stop.is_set() and self._failure is None:
             await asyncio.wait({connected}, timeout=_TICK_S)
@@ -264,8 +291,10 @@ class Feed:
 
     async def _stay_connected(self) -> None:
         while True:
+            await self._any_topic()
             self.state = "connecting"
             connection = await self._one_connection()
+            self.failures += 1
             pause_s = self._pause_after(connection)
             self._logger.warning(
                 "connection to %s ended: %s; the next one in %.1f s",
@@ -275,11 +304,21 @@ class Feed:
             )
             await asyncio.sleep(pause_s)
 
+    async def _any_topic(self) -> None:
+        while not self._topics:
+            self.state = "idle"
+            self._topics_changed.clear()
+            await self._topics_changed.wait()
+
     def _pause_after(self, connection: _Connection) -> float:
         since = connection.streaming_since
         self._streaming_since = float("inf")
         streamed_s = 0.0 if since is None else self._clock.monotonic() - since
         match connection.ending:
+            case KeyRefused(message) if _NO_STREAM in message:
+                raise NoStreamError(
+                    f"the plan of this API key has no stream {self._config.stream_url}: {message}"
+                )
             case KeyRefused(message):
                 raise FatalPluginError(
                     f"Massive refuses the API key on {self._config.stream_url}: {message}; set the "
@@ -302,11 +341,11 @@ class Feed:
     async def _one_connection(self) -> _Connection:
         session = Session(
             self._api_key,
-            topics(self._config),
+            self._topics,
             faults=self._faults,
             replay=self._config.ws_query_start,
         )
-        connection = _Connection(session)
+        self._connection = connection = _Connection(session)
         try:
             async with self._dial() as socket:
                 self.connections += 1
@@ -349,13 +388,26 @@ class Feed:
         connection.streaming_since = self._streaming_since = self._clock.monotonic()
         self.state = "streaming"
         self._logger.info("streaming from %s", self._config.stream_url)
-        await self._read(connection, socket)
+        changes = asyncio.create_task(self._keep_subscribed(connection.session, socket))
+        try:
+            await self._read(connection, socket)
+        finally:
+            changes.cancel()
+
+    async def _keep_subscribed(self, session: Session, socket: ClientConnection) -> None:
+        with suppress(ConnectionClosed):  # `_read` meets that as well
+            while True:
+                self._topics_changed.clear()
+                session.want(self._topics)
+                for text in session.to_send():
+                    await socket.send(text)
+                await self._topics_changed.wait()
 
     async def _authenticate(self, connection: _Connection, socket: ClientConnection) -> None:
         session = connection.session
         while session.state in (State.CONNECTING, State.AUTHENTICATING):
             frame = await socket.recv(decode=False)
-            events = Events(self._faults, self._config.market)
+            events = Events(self._faults, self._market)
             self._judge(connection, events.add(frame))
             for text in session.to_send():
                 await socket.send(text)
@@ -370,6 +422,7 @@ class Feed:
             if frame is None:
                 connection.reason = "nothing came although the market is open"
                 return
+            self.last_message = self._clock.monotonic()
             if not connection.is_answered:
                 # Only now is it sure that the subscription arrived, however long that took.
                 connection.is_answered = True

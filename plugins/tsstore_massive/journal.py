@@ -3,7 +3,8 @@
 The last stored row says how far an earlier run got, but not what it left out before: once rows
 stream in again, a stretch that was missed lies behind them. So it stands in a bucket of its own,
 `_massive/24H/TRADES_GAPS` for trades, before the first of those rows is stored, and until it is
-filled. There is one row per stretch and symbol, at the first instant of the stretch:
+filled. A connection with a name has its own, `TRADES_GAPS_NAME`. There is one row per stretch and
+symbol, at the first instant of the stretch:
 
     End       i8   its last instant, ns since 1970 UTC
     Symbol    U32  as the vendor spells it; empty for every symbol there is
@@ -41,16 +42,18 @@ class Journal:
 
     Args:
         store: where.
+        connection: whose gaps; empty for the only one.
     """
 
-    def __init__(self, store: StoreApi) -> None:
+    def __init__(self, store: StoreApi, connection: str = "") -> None:
         self._store = store
+        self._ending = f"_{connection}" if connection else ""
         self._written: dict[Kind, list[Entry]] = {}
 
     def read(self, kind: Kind) -> list[Entry]:
         """What was missing when it was written down last, in order of time."""
         try:
-            rows = self._store.read(_key(kind))
+            rows = self._store.read(self._key(kind))
         except NotFoundError:
             return []
         columns = (rows.ts, rows["End"], rows["Symbol"])
@@ -67,18 +70,17 @@ class Journal:
         now = {kind: sorted(missing.get(kind, ())) for kind in KINDS}
         changed = [kind for kind in KINDS if now[kind] != self._written.get(kind, [])]
         if changed:
-            self._store.commit([_replace(kind, now[kind]) for kind in changed])
+            self._store.commit([_replace(self._key(kind), now[kind]) for kind in changed])
             self._written = now
 
+    def _key(self, kind: Kind) -> str:
+        return f"_massive/24H/{kind.upper()}_GAPS{self._ending}"
 
-def _replace(kind: Kind, entries: Sequence[Entry]) -> Replace:
+
+def _replace(key: str, entries: Sequence[Entry]) -> Replace:
     starts, ends, symbols = zip(*entries, strict=True) if entries else ((), (), ())
     rows = Columns(
         np.array(starts, np.int64),
         {"End": np.array(ends, np.int64), "Symbol": np.array(symbols, "U32")},
     )
-    return Replace(_key(kind), *_EVER, rows, SCHEMA)
-
-
-def _key(kind: Kind) -> str:
-    return f"_massive/24H/{kind.upper()}_GAPS"
+    return Replace(key, *_EVER, rows, SCHEMA)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tsstore.errors import ConfigError
-from tsstore_massive.connections import check_quotas
+from tsstore_massive.connections import check_quotas, quota_place
 
 if TYPE_CHECKING:
     from tsstore_massive.config import Config
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 #: The name of the connection of a worker that has only one.
 SOLE = ""
-_VENDOR_DOMAINS = ("massive.com", "polygon.io")
 
 
 @dataclass(frozen=True)
@@ -40,17 +38,8 @@ class Planned:
 
     @property
     def place(self) -> str:
-        """Where the vendor counts connections: a cluster of markets, whichever the host is."""
-        parts = urlsplit(self.config.stream_url)
-        host = parts.hostname or ""
-        if host.endswith(_VENDOR_DOMAINS):
-            return self.cluster
-        return f"{parts.netloc}/{self.cluster}"
-
-    @property
-    def cluster(self) -> str:
-        """The market, exchanges of futures taken together."""
-        return urlsplit(self.config.stream_url).path.strip("/").partition("/")[0]
+        """Where the vendor counts connections of its key."""
+        return quota_place(self.config.stream_url)
 
 
 def lineup(config: Config) -> tuple[Planned, ...]:

@@ -11,6 +11,8 @@ Feed it every status that comes and send what `to_send` returns. Three rules com
   ticker that does not exist comes like any other. So it streams once it has subscribed.
 - Data may stand in the same frame as a status, from the first byte after the key was accepted.
 - A refused topic leaves the connection and the other topics alone, and the refusal names none.
+
+What is subscribed to may change at any time, and only the difference is sent.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
 
-    from tsstore_massive.config import Config
+    from tsstore_massive.channels import Channel
     from tsstore_massive.faults import Faults
     from tsstore_massive.streamed import Status
+
+
+#: The longest subscription sent in one piece, some 10 KB; nobody states a limit.
+TOPICS_PER_FRAME = 1000
 
 
 class State(enum.Enum):
@@ -103,7 +109,7 @@ class Session:
 
     Args:
         api_key: sent once, when the server says that it is connected.
-        topics: what to subscribe to, such as `AM.*` and `T.BRK.B`.
+        topics: what to subscribe to, such as `AM.*` and `T.BRK.B`, until `want` says otherwise.
         replay: a day that a simulator shall replay; the vendor knows no such thing.
         faults: where unknown statuses are counted.
 
@@ -118,7 +124,8 @@ class Session:
         self.state = State.CONNECTING
         self.acknowledged = set[str]()
         self._api_key = api_key
-        self._topics = tuple(topics)
+        self._topics = dict.fromkeys(topics)
+        self._spared = set[str]()  # held without being wanted
         self._replay = replay
         self._faults = faults
         self._outbox: list[str] = []
@@ -127,6 +134,21 @@ class Session:
         """Text frames to send now, each given once."""
         outbox, self._outbox = self._outbox, []
         return outbox
+
+    def want(self, topics: Iterable[str]) -> None:
+        """Have other topics streamed from now on."""
+        before, self._topics = self._topics, dict.fromkeys(topics)
+        if self.state is not State.STREAMING:
+            return  # all of them are sent once the key is accepted
+        gone = [topic for topic in (*before, *self._spared) if topic not in self._topics]
+        self._subscribe_to([topic for topic in self._topics if topic not in before])
+        # Nobody says whether `T.*` goes on without T.AAPL once that is given up.
+        self._spared = {topic for topic in gone if _all_of(topic) in self._topics}
+        self._tell("unsubscribe", [topic for topic in gone if topic not in self._spared])
+        # Nor whether T.AAPL, subscribed to while `T.*` was held, outlives it.
+        wide = {topic for topic in gone if topic == _all_of(topic)}
+        self._subscribe_to([topic for topic in self._topics if _all_of(topic) in wide])
+        self.acknowledged.intersection_update(self._topics)
 
     def receive(self, statuses: Iterable[Status]) -> list[SessionEvent]:
         """Go on with the statuses of a frame, in order; returns what they mean."""
@@ -171,9 +193,17 @@ class Session:
         if self.state is not State.AUTHENTICATING:
             return None
         self.state = State.STREAMING
-        extra = {} if self._replay is None else {"date": self._replay.isoformat()}
-        self._send(action="subscribe", params=",".join(self._topics), **extra)
+        self._subscribe_to(list(self._topics))
         return Subscribed()
+
+    def _subscribe_to(self, topics: list[str]) -> None:
+        extra = {} if self._replay is None else {"date": self._replay.isoformat()}
+        self._tell("subscribe", topics, **extra)
+
+    def _tell(self, action: str, topics: list[str], **extra: str) -> None:
+        for at in range(0, len(topics), TOPICS_PER_FRAME):
+            params = ",".join(topics[at : at + TOPICS_PER_FRAME])
+            self._send(action=action, params=params, **extra)
 
     def _acknowledge(self, message: str) -> None:
         verb, _, topic = message.partition(": ")
@@ -190,12 +220,20 @@ class Session:
         self._outbox.append(msgspec.json.encode(message).decode())
 
 
-def topics(config: Config) -> list[str]:
-    """What to subscribe to: every wanted kind of every wanted symbol, all on one socket."""
-    symbols = ["*"]
-    if not config.all_symbols:
-        symbols = [streamed_symbol(symbol) for symbol in config.bucket_symbols]
-    return [f"{channel.topic}.{symbol}" for channel in config.channels for symbol in symbols]
+def topics(channels: Iterable[Channel], symbols: Iterable[str] | None) -> list[str]:
+    """What to subscribe to: every channel of every symbol, all on one socket.
+
+    Args:
+        channels: what of the symbols.
+        symbols: as buckets spell them; None for all of the market.
+    """
+    names = ["*"] if symbols is None else [streamed_symbol(symbol) for symbol in symbols]
+    return [f"{channel.topic}.{name}" for channel in channels for name in names]
+
+
+def _all_of(topic: str) -> str:
+    """The topic of every symbol of a topic's channel."""
+    return f"{topic.partition('.')[0]}.*"
 
 
 def _words(status: Status) -> str:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsstore.usmarket import NEW_YORK, market_days, new_york_days
-from tsstore.zones import NS_PER_DAY, local_to_utc
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tsstore.usmarket import MarketDays
+    from tsstore_massive.symbols import Market
 
 #: The vendor's history of stocks begins here.
 FIRST_DAY = date(2003, 9, 10)
@@ -61,6 +62,36 @@ def day_of(ns: int) -> date:
 
 def _wall_ns(day: date) -> int:
     return (day - _EPOCH).days * NS_PER_DAY
+
+
+_CALENDAR_MARKETS = frozenset({"stocks", "options", "indices"})
+_HOUR_NS = 3600 * NS_PER_SECOND
+_FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
+#: Currencies rest from Friday to Sunday at this hour of New York, and futures for an hour daily.
+_WEEK_HOUR = 17
+
+
+def market_open(market: Market, ns: int) -> bool:
+    """Whether a market trades in earnest at an instant, so that silence is no rest of its own.
+
+    Args:
+        market: whose hours; those of futures as CME has them, holidays not known.
+        ns: nanoseconds since 1970 UTC.
+    """
+    if market == "crypto":
+        return True
+    if market in _CALENDAR_MARKETS:
+        session = MarketCalendar().session(day_of(ns))
+        return session is not None and session.open_ns <= ns < session.close_ns
+    day = day_of(ns)
+    hour = (ns - day_start_ns(day)) / _HOUR_NS
+    weekday = day.weekday()
+    opens = _WEEK_HOUR + (market == "futures")
+    if weekday == _SATURDAY or (weekday == _FRIDAY and hour >= _WEEK_HOUR):
+        return False
+    if weekday == _SUNDAY:
+        return hour >= opens
+    return market == "forex" or not _WEEK_HOUR <= hour < opens
 
 
 class MarketCalendar:

@@ -19,7 +19,9 @@ from tsstore.api import Replace, Write, WriteTable
 from tsstore.errors import NotFoundError
 from tsstore.plugin import FatalPluginError
 from tsstore.tables import read_table, schema_of
+from tsstore_massive.changes import CHANGES_KEY
 from tsstore_massive.schemas import STREAM_GROUPS
+from tsstore_massive.universes import UniverseBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -69,9 +71,15 @@ def _vendor(config: Config) -> Iterator[str]:
     from tsstore_massive_simulator.generated import GeneratedMarket
     from tsstore_massive_simulator.server import Simulator
 
-    market = GeneratedMarket() if config.all_symbols else GeneratedMarket(tickers=config.symbols)
+    market = GeneratedMarket() if config.all_symbols else GeneratedMarket(tickers=_tickers(config))
     with Simulator(market, keys=[_NO_KEY]).in_background() as url:
         yield url
+
+
+def _tickers(config: Config) -> tuple[str, ...]:
+    names = config.universe_names
+    book = UniverseBook(config.universes, config.universe_file, names)
+    return tuple(dict.fromkeys((*config.symbols, *book.symbols(names))))
 
 
 def check_unmixed(store: StoreApi, config: Config, *, synthetic: bool) -> None:
@@ -103,7 +111,7 @@ def _keys(store: StoreApi, config: Config) -> list[str]:
             keys += store.list(f"*/{group}")
         else:
             keys += [f"{symbol}/{group}" for symbol in config.bucket_symbols]
-    return keys + store.list(_OWN)
+    return keys + [key for key in store.list(_OWN) if key != CHANGES_KEY]  # commands are neither
 
 
 def _is_other(store: StoreApi, key: str, *, synthetic: bool) -> bool:

@@ -13,7 +13,9 @@ from tsstore_massive.config import Config as MassiveConfig
 
 ROOT = Path(__file__).parents[2]
 KEYS = {
-    name for kind in (Keys, Limits, Replication, MassiveConfig) for name in kind.__struct_fields__
+    name
+    for kind in (Keys, Limits, Replication, MassiveConfig)
+    for name in kind.__struct_encode_fields__
 }
 
 
@@ -51,9 +53,9 @@ def test_the_example_with_every_comment_removed_loads(here: Path, monkeypatch) -
     (here / "mkts.yml").write_text(text)
     config = load_config(here / "mkts.yml")
     load_plugins(config)
-    unset = [name for name in Keys.__struct_fields__ if getattr(config, name) in (None, ())]
+    unset = [name for name in Keys.__struct_encode_fields__ if getattr(config, name) in (None, ())]
     assert unset == []
-    assert None not in [getattr(config.limits, name) for name in Limits.__struct_fields__]
+    assert None not in [getattr(config.limits, name) for name in Limits.__struct_encode_fields__]
     assert config.replication == Replication(token_file="/etc/tsstore/writer-token")
 
 
@@ -63,13 +65,13 @@ def _is_commented_out(line: str) -> bool:
     return comment.startswith("# ") and comment[2:].strip().partition(":")[0] in KEYS
 
 
-@pytest.mark.parametrize("name", [*Keys.__struct_fields__, *Limits.__struct_fields__])
+@pytest.mark.parametrize("name", [*Keys.__struct_encode_fields__, *Limits.__struct_fields__])
 def test_every_key_is_in_the_example(name: str) -> None:
     assert f"{name}:" in example()
 
 
 def test_every_option_of_the_worker_is_in_the_example() -> None:
-    for name in MassiveConfig.__struct_fields__:
+    for name in MassiveConfig.__struct_encode_fields__:
         assert f"{name}:" in example(), name
 
 
@@ -86,7 +88,7 @@ def test_defaults_in_the_example_are_the_defaults(here: Path) -> None:
     path = here / "mkts.yml"
     names = ["wal_sync", "wal_sync_interval_s", "files_max", "compaction_bytes_per_s"]
     keys = "".join(f"{name}: {shown[name]}\n" for name in names)
-    limits = ", ".join(f"{name}: {shown[name]}" for name in Limits.__struct_fields__)
+    limits = ", ".join(f"{name}: {shown[name]}" for name in Limits.__struct_encode_fields__)
     path.write_text(f"root_directory: d\n{keys}limits: {{{limits}}}\n")
     config = load_config(path)
     assert store_settings(config) == Settings()

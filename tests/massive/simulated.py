@@ -35,6 +35,8 @@ QUICK = Patience(
     ),
     settle_s=0.2,
     retry_s=0.5,
+    look_s=0.05,
+    sleep_s=1e9,
 )
 
 

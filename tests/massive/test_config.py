@@ -80,6 +80,7 @@ def test_the_path_of_stocks_is_added_when_there_is_none(server: str, url: str) -
         ({"market": "bonds"}, "bonds"),
         ({"market": "options", "ws_server": "wss://h/stocks"}, "streams stocks"),
         ({"connections": {"a b": {}}}, "no name"),
+        ({"connections": {"a": {}}, "data_source": "synthetic"}, "connections go to Massive"),
         ({"connections": {"a": {}}, "symbols": ["SPY"]}, "symbols is said of each"),
         ({"connections": {"a": {}}, "ws_server": "wss://h/stocks"}, "the path of ws_server"),
         ({"connections": {"a": {"symbols": ["T.*"]}}}, "not a symbol"),

@@ -25,6 +25,7 @@ from tsstore.plugin import FatalPluginError
 from tsstore_massive.config import Config
 from tsstore_massive.faults import Faults
 from tsstore_massive.feed import Feed, Timing
+from tsstore_massive.protocol import topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,8 +69,9 @@ class Running:
         self.error: BaseException | None = None
         defaults = {"ws_server": server.url, "data_types": ["trades", "quotes"]}
         self.feed = Feed(
-            msgspec.convert(defaults | options, Config),
+            config := msgspec.convert(defaults | options, Config),
             KEY,
+            topics(config.channels, config.bucket_symbols or None),
             sink=self.sink,
             observer=self,
             market_open=lambda _: self.market_open,

@@ -46,8 +46,8 @@ def sent(talk: Session) -> list[dict[str, Any]]:
     return [json.loads(text) for text in talk.to_send()]
 
 
-def streaming(**options: Any) -> Session:
-    talk = session(**options)
+def streaming(*wanted: str, **options: Any) -> Session:
+    talk = session(*wanted, **options)
     tell(talk, CONNECTED)
     tell(talk, AUTHENTICATED)
     talk.to_send()
@@ -111,6 +111,84 @@ def test_a_refused_key_is_final(message: str) -> None:
     assert talk.state is State.REFUSED
     assert tell(talk, AUTHENTICATED) == []
     assert talk.state is State.REFUSED
+
+
+def params(talk: Session, action: str) -> list[str]:
+    texts = [message["params"] for message in sent(talk) if message["action"] == action]
+    return [topic for text in texts for topic in text.split(",")]
+
+
+def test_only_the_difference_of_what_is_wanted_is_sent() -> None:
+    talk = streaming()
+    talk.want(["T.BRK.B", "T.AAPL"])
+    assert sent(talk) == [
+        {"action": "subscribe", "params": "T.AAPL"},
+        {"action": "unsubscribe", "params": "AM.*"},
+    ]
+    talk.want(["T.AAPL", "T.BRK.B"])
+    assert sent(talk) == []
+
+
+def test_what_is_wanted_before_the_key_is_accepted_is_sent_then() -> None:
+    talk = session("AM.*")
+    talk.want(["T.AAPL"])
+    tell(talk, CONNECTED, AUTHENTICATED)
+    assert params(talk, "subscribe") == ["T.AAPL"]
+
+
+def test_one_symbol_is_not_given_up_while_all_of_its_channel_are_wanted() -> None:
+    talk = streaming()
+    talk.want(["AM.*", "T.*"])
+    assert sent(talk) == [{"action": "subscribe", "params": "T.*"}]
+
+
+def test_some_symbols_in_place_of_all_are_asked_for_again_once_all_are_given_up() -> None:
+    talk = streaming()
+    talk.want(["AM.SPY", "T.BRK.B"])
+    assert sent(talk) == [
+        {"action": "subscribe", "params": "AM.SPY"},
+        {"action": "unsubscribe", "params": "AM.*"},
+        {"action": "subscribe", "params": "AM.SPY"},
+    ]
+
+
+def test_very_many_topics_go_in_several_frames() -> None:
+    wanted = [f"T.S{number}" for number in range(2_500)]
+    talk = streaming(*wanted)
+    talk.want(["AM.*"])
+    assert len(talk.to_send()) == 4
+
+
+TOPICS = st.sets(st.sampled_from(["AM.*", "AM.SPY", "T.*", "T.SPY", "T.BRK.B"]))
+
+
+@given(st.lists(TOPICS.filter(bool), max_size=8), TOPICS.filter(bool))
+def test_the_server_ends_up_with_what_is_wanted(changes: list[set[str]], first: set[str]) -> None:
+    """Of a server for which `T.*` is a topic like others, and of one where it takes them in."""
+    talk = session(*sorted(first))
+    tell(talk, CONNECTED, AUTHENTICATED)
+    held, absorbing = set[str](), set[str]()
+    for wanted in [first, *changes]:
+        talk.want(sorted(wanted))
+        for message in sent(talk):
+            topics_sent = set(message["params"].split(","))
+            if message["action"] == "subscribe":
+                held |= topics_sent
+                wide = {topic.partition(".")[0] for topic in absorbing if topic.endswith("*")}
+                absorbing |= {t for t in topics_sent if t.partition(".")[0] not in wide}
+            elif message["action"] == "unsubscribe":
+                held -= topics_sent
+                absorbing -= topics_sent
+        covered = {topic for topic in TOPIC_NAMES if served(topic, wanted)}
+        for server in (held, absorbing):
+            assert covered == {topic for topic in TOPIC_NAMES if served(topic, server)}
+
+
+TOPIC_NAMES = ("AM.SPY", "AM.OTHER", "T.SPY", "T.BRK.B", "T.OTHER")
+
+
+def served(topic: str, held: set[str]) -> bool:
+    return topic in held or f"{topic.partition('.')[0]}.*" in held
 
 
 def test_a_refused_topic_leaves_the_stream_alone() -> None:
@@ -211,4 +289,6 @@ def test_any_order_of_statuses_sends_the_key_and_the_topics_once(names: list[str
 def test_every_kind_of_every_symbol_goes_on_one_socket(
     options: dict[str, Any], wanted: Iterable[str]
 ) -> None:
-    assert topics(msgspec.convert(options, Config)) == wanted
+    config = msgspec.convert(options, Config)
+    symbols = None if config.all_symbols else config.bucket_symbols
+    assert topics(config.channels, symbols) == wanted

@@ -5,7 +5,14 @@ from datetime import date
 import pytest
 
 from tsstore.times import to_ns
-from tsstore_massive.sessions import MarketCalendar, day_end_ns, day_of, day_start_ns
+from tsstore_massive.sessions import (
+    MarketCalendar,
+    day_end_ns,
+    day_of,
+    day_start_ns,
+    market_open,
+)
+from tsstore_massive.symbols import Market
 
 CALENDAR = MarketCalendar()
 
@@ -86,3 +93,27 @@ def test_extended_hours_bound_a_session():
     assert session.extended_open_ns == to_ns("2024-07-02 04:00", "America/New_York")
     assert session.extended_close_ns == to_ns("2024-07-02 20:00", "America/New_York")
     assert CALENDAR.session(date(2024, 7, 6)) is None
+
+
+@pytest.mark.parametrize(
+    ("market", "when", "is_open"),
+    [
+        ("stocks", "2024-06-03 13:30", True),
+        ("stocks", "2024-06-03 13:29", False),
+        ("options", "2024-06-01 15:00", False),
+        ("indices", "2024-07-03 17:30", False),  # closed at 13:00 in New York
+        ("crypto", "2024-06-01 03:00", True),
+        ("forex", "2024-06-07 20:59", True),
+        ("forex", "2024-06-07 21:00", False),
+        ("forex", "2024-06-08 12:00", False),
+        ("forex", "2024-06-09 20:59", False),
+        ("forex", "2024-06-09 21:00", True),
+        ("forex", "2024-06-04 21:30", True),
+        ("futures", "2024-06-04 21:30", False),
+        ("futures", "2024-06-04 22:00", True),
+        ("futures", "2024-06-09 21:30", False),
+        ("futures", "2024-06-09 22:00", True),
+    ],
+)
+def test_each_market_has_its_hours(market: Market, when: str, is_open: bool) -> None:
+    assert market_open(market, to_ns(when)) is is_open

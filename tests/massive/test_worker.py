@@ -17,6 +17,7 @@ import tsstore
 from tests.massive.simulated import KEY, QUICK, MarketClock, RunningWorker, replaying, simulator
 from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError, LockedError
+from tsstore.key import is_own
 from tsstore.plugin import FatalPluginError
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
@@ -87,12 +88,18 @@ def rows_of(columns: Columns) -> Counter[tuple[Any, ...]]:
     return Counter(zip(*(array.tolist() for array in arrays), strict=True))
 
 
-def assert_complete(store: tsstore.Store, server: Simulator, start_ns: int, end_ns: int) -> None:
+def assert_complete(
+    store: tsstore.Store,
+    server: Simulator,
+    start_ns: int,
+    end_ns: int,
+    symbols: tuple[str, ...] = ("AAPL", "NVDA", "SPY"),
+) -> None:
     """The store holds exactly what the market had between two instants, whole minutes of bars."""
     # A streamed row stands at the start of its millisecond, so only whole ones can be compared.
     start_ns, end_ns = -(-start_ns // MS) * MS, end_ns // MS * MS - 1
     compared = 0
-    for symbol in ("AAPL", "NVDA", "SPY"):
+    for symbol in symbols:
         for kind, pages in fetched(server, symbol, start_ns, end_ns).items():
             expected = sum(map(rows_of, pages), Counter[tuple[Any, ...]]())
             end = end_ns if kind != "bars" else end_ns - MINUTE
@@ -110,6 +117,14 @@ def assert_complete(store: tsstore.Store, server: Simulator, start_ns: int, end_
             assert (lost, added) == ([], []), f"{symbol} {kind} from {start} to {end}"
             compared += len(expected)
     assert compared > 100
+
+
+def last_ns(store: tsstore.Store, key: str) -> int:
+    return (store.info(key).last_ns or 0) if key in store.list() else 0
+
+
+def rows_stored(store: tsstore.Store) -> list[str]:
+    return [key for key in store.list() if not is_own(key)]
 
 
 #: Events come in the order of their time, but for bars, which come so late at most.
@@ -217,7 +232,7 @@ def test_a_new_start_goes_on_from_what_the_store_holds(market: Simulator, tmp_pa
 def test_a_gap_that_is_open_at_the_stop_is_filled_by_the_next_start(
     market: Simulator, store: tsstore.Store, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("tsstore_massive.worker._RESUME_GRID_NS", SECOND)  # else it may cover it
+    monkeypatch.setattr("tsstore_massive.resume.RESUME_GRID_NS", SECOND)  # else it may cover it
     clock = market.clock()
     never = replace(QUICK, settle_s=60)
     with RunningWorker(store, market, clock, patience=never) as worker:
@@ -310,7 +325,7 @@ def test_an_evicted_worker_alarms_and_comes_back(market: Simulator, store: tssto
         worker.until_received(100)
 
 
-@pytest.mark.parametrize("market", [["wrong_key"], ["no_plan"]], indirect=True)
+@pytest.mark.parametrize("market", [["wrong_key"]], indirect=True)
 def test_a_refused_key_is_fatal_and_not_shown(market: Simulator, store: tsstore.Store) -> None:
     with RunningWorker(store, market, market.clock()) as worker:
         worker.until(worker.ended)
@@ -329,6 +344,43 @@ def test_a_refused_topic_is_shown_and_the_others_stream(
     assert store.list("*/1Min/QUOTE") == []
 
 
+@pytest.mark.parametrize("market", [["no_plan"]], indirect=True)
+def test_a_plan_without_a_stream_is_served_by_polling(
+    market: Simulator, store: tsstore.Store
+) -> None:
+    with RunningWorker(store, market, market.clock()) as worker:
+        worker.until(lambda: len(store.list("*/1Min/OHLCV")) == 3)
+        first_ns = last_ns(store, "SPY/1Min/OHLCV")
+        worker.until(lambda: last_ns(store, "SPY/1Min/OHLCV") >= first_ns + 2 * MINUTE)
+        assert store.list("*/1Sec/TRADE")
+        assert worker.status["state"] == "polling"
+        assert "websocket access" in worker.status["alarm"]
+    assert worker.error is None
+
+
+def test_bars_are_polled_while_the_socket_is_down_and_ticks_are_fetched_after(
+    store: tsstore.Store,
+) -> None:
+    with (
+        simulator(NO_REVISIONS) as market,
+        RunningWorker(store, market, market.clock(), poll_after_s=0.5) as worker,
+    ):
+        worker.until_received(100)
+        start_ns = worker.context.clock.now_ns()
+        market.set_faults(refuse=503)
+        market.disconnect()
+        worker.until(lambda: last_ns(store, "SPY/1Min/OHLCV") > start_ns + 2 * MINUTE)
+        assert worker.status["state"] == "polling"
+        assert "fetched by REST" in worker.status["alarm"]
+        assert last_ns(store, "SPY/1Min/QUOTE") < start_ns + MINUTE
+        market.set_faults(refuse=None)
+        worker.until(lambda: worker.status["state"] == "streaming")
+        worker.until_received(100)
+        end_ns = settled_ns(worker, start_ns)
+        assert worker.status["polls"] == 0
+        assert_complete(store, market, start_ns, end_ns)
+
+
 def test_only_the_wanted_symbols_and_kinds_are_stored(
     market: Simulator, store: tsstore.Store
 ) -> None:
@@ -338,7 +390,7 @@ def test_only_the_wanted_symbols_and_kinds_are_stored(
         worker.until_received(20)
         (connection,) = market.state()["connections"]
         assert connection["topics"] == ["T.AAPL"]
-    assert store.list() == ["AAPL/1Sec/TRADE"]
+    assert rows_stored(store) == ["AAPL/1Sec/TRADE"]
 
 
 def test_all_kinds_share_one_connection(market: Simulator, store: tsstore.Store) -> None:
@@ -350,8 +402,8 @@ def test_all_kinds_share_one_connection(market: Simulator, store: tsstore.Store)
 
 def test_a_replay_of_a_day_is_asked_for(market: Simulator, store: tsstore.Store) -> None:
     with RunningWorker(store, market, market.clock(), ws_query_start="2024-05-31") as worker:
-        worker.until(lambda: bool(store.list()))
-    first_ns = min(store.info(key).first_ns for key in store.list())
+        worker.until(lambda: bool(rows_stored(store)))
+    first_ns = min(store.info(key).first_ns for key in rows_stored(store))
     assert np.datetime64(first_ns, "ns").astype("M8[D]") == np.datetime64("2024-05-31")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tsstore
+from tsstore.server.metrics import lines_of
 
 T0 = 1_483_228_800
 MSGPACK = {"Content-Type": "application/x-msgpack"}
@@ -221,6 +222,12 @@ def test_metrics_show_calls_store_stream_and_workers(http, rpc):
     assert "tsstore_store_" in text
     assert "tsstore_stream_clients 0.0" in text
     assert 'tsstore_worker_rows{worker="massive"} 7.0' in text
+
+
+def test_parts_of_a_worker_are_shown_by_name():
+    workers = {"massive": {"rows": 7, "lines": {"a": {"rows": 3, "state": "x"}, "b": 1}}, "x": {}}
+    assert lines_of(workers) == {"massive.a": {"rows": 3, "state": "x"}}
+    assert lines_of({"odd": {"lines": [1]}}) == {}
 
 
 def nested(depth):

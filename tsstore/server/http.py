@@ -22,7 +22,7 @@ from tsstore.server.exact import ExactService
 from tsstore.server.feed import CommitFeed
 from tsstore.server.guard import ROLE, Guard
 from tsstore.server.lanes import Kind, Lanes
-from tsstore.server.metrics import Metrics
+from tsstore.server.metrics import Metrics, lines_of
 from tsstore.server.replicas import ReplicaService
 from tsstore.server.rpc import RpcDispatcher, codec_for
 from tsstore.server.service import DataService
@@ -61,8 +61,8 @@ def create_app(
         store: stays open; whoever opened it closes it after the server stopped.
         settings: limits and who may speak to it.
         hub: whom /ws serves; the `stream` trigger publishes to it.
-        heartbeat: further fields of /heartbeat; `workers` is also shown on /metrics. A `status`
-            other than `queryable` makes it answer 503.
+        heartbeat: further fields of /heartbeat; `workers` and their `lines` are on /metrics too. A
+            `status` other than `queryable` makes it answer 503.
         clock: for the uptime.
         metrics: counters that others share; none makes some.
         lanes: threads that others share, and whoever made them closes; none makes some.
@@ -75,6 +75,7 @@ def create_app(
     feed = CommitFeed(store)
     metrics.watch("tsstore_feed", feed.stats)
     metrics.watch("tsstore_worker", lambda: heartbeat().get("workers", {}), label="worker")
+    metrics.watch("tsstore_line", lambda: lines_of(heartbeat().get("workers", {})), label="line")
     exact = ExactService(store, settings, version=__version__)
     data, replicas = (
         DataService(store, settings, version=__version__),

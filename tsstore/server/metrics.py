@@ -97,6 +97,17 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+def lines_of(workers: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The parts of workers that have some: `worker.part` to its numbers."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for worker, status in workers.items():
+        parts = status.get("lines")
+        for name, numbers in parts.items() if isinstance(parts, dict) else ():
+            if isinstance(numbers, dict):
+                found[f"{worker}.{name}"] = numbers
+    return found
+
+
 class _Watched:
     def __init__(self, prefix: str, numbers: Callable[[], Mapping[str, Any]], label: str) -> None:
         self._prefix = prefix

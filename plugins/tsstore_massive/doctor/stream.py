@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 
 from tsstore.errors import LockedError
 from tsstore_massive.channels import channels_of
+from tsstore_massive.connections import quota_place
 from tsstore_massive.doctor.findings import fail, ok, skip, warn
 from tsstore_massive.lock import KeyLock
 from tsstore_massive.optionvalues import is_loopback
@@ -59,7 +60,7 @@ def check_stream(target: Target, key: str, clock: Clock) -> Iterator[Finding]:
     A second connection evicts the first, so nothing is done while a worker on this machine streams.
     """
     try:
-        with KeyLock(key, target.url):
+        with KeyLock(key, quota_place(target.url)):
             yield from _check(target, key, clock)
     except LockedError as error:
         yield skip("socket", f"not opened: {error}")
