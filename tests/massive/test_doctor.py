@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import tsstore
 from tsstore.clock import SystemClock
 from tsstore_massive.config import Config
+from tsstore_massive.connections import quota_place
 from tsstore_massive.doctor import cli, machine, stream
 from tsstore_massive.doctor.questions import questions
 from tsstore_massive.doctor.service import requests_needed
@@ -189,7 +190,8 @@ def test_a_port_where_nobody_listens(run):
 
 
 def test_a_running_worker_is_not_evicted(run, vendor):
-    with KeyLock(KEY, vendor[1].replace("http", "ws") + "/stocks"):
+    socket = vendor[1].replace("http", "ws") + "/stocks"
+    with KeyLock(KEY, quota_place(socket)):
         ran = run()
     assert ran.verdict("socket") == "SKIP"
     assert "another process" in ran.found("socket")
