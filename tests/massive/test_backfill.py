@@ -47,6 +47,29 @@ def bench():
 # Ticks of days that are over
 
 
+def test_trades_without_a_number_are_as_many_as_there_were_whatever_the_pages(bench):
+    option, start = "O:SPY251219C00650000", at("2024-06-03 09:30") + 7
+    bench.vendor.trades[option] = [
+        {"sip_timestamp": start + n // 4, "price": 1.5, "size": 1, "exchange": 312}
+        for n in range(11)
+    ]
+    for rows in (2, 3, 50):
+        bench.run(ticks(), symbols=[option], page_rows=rows, refetch=True)
+        stored = bench.store.read(f"{option}/1Sec/TRADE")
+        assert stored.ts.tolist() == [start + n // 4 for n in range(11)]
+
+
+def test_a_gap_begins_with_a_whole_millisecond(bench):
+    option, start = "O:SPY251219C00650000", at("2024-06-03 09:30")
+    bench.vendor.trades[option] = [
+        {"sip_timestamp": start + n, "price": 1.5, "size": 1, "exchange": 312} for n in (1, 5, 9)
+    ]
+    with bench.backfiller() as backfiller:
+        for first in (start, start + 3):
+            backfiller.fill_gap([option], [TRADES_SET], first, start + 10)
+    assert len(bench.store.read(f"{option}/1Sec/TRADE")) == 3
+
+
 def test_trades_of_every_market_day_are_stored_with_their_nanoseconds(bench):
     bench.vendor.trades["AAPL"] = spread("2024-06-03", 3) + spread("2024-06-04", 2)
     report = bench.run(ticks(MONDAY, TUESDAY))

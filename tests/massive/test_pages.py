@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pytest
 
 from tests.massive.socket_server import MORNING_MS, MS
+from tsstore.errors import ConfigError
+from tsstore_massive.fields import text_id
 from tsstore_massive.pages import Page, decode_page
 from tsstore_massive.schemas import SCHEMAS, Kind
+
+if TYPE_CHECKING:
+    from tsstore_massive.symbols import Market
 
 
 def decoded(kind: Kind, answer: bytes) -> Page:
@@ -107,3 +112,84 @@ def test_a_bad_row_costs_itself_only_and_is_counted() -> None:
 def test_what_is_no_page_is_an_error(text: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decoded("bars", text)
+
+
+# Other markets.
+
+EXACT = MORNING_MS * MS + 123_456
+MARKET_ROWS: list[tuple[Market, Kind, dict[str, Any], dict[str, Any]]] = [
+    (
+        "options", "trades",
+        {"conditions": [209], "correction": 1, "exchange": 312, "participant_timestamp": EXACT - 9,
+         "price": 4.95, "sip_timestamp": EXACT, "size": 2, "sequence_number": 7},
+        {"Price": 4.95, "Size": 2, "Exchange": 312, "Cond1": 209, "Correction": 1,
+         "ParticipantNs": EXACT - 9},
+    ),
+    (
+        "options", "quotes",
+        {"ask_exchange": 303, "ask_price": 5.0, "ask_size": 24, "bid_exchange": 302,
+         "bid_price": 4.9, "bid_size": 17, "sequence_number": 844090, "sip_timestamp": EXACT},
+        {"BidPrice": 4.9, "AskPrice": 5.0, "BidSize": 17, "AskSize": 24, "BidExchange": 302,
+         "AskExchange": 303, "Sequence": 844090},
+    ),
+    (
+        "indices", "bars",
+        {"o": -5.0, "h": 2.0, "l": -7.5, "c": 1.0, "t": MORNING_MS},
+        {"Open": -5.0, "High": 2.0, "Low": -7.5, "Close": 1.0},
+    ),
+    (
+        "forex", "quotes",
+        {"ask_exchange": 48, "ask_price": 1.0634, "bid_exchange": 48, "bid_price": 1.0631,
+         "participant_timestamp": EXACT},
+        {"BidPrice": 1.0631, "AskPrice": 1.0634, "BidExchange": 48, "AskExchange": 48,
+         "ParticipantNs": EXACT},
+    ),
+    (
+        "crypto", "trades",
+        {"conditions": [1], "exchange": 1, "id": "0b1c-77", "participant_timestamp": EXACT,
+         "price": 33021.9, "size": 0.01616617},
+        {"Price": 33021.9, "Size": 0.01616617, "Exchange": 1, "Cond1": 1,
+         "TradeID": text_id("0b1c-77"), "ParticipantNs": EXACT},
+    ),
+    (
+        "futures", "bars",
+        {"ticker": "GCZ6", "open": 2874.2, "high": 2874.5, "low": 2874.0, "close": 2874.4,
+         "volume": 204, "dollar_volume": 586357.2, "transactions": 93, "window_start": EXACT,
+         "session_end_date": "2026-10-05", "settlement_price": 2874.0},
+        {"Open": 2874.2, "High": 2874.5, "Low": 2874.0, "Close": 2874.4, "Volume": 204,
+         "VWAP": 586357.2 / 204, "TradeCount": 93},
+    ),
+    (
+        "futures", "trades",
+        {"ticker": "GCZ6", "timestamp": EXACT, "price": -1.25, "size": 2, "exchange": 4,
+         "sequence_number": 6173, "report_sequence": 1, "session_end_date": "2026-10-05"},
+        {"Price": -1.25, "Size": 2, "Sequence": 6173},
+    ),
+    (
+        "futures", "quotes",
+        {"ticker": "GCZ6", "timestamp": EXACT, "bid_price": 2874.2, "bid_size": 9,
+         "bid_timestamp": EXACT - 2, "ask_price": 2874.4, "ask_size": 5,
+         "ask_timestamp": EXACT - 1, "sequence_number": 9},
+        {"BidPrice": 2874.2, "AskPrice": 2874.4, "BidSize": 9, "AskSize": 5,
+         "ParticipantNs": EXACT - 1},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("market", "kind", "row", "columns"), MARKET_ROWS)
+def test_a_row_of_another_market_has_the_columns_of_the_streamed_one(
+    market: Market, kind: Kind, row: dict[str, Any], columns: dict[str, Any]
+) -> None:
+    page = decode_page(body(row), market, kind)
+    assert not page.faults
+    assert page.columns.schema.dtypes == SCHEMAS[kind].dtypes
+    assert page.columns.ts.tolist() == [MORNING_MS * MS if market == "indices" else EXACT]
+    found = {name: column[0] for name, column in page.columns.items()}
+    assert {name: value for name, value in found.items() if value and value == value} == columns  # noqa: PLR0124
+
+
+@pytest.mark.parametrize("kind", ["values", "luld", "imbalances", "fair_values"])
+def test_what_only_the_socket_tells_is_no_page(kind: Kind) -> None:
+    market: Market = "indices" if kind == "values" else "stocks"
+    with pytest.raises(ConfigError, match=f"REST tells no {kind} of {market}"):
+        decode_page(body(), market, kind)

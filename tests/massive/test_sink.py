@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.massive.examples import EXAMPLES
 from tests.massive.socket_server import MORNING_MS, MS, bar, frame, quote, trade
 from tsstore.clock import ManualClock
 from tsstore.errors import ClosedError
@@ -14,9 +15,11 @@ from tsstore_massive.faults import Faults
 from tsstore_massive.messages import Events
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
 from tsstore_massive.sink import Sink
+from tsstore_massive.symbols import MARKETS
 
 if TYPE_CHECKING:
     import tsstore
+    from tsstore_massive.symbols import Market
 
 NOW = (MORNING_MS + 5_000) * MS
 
@@ -39,6 +42,38 @@ def test_every_kind_goes_to_its_bucket_with_its_schema(store: tsstore.Store, sin
     ]  # fmt: skip
     for kind in ("bars", "trades", "quotes"):
         assert store.info(f"AAPL/{STREAM_GROUPS[kind]}").schema == SCHEMAS[kind]
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_every_event_of_every_market_is_stored(
+    store: tsstore.Store, sink: Sink, market: Market
+) -> None:
+    examples = [example for example in EXAMPLES if example.market == market]
+    made = Events(Faults(), market)
+    made.add(frame(*(example.event for example in examples)))
+    sink.write(made)
+    for example in examples:
+        key = f"{example.symbol}/{STREAM_GROUPS[example.kind]}"
+        assert store.info(key).schema == SCHEMAS[example.kind]
+        assert example.ts in store.read(key).ts
+    assert sink.watermarks.keys() == {example.kind for example in examples}
+    assert sink.rows == len(examples)
+
+
+def test_seconds_and_minutes_are_series_of_their_own(store: tsstore.Store, sink: Sink) -> None:
+    sink.write(events(bar(dv="60"), bar(ev="A", dv="1"), bar(ev="A", dv="2")))
+    assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [60]
+    assert store.read("AAPL/1Sec/OHLCV")["Volume"].tolist() == [2]
+
+
+def test_a_late_second_has_the_last_word_over_a_fill(store: tsstore.Store, sink: Sink) -> None:
+    sink.keep_bars()
+    sink.write(events(bar(ev="A", dv="2")))
+    fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
+    store.write("AAPL/1Sec/OHLCV", fetched)
+    sink.repeat_bars()
+    assert store.read("AAPL/1Sec/OHLCV")["Volume"].tolist() == [2]
+    assert "AAPL/1Min/OHLCV" not in store.list()
 
 
 def test_a_drain_is_one_commit(store: tsstore.Store, sink: Sink) -> None:
