@@ -249,7 +249,7 @@ def test_lines_of_few_tickers_are_found_wherever_blocks_end(monkeypatch, block_b
 
 
 @pytest.mark.parametrize(
-    "symbols", ["S3,S7", "S[37]", "S3,S7," + ",".join("Z" * n for n in range(1, 300))]
+    "symbols", ["S3,S7", "S[37]", "S3,S7," + ",".join(f"Z{n}" for n in range(300))]
 )
 def test_few_tickers_are_read_as_many_are(load_file, store, symbols):
     rows = [trade(f"S{n}", k) for n in (*range(10), 3) for k in range(1, 400)]
@@ -345,6 +345,15 @@ def test_forex_quotes_have_no_sizes(load_file, store):
     rows = [f"C:EUR-USD,48,1.0{n},48,1.05,{T0}\n" for n in (6, 7)]
     load_file(FlatSet.of("forex", "quotes"), header + "".join(rows))
     assert sorted(store.read("C:EUR-USD/1Min/QUOTE")["AskPrice"]) == [1.06, 1.07]
+
+
+def test_a_pair_is_found_in_any_spelling(load_file, store):
+    header = "ticker,ask_exchange,ask_price,bid_exchange,bid_price,participant_timestamp\n"
+    rows = "".join(f"C:{pair},48,1.1,48,1.0,{T0}\n" for pair in ("EUR-GBP", "EUR-USD"))
+    load_file(FlatSet.of("forex", "quotes"), header + rows, symbols="C:EURUSD")
+    assert store.list() == ["C:EUR-USD/1Min/QUOTE"]
+    with pytest.raises(tsstore.InvalidKeyError, match="write C:EUR-USD for forex"):
+        Selection(["EUR/USD"])
 
 
 def test_a_market_has_only_its_own_data_sets():

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from tests.massive.socket_server import MORNING_MS, MS, bar, frame, quote, status, trade
 from tsstore_massive.faults import Faults
 from tsstore_massive.messages import Events
-from tsstore_massive.schemas import SCHEMAS, Kind
+from tsstore_massive.schemas import Kind
 
 
 def decode(*frames: bytes) -> Events:
@@ -35,70 +34,6 @@ def symbols(events: Events, kind: Kind) -> list[str]:
 
 
 # What a column holds.
-
-
-def test_a_trade_fills_every_column() -> None:
-    row = only_row("trades", trade(number=7))
-    assert row == {
-        "Symbol": "AAPL",
-        "Epoch": np.datetime64((MORNING_MS + 7) * MS, "ns"),
-        "Price": 100.07,
-        "Size": 40.5,
-        "Exchange": 4,
-        "TapeID": 3,
-        "Cond1": 12,
-        "Cond2": 37,
-        "Cond3": 0,
-        "Cond4": 0,
-        "Correction": 0,
-        "TRF": 202,
-        "TradeID": 7,
-        "Sequence": 7,
-        "ParticipantNs": (MORNING_MS + 6) * MS,
-    }
-
-
-def test_a_quote_fills_every_column() -> None:
-    row = only_row("quotes", quote(number=7))
-    assert row == {
-        "Symbol": "AAPL",
-        "Epoch": np.datetime64((MORNING_MS + 7) * MS, "ns"),
-        "BidPrice": 297.83,
-        "AskPrice": 297.86,
-        "BidSize": 80,
-        "AskSize": 160,
-        "BidExchange": 15,
-        "AskExchange": 12,
-        "Condition": 1,
-        "Indicator": 604,
-        "TapeID": 3,
-        "Sequence": 7,
-        "ParticipantNs": (MORNING_MS + 6) * MS,
-    }
-
-
-def test_a_bar_fills_every_column_and_has_no_trade_count() -> None:
-    row = only_row("bars", bar())
-    assert math.isnan(row.pop("TradeCount"))
-    assert row == {
-        "Symbol": "AAPL",
-        "Epoch": np.datetime64(MORNING_MS * MS, "ns"),
-        "Open": 0.4448,
-        "High": 0.4489,
-        "Low": 0.4440,
-        "Close": 0.4486,
-        "Volume": 4110.25,
-        "VWAP": 0.4488,
-    }
-
-
-@pytest.mark.parametrize(
-    ("kind", "event"), [("bars", bar()), ("trades", trade()), ("quotes", quote())]
-)
-def test_columns_have_the_types_of_the_schema(kind: Kind, event: Any) -> None:
-    table = decode(frame(event)).table(kind)
-    assert table is not None
-    assert {name: table[name].dtype for name in SCHEMAS[kind].names} == SCHEMAS[kind].dtypes
 
 
 def test_a_fraction_of_a_share_is_not_zero() -> None:
@@ -334,17 +269,6 @@ def test_elements_are_kept_whatever_stands_before_them(byte: bytes) -> None:
 
 
 @given(EVENTS, st.data())
-def test_one_changed_byte_costs_one_element_at_most(events: list[Any], data: Any) -> None:
-    whole = frame(*events)
-    at = data.draw(st.integers(0, len(whole) - 1))
-    byte = data.draw(st.integers(0, 255))
-    damaged = whole[:at] + bytes([byte]) + whole[at + 1 :]
-    # A byte between two elements may join them, which costs both.
-    lost = 2 if whole[at : at + 1] in b"{}," else 1
-    assert len(decode(damaged)) >= len(events) - lost
-
-
-@given(EVENTS, st.data())
 def test_a_cut_costs_only_what_is_behind_it(events: list[Any], data: Any) -> None:
     pieces = [frame(event)[1:-1] for event in events]
     kept = data.draw(st.integers(0, len(pieces) - 1))
@@ -358,23 +282,3 @@ def test_any_bytes_are_survived(data: bytes) -> None:
     events = decode(data)
     assert events.table("trades") is None
     assert not len(events)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
-    ),
-    max_leaves=5,
-)
-
-
-@given(st.sampled_from([trade(), quote(), bar()]), st.data())
-def test_any_value_in_any_field_is_survived(event: dict[str, Any], data: Any) -> None:
-    name = data.draw(st.sampled_from(sorted(event)))
-    events = decode(frame(trade("GOOD"), event | {name: data.draw(JSON)}))
-    for kind in ("bars", "trades", "quotes"):
-        table = events.table(kind)
-        if table is not None:
-            assert not np.isnan(table["Epoch"].astype(np.int64).astype(float)).any()
-    assert "GOOD" in symbols(events, "trades")

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tsstore.key import KeyPattern, is_pattern
-from tsstore_massive.symbols import bucket_symbol
+from tsstore_massive.symbols import bucket_symbol, parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,8 @@ class Selection:
     """Tickers by name and by pattern; remembers what it decided.
 
     Args:
-        include: exact tickers, or patterns with `*`, `?`, `[]` and `{}`.
+        include: exact tickers in any spelling that names their market, or patterns with `*`, `?`,
+            `[]` and `{}` of tickers as files spell them.
         exclude: the same, for what is left out of them.
 
     Attributes:
@@ -28,11 +29,11 @@ class Selection:
         name: the selection as text of at most `NAME_MAX` characters.
 
     Raises:
-        InvalidKeyError: a pattern that cannot be right.
+        InvalidKeyError: a ticker or pattern that cannot be right.
     """
 
     def __init__(self, include: Iterable[str], exclude: Iterable[str] = ()) -> None:
-        wanted, unwanted = sorted(set(include)), sorted(set(exclude))
+        wanted, unwanted = (sorted(set(map(_spelled, texts))) for texts in (include, exclude))
         self._include, self._exclude = _Matcher(wanted), _Matcher(unwanted)
         self._decided: dict[str, bool] = {}
         exact = (text for text in wanted if not is_pattern(text))
@@ -46,6 +47,10 @@ class Selection:
             decided = self._include.matches(ticker) and not self._exclude.matches(ticker)
             self._decided[ticker] = decided
         return decided
+
+
+def _spelled(text: str) -> str:
+    return text if is_pattern(text) else parse_symbol(text)
 
 
 class _Matcher:
