@@ -17,7 +17,9 @@ from tsstore_massive_simulator.calendar import hours, wall_ns
 from tsstore_massive_simulator.faults import FAULTS, FaultError, Faults
 from tsstore_massive_simulator.flatfiles import FlatFileError, FlatFileMarket
 from tsstore_massive_simulator.generated import GeneratedMarket
+from tsstore_massive_simulator.instruments import KITS
 from tsstore_massive_simulator.othermarkets import other_markets
+from tsstore_massive_simulator.plans import PLANS, PlanError, plans_of
 from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -86,6 +88,14 @@ def _show_faults(context: click.Context, _param: click.Parameter, wanted: bool) 
 @click.option("--symbols", help="How many tickers to generate, or which, comma separated.")
 @click.option("--seed", default=1, type=int, help="Another seed is another generated market.")
 @click.option("--key", "keys", multiple=True, help="A good API key; without, every key is.")
+@click.option(
+    "--plan",
+    "plan_names",
+    multiple=True,
+    metavar="[MARKET=]NAME",
+    help=f"What clients have paid for: {', '.join(PLANS)}; without, everything.",
+)
+@click.option("--chaos", "chaos_seed", type=int, help="Switch random faults, those of this seed.")
 @click.option("--fault", "faults", multiple=True, metavar="NAME[=VALUE]", help="What goes wrong.")
 @click.option(
     "--list-faults",
@@ -104,13 +114,17 @@ def main(
     symbols: str | None,
     seed: int,
     keys: tuple[str, ...],
+    plan_names: tuple[str, ...],
+    chaos_seed: int | None,
     faults: tuple[str, ...],
 ) -> None:
-    """Play the vendor Massive on this machine: WebSocket at /stocks and REST on one port.
+    """Play the vendor Massive on this machine: WebSocket and REST on one port.
 
-    Without --data it generates a market of US stocks. While the market is open it is live;
-    otherwise the latest market day is played again from the opening bell. With --data it plays
-    the files from their first day on, once a client has subscribed, and REST knows all of them.
+    Without --data it generates US stocks at /stocks, and a few options, indices, currencies,
+    crypto pairs and futures at the paths of those names. While the stock market is open it is
+    live; otherwise the latest market day is played again from the opening bell. With --data it
+    plays stocks from files, from their first day on, once a client has subscribed, and REST
+    knows all of them.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     # Its notes on every connection are of no use to anyone here.
@@ -122,9 +136,16 @@ def main(
         market = _market(data, symbols, seed)
         others = other_markets(seed).values() if market.live else ()
         simulator = Simulator(
-            market, others=others, speed=speed, start_ns=start_ns, keys=keys, faults=active
+            market,
+            others=others,
+            speed=speed,
+            start_ns=start_ns,
+            keys=keys,
+            faults=active,
+            plans=plans_of(plan_names, ("stocks", *KITS)),
+            chaos_seed=chaos_seed,
         )
-    except (FaultError, FlatFileError) as error:
+    except (FaultError, FlatFileError, PlanError) as error:
         raise click.UsageError(str(error)) from None
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from None

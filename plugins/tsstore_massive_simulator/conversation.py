@@ -17,6 +17,7 @@ from tsstore_massive_simulator.events import Status
 
 if TYPE_CHECKING:
     from tsstore_massive_simulator.faults import Faults
+    from tsstore_massive_simulator.plans import Plan
     from tsstore_massive_simulator.tape import Wanted
     from tsstore_massive_simulator.voices import Voice
 
@@ -31,6 +32,7 @@ AUTH_TIMEOUT = Status("auth_timeout", "No authentication request received.")
 NOT_AUTHORIZED = Status("error", "not authorized")
 MAX_CONNECTIONS = Status("max_connections", "Maximum number of websocket connections exceeded. ")
 SLOW_CONSUMER = Status("slow_consumer", "Slow consumer: the connection does not keep up.")
+FORCE_DISCONNECT = Status("force_disconnect", "Disconnected by the server.")
 _INVALID = Status("error", "invalid request")
 
 
@@ -64,6 +66,7 @@ class Conversation:
         voice: how the market speaks that the client connected to.
         keys: API keys that are good; every key when empty.
         faults: what to do wrong.
+        plan: what the client has paid for; everything when absent.
 
     Attributes:
         key: the client's key, once it is authenticated.
@@ -72,7 +75,10 @@ class Conversation:
         replays: how often it asked for a day.
     """
 
-    def __init__(self, voice: Voice, keys: frozenset[str], faults: Faults) -> None:
+    def __init__(
+        self, voice: Voice, keys: frozenset[str], faults: Faults, plan: Plan | None = None
+    ) -> None:
+        self._plan = plan
         self._voice = voice
         self._keys = keys
         self._faults = faults
@@ -114,7 +120,8 @@ class Conversation:
     def _auth(self, key: str) -> Answer:
         if self._faults.strikes("mute_auth"):
             return Answer()
-        if self._faults.strikes("no_plan"):
+        is_excluded = self._plan is not None and not self._plan.channels
+        if is_excluded or self._faults.strikes("no_plan"):
             return Answer([NO_PLAN], drop=True)
         if not key or (self._keys and key not in self._keys) or self._faults.strikes("wrong_key"):
             return Answer([AUTH_FAILED], drop=True)
@@ -130,16 +137,17 @@ class Conversation:
             self.replays += 1
         known = [topic for topic in topics if self._is_known(topic[0]) and topic[1]]
         lacking = set(self._faults.text("not_authorized").split("+"))
-        refused = [
-            NOT_AUTHORIZED for channel in dict.fromkeys(c for c, _ in known) if channel in lacking
-        ]
+        if self._plan is not None:
+            lacking |= {channel for channel, _ in known if channel not in self._plan.channels}
+        refused = [topic for topic in known if _is_among(topic, lacking)]
         new = [
             topic
             for topic in dict.fromkeys(known)
-            if topic[0] not in lacking and topic not in self.topics
+            if topic not in refused and topic not in self.topics
         ]
+        errors = [NOT_AUTHORIZED for _ in {channel for channel, _ in refused}]
         self.topics.update(new)
-        return Answer(refused + self._acks("subscribed", new), subscribed=bool(new) or bool(day))
+        return Answer(errors + self._acks("subscribed", new), subscribed=bool(new) or bool(day))
 
     def _unsubscribe(self, topics: list[tuple[str, str]]) -> Answer:
         held = [topic for topic in dict.fromkeys(topics) if topic in self.topics]
@@ -150,6 +158,12 @@ class Conversation:
         if self._faults.on("no_acks"):
             return []
         return [Status("success", f"{what} to: {channel}.{ticker}") for channel, ticker in topics]
+
+
+def _is_among(topic: tuple[str, str], lacking: set[str]) -> bool:
+    """Whether a topic, or its whole channel, is among some."""
+    channel, ticker = topic
+    return channel in lacking or f"{channel}.{ticker}" in lacking
 
 
 def _topic(param: str) -> tuple[str, str]:

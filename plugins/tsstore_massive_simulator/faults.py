@@ -6,15 +6,12 @@ of names and values (null ends a fault) while it runs.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 Value = float | str | None
 
@@ -55,6 +52,7 @@ class Fault:
 _WEBSOCKET = (
     Fault("refuse", Unit.NUMBER, 503, "the handshake is answered with this HTTP status"),
     Fault("drop_open", Unit.TIMES, None, "TCP is dropped in place of the handshake's answer"),
+    Fault("connect_delay", Unit.SECONDS, 1, "the connected message comes so much later"),
     Fault("drop_connected", Unit.TIMES, None, "TCP is dropped after the connected message"),
     Fault("drop_auth", Unit.TIMES, None, "TCP is dropped after auth_success"),
     Fault("drop_subscribed", Unit.TIMES, None, "TCP is dropped after the acknowledgements"),
@@ -69,37 +67,59 @@ _WEBSOCKET = (
     Fault("auth_timeout", Unit.SECONDS, 1, "how long the server waits for auth; 30 otherwise"),
     Fault("connections", Unit.NUMBER, 2, "connections allowed at a time per key; 1 otherwise"),
     Fault("evict_newer", Unit.NONE, None, "max_connections closes the newer, not the older one"),
-    Fault("not_authorized", Unit.TEXT, "Q", "channels the plan lacks, as T+Q"),
+    Fault("force_disconnect", Unit.TIMES, None, "the status force_disconnect, then a close"),
+    Fault("not_authorized", Unit.TEXT, "Q", "channels or topics the plan lacks, as T+Q.AAPL"),
     Fault("no_acks", Unit.NONE, None, "subscriptions are not acknowledged"),
     Fault("late_acks", Unit.NONE, None, "acknowledgements come in the first frame of data"),
+    Fault("slow_acks", Unit.SECONDS, 1, "acknowledgements come so much later"),
+    Fault("split_acks", Unit.NONE, None, "every acknowledgement comes in a frame of its own"),
     Fault("mute", Unit.NONE, None, "no data"),
     Fault("unknown_event", Unit.SHARE, 0.01, "events of a type nobody knows in between"),
     Fault("unknown_field", Unit.SHARE, 0.01, "a field nobody knows"),
+    Fault("absent_field", Unit.SHARE, 0.01, "a field that may be absent is"),
+    Fault("one_sided", Unit.SHARE, 0.01, "quotes lack their bid or their ask"),
+    Fault("luld_micros", Unit.NONE, None, "price bands are stamped in microseconds"),
+    Fault("fmv_millis", Unit.NONE, None, "fair values are stamped in milliseconds"),
     Fault("float_ints", Unit.SHARE, 0.01, "whole numbers as 12.0"),
     Fault("duplicates", Unit.SHARE, 0.01, "events twice"),
     Fault("out_of_order", Unit.SHARE, 0.01, "events swapped with the next"),
     Fault("malformed", Unit.SHARE, 0.01, "elements that are no events: numbers, null, odd types"),
     Fault("broken_json", Unit.SHARE, 0.01, "extra frames that are not JSON"),
     Fault("revised_bars", Unit.SHARE, 0.05, "minute bars sent too early and corrected later"),
+    Fault("late_bars", Unit.SECONDS, 10, "bars come so much later"),
+    Fault("delay", Unit.SECONDS, 900, "new connections are sent everything so much later"),
     Fault("frame_events", Unit.NUMBER, 1, "events per frame at most; 100 otherwise"),
+    Fault("frame_bytes", Unit.NUMBER, 4096, "bytes per frame at most"),
+    Fault(
+        "client_buffer",
+        Unit.NUMBER,
+        1 << 20,
+        "a reader for whom more bytes wait than that is closed",
+    ),
     Fault("slow_consumer", Unit.SECONDS, 1, "a reader that blocks so long is closed"),
     Fault("deflate", Unit.NONE, None, "permessage-deflate is accepted"),
     Fault("no_pongs", Unit.NONE, None, "pings are not answered"),
+    Fault("server_pings", Unit.SECONDS, 1, "the server pings so often"),
 )
 _REST = (
     Fault("rate", Unit.NUMBER, 5, "requests a minute per key, then 429"),
+    Fault("rate_day", Unit.NUMBER, 1000, "requests a day per key, then 429"),
     Fault("too_many", Unit.TIMES, None, "429"),
     Fault("retry_after", Unit.SECONDS, 1, "429 carries a Retry-After header"),
     Fault("empty_429", Unit.NONE, None, "429 has no body"),
-    Fault("server_error", Unit.TIMES, None, "502 with an HTML body"),
+    Fault("server_error", Unit.TIMES, None, "5xx with an HTML body"),
+    Fault("server_status", Unit.NUMBER, 500, "which 5xx; 502 otherwise"),
+    Fault("no_route", Unit.TIMES, None, "404 with a text body"),
     Fault("drop_request", Unit.TIMES, None, "TCP is dropped in place of an answer"),
     Fault("truncate", Unit.TIMES, None, "half of the body, then TCP is dropped"),
+    Fault("cut_gzip", Unit.TIMES, None, "a compressed body that ends too early"),
     Fault("not_json", Unit.TIMES, None, "200 with an HTML body"),
     Fault("slow_body", Unit.SECONDS, 1, "the second half of a body comes so much later"),
     Fault("forbidden", Unit.TEXT, "entitlement", "403: entitlement, timeframe or today"),
     Fault("forbidden_paths", Unit.TEXT, "/v3/quotes", "only paths that begin so are forbidden"),
     Fault("null_next_url", Unit.NONE, None, "the last page has next_url: null"),
     Fault("null_results", Unit.NONE, None, "an empty answer has results: null"),
+    Fault("no_results", Unit.TIMES, None, "200 without the results there are"),
     Fault("page", Unit.NUMBER, 100, "rows per page at most, whatever the limit"),
     Fault("clock", Unit.SECONDS, 90, "the header Date is ahead of the real time"),
 )
@@ -179,57 +199,3 @@ def _converted(fault: Fault, value: Value) -> Value:
     if not 0 < number < float("inf") or (fault.unit is Unit.SHARE and number > 1):
         raise FaultError(f"fault {fault.name}: {value} is not {fault.unit.value}")
     return number
-
-
-_DISTURBING = (
-    "unknown_event", "unknown_field", "float_ints", "duplicates", "out_of_order", "malformed"
-)  # fmt: skip
-_ODD_ELEMENTS: tuple[Any, ...] = (
-    None, 17, "T", [], {}, {"ev": "T"}, {"ev": "AM", "sym": 5}, {"ev": "Q", "sym": "X", "t": "soon"}
-)  # fmt: skip
-
-
-class Disturber:
-    """Damages events as the faults that are on say."""
-
-    def __init__(self, faults: Faults, seed: int = 1) -> None:
-        self._faults = faults
-        self._random = random.Random(seed)  # noqa: S311 nothing here is secret
-
-    def is_idle(self) -> bool:
-        """Whether no fault that concerns single events is on."""
-        return not any(self._faults.on(name) for name in _DISTURBING)
-
-    def disturb(self, events: Iterable[Any]) -> list[Any]:
-        """The events as JSON values, with damages."""
-        made: list[Any] = []
-        for event in msgspec.to_builtins(list(events)):
-            if self._hits("unknown_field"):
-                event["zz"] = {"new": [1, 2.5, None]}
-            if self._hits("float_ints"):
-                _to_floats(event)
-            made.append(event)
-            if self._hits("duplicates"):
-                made.append(event)
-            if self._hits("unknown_event"):
-                made.append({"ev": "ZZ", "sym": event["sym"], "t": 1})
-            if self._hits("malformed"):
-                made.append(self._random.choice(_ODD_ELEMENTS))
-        for at in range(len(made) - 1):
-            if self._hits("out_of_order"):
-                made[at], made[at + 1] = made[at + 1], made[at]
-        return made
-
-    def breaks_json(self) -> bool:
-        """Whether a frame that is not JSON comes now."""
-        return self._hits("broken_json")
-
-    def _hits(self, name: str) -> bool:
-        return self._faults.on(name) and self._random.random() < self._faults.number(name, 0)
-
-
-def _to_floats(event: dict[str, Any]) -> None:
-    for name in ("s", "v", "av", "z", "bs", "as"):
-        # `s` of a bar is its start, which the vendor never sends so.
-        if isinstance(event.get(name), int) and not (name == "s" and "e" in event):
-            event[name] = float(event[name])

@@ -105,3 +105,10 @@ def packed(reply: Reply, request: Request) -> tuple[bytes, bytes]:
     lines = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), body
+
+
+def cut_body(head: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """The answer with half of its body, and a head that says so."""
+    half = body[: len(body) // 2]
+    old, new = (f"Content-Length: {len(each)}".encode() for each in (body, half))
+    return head.replace(old, new), half

@@ -3,6 +3,7 @@
     GET  /_simulator/state         connections, counters, faults, the instant in the market
     POST /_simulator/begin         let the time run, which else waits for a subscription
     POST /_simulator/faults        {"drop_every": 1000, "mute": null}: switch on, switch off
+    POST /_simulator/chaos         {"seed": 7}: switch random faults; null ends it
     POST /_simulator/disconnect    {"code": 1012}: close every connection; 1006 drops them
 
 The vendor has none of the paths under `/_simulator`.
@@ -21,19 +22,22 @@ import msgspec
 
 from tsstore.clock import SystemClock
 from tsstore.zones import NS_PER_SECOND
+from tsstore_massive_simulator.chaos import Chaos
 from tsstore_massive_simulator.connection import Connection
 from tsstore_massive_simulator.faults import FaultError, Faults
-from tsstore_massive_simulator.http import BadHttpError, Reply, packed, read_request
+from tsstore_massive_simulator.http import BadHttpError, Reply, cut_body, packed, read_request
 from tsstore_massive_simulator.playback import playbacks_of
 from tsstore_massive_simulator.rest import Rest
+from tsstore_massive_simulator.wire import Wire
 from tsstore_massive_simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from tsstore.clock import Clock
     from tsstore_massive_simulator.http import Request
     from tsstore_massive_simulator.market import Market
+    from tsstore_massive_simulator.plans import Plan
 
 _logger = logging.getLogger(__name__)
 
@@ -52,6 +56,8 @@ class Simulator:
         start_ns: the instant in the market at the start; see `playback_of` when absent.
         keys: API keys that are good; every key when empty.
         faults: what goes wrong from the start.
+        plans: what clients have paid for, by market; everything where there is none.
+        chaos_seed: switch random faults on and off while serving, those of this seed.
         clock: the real one.
     """
 
@@ -64,13 +70,19 @@ class Simulator:
         start_ns: int | None = None,
         keys: Iterable[str] = (),
         faults: Faults | None = None,
+        plans: Mapping[str, Plan] | None = None,
+        chaos_seed: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         clock = clock or SystemClock()
         markets = {each.name: each for each in (market, *others)}
         playbacks = playbacks_of(markets, clock, speed, start_ns)
         self.faults = faults or Faults()
-        self._world = World(markets, playbacks, speed, clock, frozenset(keys), self.faults)
+        self._world = World(
+            markets, playbacks, speed, clock, frozenset(keys), self.faults, plans or {}
+        )
+        self._chaos_seed = chaos_seed
+        self._chaos: Chaos | None = None
         self._rest = Rest(self._world)
         self._connections: list[Connection] = []
 
@@ -85,11 +97,13 @@ class Simulator:
             task.add_done_callback(tasks.discard)
 
         server = await asyncio.start_server(accept, host, port)
+        self._switch_chaos(self._chaos_seed)
         try:
             bound_host, bound_port = server.sockets[0].getsockname()[:2]
             yield f"http://{bound_host}:{bound_port}"
         finally:
             server.close()
+            self._switch_chaos(None)
             for task in tuple(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,7 +139,9 @@ class Simulator:
         return {
             "now_ns": world.now_ns(),
             "faults": world.faults.active(),
+            "chaos_steps": self._chaos.steps if self._chaos else 0,
             "events_sent": world.events_sent,
+            "busiest_minute": self._rest.requests.busiest_minute,
             "replies": {str(status): count for status, count in world.replies.items()},
             "connections": [
                 {
@@ -140,6 +156,14 @@ class Simulator:
                 for each in self._connections
             ],
         }
+
+    def _switch_chaos(self, seed: int | None) -> None:
+        """Begin with the random faults of a seed, or end."""
+        if self._chaos is not None:
+            self._chaos.end()
+        if seed is not None:
+            self._chaos = Chaos(self.faults, seed)
+            self._chaos.begin()
 
     def disconnect(self, code: int) -> None:
         """Close every WebSocket connection; 1006 drops them."""
@@ -173,7 +197,8 @@ class Simulator:
         if market not in self._world.markets or (venue and venue not in _VENUES.get(market, ())):
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return
-        connection = Connection(self._world, market, venue, reader, writer, self._admit)
+        wire = Wire(self.faults, reader, writer)
+        connection = Connection(self._world, market, venue, wire, self._admit)
         self._connections.append(connection)
         try:
             await connection.run(request)
@@ -208,6 +233,8 @@ class Simulator:
             writer.transport.abort()
             return False
         head, body = await asyncio.to_thread(self._packed_answer, request)
+        if b"Content-Encoding: gzip" in head and faults.strikes("cut_gzip"):
+            head, body = cut_body(head, body)
         half = len(body) // 2
         writer.write(head + body[:half])
         await writer.drain()
@@ -236,6 +263,9 @@ class Simulator:
                         self.faults.clear(name)
                     else:
                         self.faults.set(name, None if value is True else value)
+            elif what == "chaos" and request.method == "POST":
+                seed = wish.get("seed")
+                self._switch_chaos(None if seed is None else int(seed))
             elif what == "begin" and request.method == "POST":
                 for playback in self._world.playbacks.values():
                     playback.begin()

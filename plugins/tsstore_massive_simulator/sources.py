@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from tsstore_massive_simulator.rows import Rows
 
     At = NDArray[np.integer[Any]]
+
+#: Constants of splitmix64.
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 
 _REVISION_DELAYS_NS = 60 * NS_PER_SECOND, 600 * NS_PER_SECOND
 
@@ -133,12 +138,13 @@ class MinuteBars:
     def __init__(
         self, rows: Rows, timing: Timing, make: Callable[[At, NDArray[np.bool_]], list[Any]]
     ) -> None:
-        random = np.random.default_rng(len(rows))
+        spread, is_early, ahead = (_chances(rows, salt) for salt in range(3))
         ends = rows["window_start"] + MINUTE_NS
-        due = ends + timing.minute_ns + random.integers(0, timing.spread_ns + 1, len(rows))
-        early = np.flatnonzero(random.random(len(rows)) < timing.revised_share)
+        due = ends + timing.minute_ns + (spread * timing.spread_ns).astype(np.int64)
+        early = np.flatnonzero(is_early < timing.revised_share)
         again = due[early]
-        due[early] += random.integers(*_REVISION_DELAYS_NS, len(early))
+        first_ns, last_ns = _REVISION_DELAYS_NS
+        due[early] += first_ns + (ahead[early] * (last_ns - first_ns)).astype(np.int64)
         self.due: NDArray[np.int64] = np.concatenate([due, again])
         self._row = np.concatenate([np.arange(len(rows)), early])
         self._count = len(rows)
@@ -147,3 +153,17 @@ class MinuteBars:
     def events(self, at: At) -> list[Any]:
         """The events at some positions of `due`, as structs."""
         return self._make(self._row[at], np.asarray(at) >= self._count)
+
+
+def _chances(rows: Rows, salt: int) -> NDArray[np.float64]:
+    """A number from 0 to 1 for each bar, which does not depend on the other bars.
+
+    Else a client that changes its topics would find other bars revised than were announced.
+    """
+    tickers = np.array([zlib.crc32(ticker.encode()) for ticker in rows.tickers], np.uint64)
+    mixed = (rows["window_start"] // NS_PER_SECOND).astype(np.uint64)
+    mixed += np.repeat(tickers, np.diff(rows.starts)) << np.uint64(32)
+    mixed += np.uint64(_GOLDEN * (salt + 1) % 2**64)
+    for shift, factor in _MIXING:
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray((mixed >> np.uint64(11)) / 2**53)

@@ -73,7 +73,7 @@ def last_quote(question: Question) -> Page:
 
 def last_pair(question: Question) -> Page:
     """The last trade of a crypto pair, or the last quote of a currency pair."""
-    first, second = question.parts["first"], question.parts["second"]
+    first, second = question.parts["base"], question.parts["quote"]
     if question.parts["market"] == "crypto":
         ticker, symbol, kind, names = f"X:{first}-{second}", f"{first}-{second}", *_CRYPTO_LAST
     else:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _ANY_OF_MAX = 250
 _LIST = Listed({"ticker": str, "type": str}, "ticker", 10, _ANY_OF_MAX)
-_INDICES = "/v3/snapshot/indices"
 _TRADE = {
     "conditions": "conditions", "exchange": "exchange", "id": "id", "price": "price",
     "size": "size", "last_updated": "sip_timestamp",
@@ -30,7 +29,7 @@ _QUOTE = {
 
 def universal(question: Question) -> Page:
     """A page of snapshots; an unknown ticker is told among the results."""
-    only = "indices" if question.path == _INDICES else question.params.get("type")
+    only = question.parts.get("market") or question.params.get("type")
     known: dict[str, tuple[str, str]] = {}
     for name, market in question.markets.items():
         if name == "futures":

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
+from tsstore.zones import NS_PER_SECOND
 from tsstore_massive_simulator.calendar import day_end_ns
 from tsstore_massive_simulator.playback import Playback, replay_of
 from tsstore_massive_simulator.sources import Timing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore_massive_simulator.faults import Faults
     from tsstore_massive_simulator.market import Market
+    from tsstore_massive_simulator.plans import Plan
 
 #: Of each market; a connection plays one at a time, and two at midnight.
 _TAPES_MAX = 2
@@ -36,6 +38,7 @@ class World:
         clock: the real one.
         keys: API keys that are good; every key when empty.
         faults: what goes wrong.
+        plans: what clients have paid for, by market; everything where there is none.
         events_sent: events by channel.
         replies: REST answers by HTTP status.
     """
@@ -46,6 +49,7 @@ class World:
     clock: Clock
     keys: frozenset[str]
     faults: Faults
+    plans: Mapping[str, Plan] = field(default_factory=dict)
     events_sent: Counter[str] = field(default_factory=Counter)
     replies: Counter[int] = field(default_factory=Counter)
     _tapes: OrderedDict[tuple[object, ...], Tape] = field(default_factory=OrderedDict)
@@ -81,6 +85,15 @@ class World:
             self._tapes.move_to_end(key)
             return self._tapes[key]
 
+    def delay_ns(self, market: str) -> int:
+        """How late the socket tells of a market."""
+        plan = self.plans.get(market)
+        return int(self.faults.number("delay", plan.delay_s if plan else 0) * NS_PER_SECOND)
+
     def _timing(self, market: Market) -> Timing:
         share = self.faults.number("revised_bars", market.revised_share)
-        return Timing(revised_share=share)
+        late_ns = int(self.faults.number("late_bars", 0) * NS_PER_SECOND)
+        usual = Timing(revised_share=share)
+        return replace(
+            usual, second_ns=usual.second_ns + late_ns, minute_ns=usual.minute_ns + late_ns
+        )

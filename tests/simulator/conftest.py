@@ -40,6 +40,10 @@ class Running:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return self._client.get(self.url + path, params=params or None, headers=headers)
 
+    def get_raw(self, path: str) -> contextlib.AbstractContextManager[httpx.Response]:
+        """Ask over REST, and read the body as it comes."""
+        return self._client.stream("GET", self.url + path, params={"apiKey": "k"})
+
     def post(self, path: str, body: Any) -> httpx.Response:
         """Use the side door."""
         return self._client.post(self.url + path, json=body)

@@ -56,6 +56,7 @@ def test_every_fault_is_listed() -> None:
         (["--date", "soon"], "'soon' is not a day; write 2026-01-02 or 2026-01-02T09:30"),
         (["--data", "/nowhere"], "'/nowhere' does not exist"),
         (["--symbols", "0"], "--symbols"),
+        (["--plan", "gold"], "'gold' is no plan; write basic, starter"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(options: list[str], message: str) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tsstore_massive_simulator.events import Trade
-from tsstore_massive_simulator.faults import FAULTS, Disturber, FaultError, Faults
+from tsstore_massive_simulator.disturbing import Disturber
+from tsstore_massive_simulator.events import Quote, Trade
+from tsstore_massive_simulator.faults import FAULTS, FaultError, Faults
+from tsstore_massive_simulator.voices.stocks import Band, FairValue
 
 TRADES = [Trade("AAPL", "1", 4, 1.5, 12, 1000, number, 1) for number in range(1000)]
 
@@ -109,3 +111,28 @@ def test_elements_that_are_no_events_come_in_between(faults: Faults) -> None:
     made = disturbed(faults)
     assert any(not isinstance(each, dict) for each in made)
     assert sum(isinstance(each, dict) and "q" in each for each in made) == 1000
+
+
+def test_fields_may_be_absent(faults: Faults) -> None:
+    faults.set_text("absent_field=1")
+    made = disturbed(faults)
+    assert any("z" not in event for event in made)
+    assert all("p" in event and "t" in event for event in made)
+
+
+def test_quotes_may_lack_a_side(faults: Faults) -> None:
+    faults.set_text("one_sided=1")
+    quotes = [Quote("AAPL", 1000, number, 1, bp=1.0, ap=1.1) for number in range(50)]
+    sides = {frozenset(event) & {"bp", "ap"} for event in Disturber(faults).disturb(quotes)}
+    assert sides == {frozenset({"bp"}), frozenset({"ap"})}
+
+
+def test_times_may_be_coarser(faults: Faults) -> None:
+    ns = 1_790_861_400_123_456_789
+    events = [Band("AAPL", 2.0, 1.0, (15,), 3, ns, 1), FairValue(1.0, "AAPL", ns)]
+    faults.set_text("luld_micros")
+    faults.set_text("fmv_millis")
+    assert [event["t"] for event in Disturber(faults).disturb(events)] == [
+        ns // 1000,
+        ns // 1_000_000,
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -402,6 +403,7 @@ def test_holidays_are_a_bare_list(running: Running) -> None:
     [
         ("too_many", 429, "exceeded the maximum requests per minute"),
         ("server_error", 502, "Bad Gateway"),
+        ("no_route", 404, "404 page not found"),
         ("not_json", 200, "<html>"),
         ("forbidden", 403, "You are not entitled to this data."),
         ("forbidden=timeframe", 403, "doesn't include this data timeframe"),
@@ -447,6 +449,32 @@ def test_a_fault_that_happens_twice_is_over_then(start: Start) -> None:
 def test_a_body_may_be_cut(start: Start) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         start(None, "truncate", start_ns=START).get(TRADES)
+
+
+def test_the_kind_of_server_error_can_be_chosen(start: Start) -> None:
+    assert start(None, "server_error", "server_status=503").get(TRADES).status_code == 503
+
+
+def test_a_compressed_body_may_end_too_early(start: Start) -> None:
+    running = start(None, "cut_gzip=1", start_ns=START)
+    with running.get_raw(TRADES) as reply:
+        raw = b"".join(reply.iter_raw())
+    assert len(raw) == int(reply.headers["Content-Length"])
+    with pytest.raises(EOFError):
+        gzip.decompress(raw)
+    assert running.get(TRADES).json()["results"]
+
+
+def test_results_may_be_missing(start: Start) -> None:
+    running = start(None, "no_results=1", start_ns=START)
+    assert "results" not in running.get(TRADES).json()
+    assert running.get(TRADES).json()["results"]
+
+
+def test_a_day_may_have_a_limit(start: Start) -> None:
+    running = start(None, "rate_day=2", start_ns=START)
+    path = "/v3/reference/tickers"
+    assert [running.get(path).status_code for _ in range(3)] == [200, 200, 429]
 
 
 def test_a_request_may_be_dropped(start: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import time
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -324,6 +325,82 @@ def test_frames_may_hold_one_event(start: Start, talk: Opener) -> None:
     client.say("subscribe", "T.AAPL")
     client.hear()
     assert [len(client.hear()) for _ in range(5)] == [1] * 5
+
+
+def test_frames_may_be_short(start: Start, talk: Opener) -> None:
+    client = talk(start(None, "frame_bytes=1000"))
+    client.authenticate()
+    client.say("subscribe", "T.AAPL", **ONE_DAY)
+    client.hear()
+    frames = [client.socket.recv(timeout=10) for _ in range(20)]
+    assert all(500 < len(frame) <= 1000 for frame in frames)
+
+
+def test_acknowledgements_may_come_one_by_one_and_late(start: Start, talk: Opener) -> None:
+    client = talk(start(None, "split_acks", "slow_acks=0.3"))
+    client.authenticate()
+    began = time.monotonic()
+    client.say("subscribe", "AM.NOSUCH,AM.NEITHER")
+    assert [len(client.hear()) for _ in range(2)] == [1, 1]
+    assert time.monotonic() - began > 0.25
+
+
+def test_the_first_message_may_be_late(start: Start, talk: Opener) -> None:
+    began = time.monotonic()
+    talk(start(None, "connect_delay=0.3")).authenticate()
+    assert time.monotonic() - began > 0.25
+
+
+def test_a_topic_may_be_refused_and_its_channel_not(start: Start, talk: Opener) -> None:
+    client = talk(start(None, "not_authorized=T.SPY"))
+    client.authenticate()
+    client.say("subscribe", "T.SPY,T.AAPL")
+    messages = [each["message"] for each in client.hear()]
+    assert messages == ["not authorized", "subscribed to: T.AAPL"]
+
+
+def test_the_server_may_kick_a_client_out(start: Start, talk: Opener) -> None:
+    client = talk(start(None, "force_disconnect=1"))
+    client.authenticate()
+    client.say("subscribe", "T.AAPL")
+    assert client.until_gone()[-1]["status"] == "force_disconnect"
+
+
+def test_the_server_may_ping(start: Start, talk: Opener) -> None:
+    running = start(None, "server_pings=0.05")
+    with socket.create_connection(tuple(running.host.split(":")), timeout=10) as raw:
+        raw.sendall(
+            b"GET /stocks HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        heard = b""
+        while b"\x89\x01?" not in heard:
+            data = raw.recv(4096)
+            assert data
+            heard += data
+
+
+def test_a_reader_that_leaves_too_much_is_closed(start: Start, talk: Opener) -> None:
+    # The market goes on without it, so that the server's buffer fills.
+    running = start(
+        None, "client_buffer=100000", speed=5000, start_ns=hours(date(2026, 10, 1)).open_ns
+    )
+    client = talk(running, max_queue=1)
+    client.authenticate()
+    client.say("subscribe", "Q.*")
+    until(lambda: not running.simulator.state()["connections"])
+
+
+def test_late_bars_are_late(start: Start, talk: Opener) -> None:
+    running = start(None, "late_bars=600")
+    client = talk(running)
+    client.authenticate()
+    client.say("subscribe", "AM.AAPL,T.AAPL", **ONE_DAY)
+    told: list[Any] = []
+    while not any(each["ev"] == "AM" for each in told):
+        told += client.events(1)
+    at = next(number for number, each in enumerate(told) if each["ev"] == "AM")
+    assert told[at - 1]["t"] >= told[at]["e"] + 600_000
 
 
 def test_disturbed_events_are_sent(start: Start, talk: Opener) -> None:
