@@ -67,19 +67,22 @@ def source(context: WorkerContext, config: Config) -> Iterator[tuple[WorkerConte
 
 @contextmanager
 def _vendor(config: Config) -> Iterator[str]:
-    """The simulator with the wanted symbols; gives its URL."""
+    """The simulator with the wanted stocks, and a few symbols of the others; gives its URL."""
     from tsstore_massive_simulator.generated import GeneratedMarket
+    from tsstore_massive_simulator.othermarkets import other_markets
     from tsstore_massive_simulator.server import Simulator
 
-    market = GeneratedMarket() if config.all_symbols else GeneratedMarket(tickers=_tickers(config))
-    with Simulator(market, keys=[_NO_KEY]).in_background() as url:
+    is_named = config.market == "stocks" and not config.all_symbols
+    stocks = GeneratedMarket(tickers=_tickers(config)) if is_named else GeneratedMarket()
+    simulator = Simulator(stocks, others=other_markets().values(), keys=[_NO_KEY])
+    with simulator.in_background() as url:
         yield url
 
 
 def _tickers(config: Config) -> tuple[str, ...]:
     names = config.universe_names
     book = UniverseBook(config.universes, config.universe_file, names)
-    return tuple(dict.fromkeys((*config.symbols, *book.symbols(names))))
+    return tuple(dict.fromkeys((*config.bucket_symbols, *book.symbols(names))))
 
 
 def check_unmixed(store: StoreApi, config: Config, *, synthetic: bool) -> None:

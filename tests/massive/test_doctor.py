@@ -21,6 +21,7 @@ from tsstore_massive.doctor.service import requests_needed
 from tsstore_massive.lock import KeyLock
 from tsstore_massive.symbols import MARKETS
 from tsstore_massive_simulator.generated import GeneratedMarket
+from tsstore_massive_simulator.othermarkets import other_markets
 from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ Findings = dict[str, dict[str, str]]
 
 @pytest.fixture(scope="module")
 def vendor() -> Iterator[tuple[Simulator, str]]:
-    simulator = Simulator(GeneratedMarket(1, ["AAPL"]), speed=1, keys=[KEY])
+    others = other_markets(1).values()
+    simulator = Simulator(GeneratedMarket(1, ["AAPL"]), others=others, speed=1, keys=[KEY])
     with simulator.in_background() as url:
         yield simulator, url
 
@@ -120,6 +122,17 @@ def test_all_is_well(run, vendor):
     # What was announced is what was asked at most.
     announced = int(re.search(r"(\d+) requests", ran.told)[1])
     assert 0 < sum(vendor[0].state()["replies"].values()) - before <= announced
+
+
+def test_every_market_can_be_asked_for(run, vendor):
+    ran = run(*(f"--market={market}" for market in MARKETS), "--no-socket")
+    asked = [each for each in ran.list if each["check"].split()[0] in MARKETS]
+    assert {each["verdict"] for each in asked} == {"OK"}, asked
+    assert {each["check"] for each in asked} >= {f"{market} bars" for market in MARKETS}
+    url = vendor[1].replace("http", "ws")
+    ran = run("--listen", "0", ws_server=f"{url}/crypto", data_types=["bars", "trades"])
+    assert {name for name in ran.findings if ran.verdict(name) != "OK"} == set()
+    assert "in the plan (XA)" in ran.found("socket bars")
 
 
 BARS = "forbidden_paths=/v2/aggs"

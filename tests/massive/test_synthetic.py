@@ -19,7 +19,7 @@ from tsstore.plugin import FatalPluginError, WorkerContext
 from tsstore_massive import cli
 from tsstore_massive.config import Config
 from tsstore_massive.doctor import cli as doctor
-from tsstore_massive.synthetic import marking
+from tsstore_massive.synthetic import marking, source
 from tsstore_massive.worker import Worker
 
 if TYPE_CHECKING:
@@ -75,6 +75,14 @@ def test_a_market_comes_without_a_key_and_says_that_it_is_made_up(tmp_path: Path
         with pytest.raises(FatalPluginError, match=r"hold synthetic rows.*SPY.*root_directory"):
             run(store, 1, data_source="massive", api_key="secret-key-0001",
                 base_url="http://127.0.0.1:9", ws_server="ws://127.0.0.1:9")  # fmt: skip
+
+
+def test_every_market_is_made_up_where_its_own_would_be(tmp_path: Path) -> None:
+    config = Config(data_source="synthetic", ws_server="wss://socket.massive.com/futures/cme")
+    with tsstore.open(tmp_path / "data") as store:
+        context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests"))
+        with source(context, config) as (_, made):
+            assert made.stream_url == made.base_url.replace("http", "ws") + "/futures/cme"
 
 
 def test_nothing_made_up_comes_among_real_rows(tmp_path: Path) -> None:

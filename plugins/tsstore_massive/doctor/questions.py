@@ -24,14 +24,14 @@ SYMBOLS: Mapping[Market, str] = {
     "indices": "I:SPX",
     "forex": "C:EUR-USD",
     "crypto": "X:BTC-USD",
-    "futures": "ESZ6",
+    "futures": "ESZ7",
 }
-#: Markets of which REST has bars, trades and quotes, by kind. Futures have paths of their own.
+#: Markets of which REST has bars, trades and quotes, by kind; futures have paths of their own.
 _MARKETS: Mapping[str, tuple[Market, ...]] = {
-    "bars": ("stocks", "options", "indices", "forex", "crypto"),
     "trades": ("stocks", "options", "crypto"),
     "quotes": ("stocks", "options", "forex"),
 }
+_FUTURES = (("bars", "aggs"), ("trades", "trades"), ("quotes", "quotes"))
 #: Years of history that plans have; what there is begins in 2003.
 DEPTHS = (2, 5, 10, 20)
 
@@ -59,11 +59,13 @@ def questions(market: Market, day: date) -> list[Question]:
     """One question for each kind of data that a market has.
 
     Args:
-        market: whose; there are none about futures.
+        market: whose.
         day: a market day that is over.
     """
+    if market == "futures":
+        return [_of_futures(*each) for each in _FUTURES]
     ticker = SYMBOLS[market]
-    made = [bars(market, day, day)] if market in _MARKETS["bars"] else []
+    made = [bars(market, day, day)]
     for kind in ("trades", "quotes"):
         if market in _MARKETS[kind]:
             query = {
@@ -75,6 +77,12 @@ def questions(market: Market, day: date) -> list[Question]:
             }
             made.append(Question(market, kind, ticker, f"/v3/{kind}/{ticker}", query))
     return made
+
+
+def _of_futures(kind: str, path: str) -> Question:
+    ticker = SYMBOLS["futures"]
+    query = {"limit": "1"} | ({"resolution": "1min"} if kind == "bars" else {})
+    return Question("futures", kind, ticker, f"/futures/v1/{path}/{ticker}", query)
 
 
 def bars(market: Market, first: date, last: date) -> Question:
