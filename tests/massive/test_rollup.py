@@ -22,7 +22,7 @@ from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.rollup import Worker
 from tsstore_massive.rollup.compare import Differs, Tolerance, differences, official_of
 from tsstore_massive.rollup.config import Config
-from tsstore_massive.rollup.day import DayBars, Tracked, day_bars, tracked
+from tsstore_massive.rollup.day import DayBars, Tracked, collected, day_bars
 from tsstore_massive.rollup.ledger import KEY as LEDGER
 from tsstore_massive.schemas import BARS
 from tsstore_massive.sessions import MarketCalendar
@@ -183,6 +183,16 @@ def test_symbols_of_which_nothing_was_collected_yet_are_left_out(store, vendor):
     assert "X:BTC-USD/1D/OHLCV" not in store.list()
 
 
+def test_history_that_comes_later_is_closed_as_well(store, vendor):
+    fill(store, DAYS, SYMBOLS[:1])
+    fill(store, DAYS[-1:], SYMBOLS[1:2])
+    run(store, vendor[1], settled_ns(DAYS[-1]))
+    fill(store, DAYS[:-1], SYMBOLS[1:2])
+    run(store, vendor[1], settled_ns(DAYS[-1]))
+    assert len(store.read(f"{SYMBOLS[1]}/1D/OHLCV")) == 3
+    assert store.read(LEDGER)["Tracked"].tolist() == [2, 2, 2]
+
+
 def test_without_the_vendor_bars_of_minutes_are_stored(store):
     fill(store, [HALF_DAY])
     run(store, "http://127.0.0.1:9", settled_ns(HALF_DAY), check=False, days=1)
@@ -318,7 +328,7 @@ def test_many_symbols_are_made_as_one_by_one(store):
             )
         ]
     )
-    who = tracked(store, session)
+    who = collected(store).tracked(session)
     assert who.symbols.tolist() == [s for s, minutes, _ in tables if len(minutes)]
     made = day_bars(store, who.symbols, session, lambda: False)
     place = {symbol: at for at, symbol in enumerate(who.symbols.tolist())}

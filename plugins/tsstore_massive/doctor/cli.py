@@ -175,7 +175,7 @@ def _examine_service(
     limit = config.requests_per_minute
     count = requests_needed(markets, days.over)
     minutes = (count - 1) // limit
-    wait = f", which takes {minutes} minutes at {limit} a minute" if minutes else ""
+    wait = f", {minutes} min at {limit} a minute" if minutes else ""
     click.echo(f"{count} requests to {config.base_url} at most{wait}", err=True)
     limiter = limiter_for(config, key, clock)
     try:

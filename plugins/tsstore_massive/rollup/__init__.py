@@ -12,6 +12,9 @@ What is stored, all of it in the commit that says that the day is closed (`ledge
 | `{symbol}/1D/ROLLUP` | where the two differ: the bar of the minutes, how many, and what differs |
 | `_massive/24H/ROLLUP` | a row for each closed day |
 
+A day is closed once, and again when there are minutes of more symbols, such as history that came
+later. Whoever has mended minutes deletes its row of the ledger, and it is closed anew.
+
 The vendor's bar is the official one: it has the closing auction and late reports, which are in no
 minute, and flat files of days bring the same rows to the same bucket.
 """

@@ -60,19 +60,41 @@ class DayBars:
         return ~np.isnan(self.columns["Close"])
 
 
-def tracked(store: StoreApi, session: Session) -> Tracked:
-    """The stocks whose minutes the store has been collecting by the end of a day."""
-    symbols, synthetic = [], []
+@dataclass(frozen=True)
+class Collected:
+    """All stocks of which the store has minutes, sorted; the arrays have the shape (symbols,).
+
+    Attributes:
+        symbols: text.
+        first_ns: the first minute, int64 nanoseconds since 1970 UTC.
+        synthetic: whether the rows are made up, bool.
+    """
+
+    symbols: NDArray[np.str_]
+    first_ns: NDArray[np.int64]
+    synthetic: NDArray[np.bool_]
+
+    def tracked(self, session: Session) -> Tracked:
+        """Those that were collected by the end of a day."""
+        is_one = self.first_ns < session.extended_close_ns
+        return Tracked(self.symbols[is_one], self.synthetic[is_one])
+
+
+def collected(store: StoreApi) -> Collected:
+    """What the store has minutes of; stocks alone, since others have other hours."""
+    found = []
     for key in store.list(f"*/{MINUTES}"):
         symbol = key.partition("/")[0]
-        if market_of(symbol) != "stocks":  # others have other hours
+        if market_of(symbol) != "stocks":
             continue
         info = store.info(key)
-        if info.first_ns is not None and info.first_ns < session.extended_close_ns:
-            symbols.append(symbol)
-            synthetic.append(info.schema.synthetic)
-    order = np.argsort(np.array(symbols, np.str_))
-    return Tracked(np.array(symbols, np.str_)[order], np.array(synthetic, np.bool_)[order])
+        if info.first_ns is not None:
+            found.append((symbol, info.first_ns, info.schema.synthetic))
+    found.sort()
+    symbols, first_ns, synthetic = zip(*found, strict=True) if found else ((), (), ())
+    return Collected(
+        np.array(symbols, np.str_), np.array(first_ns, np.int64), np.array(synthetic, np.bool_)
+    )
 
 
 def day_bars(

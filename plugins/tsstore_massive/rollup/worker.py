@@ -13,7 +13,7 @@ from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import RestClient
 from tsstore_massive.rollup.compare import Tolerance, differences, official_of
 from tsstore_massive.rollup.config import Config as RollupConfig
-from tsstore_massive.rollup.day import day_bars, tracked
+from tsstore_massive.rollup.day import collected, day_bars
 from tsstore_massive.rollup.ledger import Closed, closed_days, ledger_entry
 from tsstore_massive.rollup.report import status, summary
 from tsstore_massive.rollup.writing import Closing
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from datetime import date
 
     from tsstore.plugin import WorkerContext
+    from tsstore_massive.rollup.day import Tracked
     from tsstore_massive.sessions import Session
 
 _LOOK_S = 60.0
-#: The vendor is asked again after so long, if it had nothing of a day.
+#: After so long the vendor is asked again, if it had nothing of a day, and closed days are looked
+#: at for symbols that have come since.
 _ASK_AGAIN_S = 900.0
 #: How long after it should be settled a day may lack the vendor's bars before it goes without.
 _PATIENCE_NS = 24 * 3600 * NS_PER_SECOND
@@ -57,6 +59,7 @@ class Worker:
         self._calendar = MarketCalendar()
         self._tolerance = Tolerance(config.close_tolerance, config.volume_share)
         self._waiting: dict[str, str] = {}
+        self._look_at = float("-inf")
 
     def run(self) -> None:
         """Work until the context's stop event is set.
@@ -91,9 +94,17 @@ class Worker:
     def _close_days(self, vendor: Vendor | None) -> dict[str, str]:
         """Close what is due; returns the days that have to wait, and why."""
         waiting: dict[str, str] = {}
-        for session in self._due():
+        settled, done = self._settled()
+        if settled[-1:] and settled[-1].day in done and not self._is_time_to_look():
+            return waiting
+        stocks = collected(self._context.store)
+        for session in settled:
+            tracked = stocks.tracked(session)
+            # More of them: history came in, or was still coming when the day was closed.
+            if len(tracked.symbols) <= done.get(session.day, 0):
+                continue
             try:
-                self._close(session, vendor)
+                self._close(session, tracked, vendor)
             except StoppedError:
                 break
             except FatalPluginError:
@@ -103,8 +114,16 @@ class Worker:
         self._tell(waiting)
         return waiting
 
-    def _due(self) -> list[Session]:
-        """Days that are settled and not closed, in order."""
+    def _is_time_to_look(self) -> bool:
+        """Whether days that are closed are looked at again, which takes a second at times."""
+        now = self._context.clock.monotonic()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _ASK_AGAIN_S
+        return True
+
+    def _settled(self) -> tuple[list[Session], dict[date, int]]:
+        """The last settled days, in order; and of those that are closed, how many were tracked."""
         now_ns = self._context.clock.now_ns()
         today = day_of(now_ns)
         # Two market days in three days at the least, holidays included.
@@ -112,17 +131,13 @@ class Worker:
         days = self._calendar.days(first, today).tolist()
         sessions = [each for day in days if (each := self._calendar.session(day)) is not None]
         settled = [each for each in sessions if self._settled_ns(each) <= now_ns]
-        done = closed_days(self._context.store, first)
-        return [each for each in settled[-self._config.days :] if each.day not in done]
+        return settled[-self._config.days :], closed_days(self._context.store, first)
 
     def _settled_ns(self, session: Session) -> int:
         return session.extended_close_ns + round(self._config.settle_hours * 3600 * NS_PER_SECOND)
 
-    def _close(self, session: Session, vendor: Vendor | None) -> None:
+    def _close(self, session: Session, ours: Tracked, vendor: Vendor | None) -> None:
         context = self._context
-        ours = tracked(context.store, session)
-        if not len(ours.symbols):
-            return
         table = None if vendor is None else self._fetch(session, vendor)
         made = day_bars(context.store, ours.symbols, session, context.stop.is_set)
         if context.stop.is_set():
@@ -152,6 +167,7 @@ class Worker:
         closed = Closed(
             closing.day,
             context.clock.now_ns(),
+            tracked=len(closing.tracked.symbols),
             symbols=int(closing.is_stored.sum()),
             official=int(closing.official.known.sum()),
             differ=int((closing.differs > 0).sum()),
