@@ -193,6 +193,18 @@ def test_history_that_comes_later_is_closed_as_well(store, vendor):
     assert store.read(LEDGER)["Tracked"].tolist() == [2, 2, 2]
 
 
+def test_a_bucket_of_other_columns_costs_its_symbol_alone(store, vendor, caplog):
+    fill(store, DAYS[-1:])
+    theirs = {"Epoch": ["2020-01-02"], "Close": np.ones(1, "f4")}
+    store.write("AAPL/1D/OHLCV", theirs)
+    with caplog.at_level(logging.INFO):
+        status = run(store, vendor[1], settled_ns(DAYS[-1]), days=1)
+    assert (status["symbols"], status["official"], status["misfits"]) == (2, 2, ["AAPL"])
+    assert "such as AAPL, whose 1D/OHLCV has other columns" in caplog.text
+    assert len(store.read("AAPL/1D/OHLCV")) == 1
+    assert len(store.read("SPY/1D/OHLCV")) == 1
+
+
 def test_without_the_vendor_bars_of_minutes_are_stored(store):
     fill(store, [HALF_DAY])
     run(store, "http://127.0.0.1:9", settled_ns(HALF_DAY), check=False, days=1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsstore_massive.rollup.compare import Differs
+from tsstore_massive.rollup.writing import BARS_GROUP
 
 if TYPE_CHECKING:
     from tsstore_massive.rollup.writing import Closing
@@ -41,10 +42,11 @@ def status(closing: Closing) -> dict[str, Any]:
     return {
         "closed": str(closing.day),
         "symbols": int(np.count_nonzero(closing.is_stored)),
-        "official": int(np.count_nonzero(closing.official.known)),
+        "official": int(np.count_nonzero(closing.official.known & closing.fits)),
         "differ": int(np.count_nonzero(closing.differs)),
         "differences": counts(closing),
         "examples": examples(closing),
+        "misfits": closing.tracked.symbols[~closing.fits].tolist(),
     }
 
 
@@ -54,6 +56,11 @@ def summary(closing: Closing) -> str:
     text = (
         f"closed {closing.day}: {shown['symbols']:,} bars, {shown['official']:,} of them official"
     )
+    if shown["misfits"]:
+        text += (
+            f"; none of {len(shown['misfits']):,} symbols, such as {shown['misfits'][0]}, whose "
+            f"{BARS_GROUP} has other columns: rename or destroy these buckets"
+        )
     if not shown["differ"]:
         return text
     by_kind = ", ".join(f"{count:,} {name}" for name, count in shown["differences"].items())

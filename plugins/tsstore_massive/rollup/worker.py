@@ -16,7 +16,7 @@ from tsstore_massive.rollup.config import Config as RollupConfig
 from tsstore_massive.rollup.day import collected, day_bars
 from tsstore_massive.rollup.ledger import Closed, closed_days, ledger_entry
 from tsstore_massive.rollup.report import status, summary
-from tsstore_massive.rollup.writing import Closing
+from tsstore_massive.rollup.writing import Closing, fitting
 from tsstore_massive.sessions import MarketCalendar, day_of
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ class Worker:
         official = official_of(table, ours)
         differs = differences(made, official, self._tolerance)
         differs[ours.synthetic | (table is None)] = 0
-        self._store(Closing(session.day, ours, made, official, differs))
+        fits = fitting(context.store, ours)
+        self._store(Closing(session.day, ours, made, official, differs, fits))
 
     def _fetch(self, session: Session, vendor: Vendor) -> Mapping[str, Any] | None:
         """The vendor's bars; None when it has none for good."""
@@ -169,7 +170,7 @@ class Worker:
             context.clock.now_ns(),
             tracked=len(closing.tracked.symbols),
             symbols=int(closing.is_stored.sum()),
-            official=int(closing.official.known.sum()),
+            official=int((closing.official.known & closing.fits).sum()),
             differ=int((closing.differs > 0).sum()),
         )
         entry = ledger_entry(context.store, closed, synthetic=bool(closing.tracked.synthetic.all()))

@@ -41,6 +41,7 @@ class Closing:
         made: their bars by the minutes.
         official: those of the vendor.
         differs: bits of `Differs`.
+        fits: whether their buckets take bars, see `fitting`.
     """
 
     day: date
@@ -48,11 +49,12 @@ class Closing:
     made: DayBars
     official: Official
     differs: NDArray[np.uint16]
+    fits: NDArray[np.bool_]
 
     @property
     def is_stored(self) -> NDArray[np.bool_]:
         """Which symbols get a bar."""
-        return self.made.known | self.official.known
+        return (self.made.known | self.official.known) & self.fits
 
     def operations(self, store: StoreApi, timezone: str) -> Iterator[Operation]:
         """Bars and differences, and differences of an earlier try that are none any more.
@@ -93,6 +95,25 @@ class Closing:
                     **{name: array[rows] for name, array in columns.items()},
                 }
                 yield WriteTable(group, table, replace(schema, synthetic=synthetic))
+
+
+def fitting(store: StoreApi, tracked: Tracked) -> NDArray[np.bool_]:
+    """Which symbols have no bucket of days, or one that bars fit into.
+
+    What somebody else keeps there, such as days of float32 from MarketStore, costs its symbol its
+    bars and no other.
+    """
+    there = set(store.list(f"*/{BARS_GROUP}"))
+    fits = np.ones(len(tracked.symbols), np.bool_)
+    for at, (symbol, synthetic) in enumerate(
+        zip(tracked.symbols.tolist(), tracked.synthetic.tolist(), strict=True)
+    ):
+        key = f"{symbol}/{BARS_GROUP}"
+        if key in there:
+            schema = store.info(key).schema
+            wanted = set(BARS.columns), synthetic
+            fits[at] = (set(schema.columns), schema.synthetic) == wanted
+    return fits
 
 
 def _midnight(day: date, timezone: str) -> np.datetime64:
