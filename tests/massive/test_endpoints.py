@@ -16,11 +16,13 @@ from tests.massive.http_server import KEY, Reply, empty, page, scripted
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
+from tsstore.times import to_ns
 from tsstore_massive.errors import BadResponseError, NoSuchTickerError, UnavailableError
 from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive_simulator.calendar import hours
 from tsstore_massive_simulator.generated import GeneratedMarket
+from tsstore_massive_simulator.othermarkets import other_markets
 from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -45,8 +47,10 @@ def client(url: str, **limits: Any) -> RestClient:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """A market at noon of a Monday."""
-    with Simulator(GeneratedMarket(tickers=SYMBOLS), start_ns=NOON_NS).in_background() as url:
+    """All markets at noon of a Monday."""
+    market, others = GeneratedMarket(tickers=SYMBOLS), other_markets().values()
+    simulator = Simulator(market, others=others, start_ns=NOON_NS, speed=None)
+    with simulator.in_background() as url:
         yield url
 
 
@@ -186,6 +190,75 @@ def test_columns_hold_what_the_vendors_client_tells(ours, theirs):
     assert [p for rows in trades for p in rows["Price"].tolist()] == [
         trade.price for trade in their_trades
     ]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "bars_name"),
+    [
+        ("O:AAPL271217C00300000", "O:AAPL271217C00300000"),
+        ("I:SPX", "I:SPX"),
+        ("C:EUR-USD", "C:EURUSD"),
+        ("X:BTC-USD", "X:BTCUSD"),
+    ],
+)
+def test_other_markets_have_the_rows_that_the_vendors_client_tells(ours, theirs, symbol, bars_name):
+    first, last = hours(DAY).open_ns, hours(DAY).open_ns + 60 * 10**9
+    bars = list(ours.bars(symbol, Timeframe(1, "Min"), first, last, adjusted=False))
+    their_bars = list(theirs.list_aggs(bars_name, 1, "minute", first // 10**6, last // 10**6))
+    assert their_bars
+    assert [(ns, close) for rows in bars for ns, close in pairs(rows, "Close")] == [
+        (bar.timestamp * 10**6, bar.close) for bar in their_bars
+    ]
+    span = {"timestamp_gte": first, "timestamp_lte": last, "order": "asc", "limit": 50_000}
+    if symbol[0] in "OX":
+        their_trades = list(theirs.list_trades(symbol, **span))
+        assert [price for rows in ours.trades(symbol, first, last) for price in rows["Price"]] == [
+            trade.price for trade in their_trades
+        ]
+    if symbol[0] in "OC":
+        their_quotes = list(theirs.list_quotes(symbol, **span))
+        assert their_quotes
+        assert [ask for rows in ours.quotes(symbol, first, last) for ask in rows["AskPrice"]] == [
+            quote.ask_price for quote in their_quotes
+        ]
+
+
+def test_futures_have_the_rows_that_the_vendors_client_tells(ours, theirs):
+    first, last = hours(DAY).open_ns, hours(DAY).open_ns + 60 * 10**9
+    span = {"window_start_gte": str(first), "window_start_lte": str(last)}
+    their_bars = list(theirs.list_futures_aggregates(
+        "GCZ7", resolution="1min", sort="window_start.asc", **span
+    ))  # fmt: skip
+    [bars] = ours.bars("GCZ7", Timeframe(1, "Min"), first, last, adjusted=False)
+    assert pairs(bars, "Close") == [(bar.window_start, bar.close) for bar in their_bars]
+    span = {"timestamp_gte": str(first), "timestamp_lte": str(last), "sort": "timestamp.asc"}
+    for kind, name, attribute in (
+        ("trades", "Price", "price"),
+        ("quotes", "BidPrice", "bid_price"),
+    ):
+        their = list(getattr(theirs, f"list_futures_{kind}")("GCZ7", limit=50_000, **span))
+        [rows] = getattr(ours, kind)("GCZ7", first, last)
+        assert [value or None for value in rows[name].tolist()] == [
+            getattr(row, attribute) for row in their
+        ]
+
+
+def test_a_session_of_futures_is_the_bar_of_its_day(ours, theirs):
+    first, last = to_ns("2026-09-28 04:00"), to_ns("2026-10-02 03:59")
+    [bars] = ours.bars("GCZ7", Timeframe(1, "D"), first, last, adjusted=False)
+    told = theirs.list_futures_aggregates("GCZ7", window_start_gte="2026-09-25")
+    their = {bar.session_end_date: bar.close for bar in told}
+    days = bars.ts.astype("M8[ns]").astype(str)
+    assert [day[5:16] for day in days] == [
+        "09-28T04:00", "09-29T04:00", "09-30T04:00", "10-01T04:00",
+    ]  # fmt: skip
+    assert bars["Close"].tolist() == [their[day[:10]] for day in days]
+    with pytest.raises(InvalidArgumentError, match=r"GCZ7.*ask for 1D"):
+        ours.bars("GCZ7", Timeframe(1, "W"), first, last, adjusted=False)
+
+
+def pairs(rows: Any, name: str) -> list[tuple[int, float]]:
+    return list(zip(rows.ts.tolist(), rows[name].tolist(), strict=True))
 
 
 # What small servers say

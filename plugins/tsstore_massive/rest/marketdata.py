@@ -14,6 +14,7 @@ from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.errors import BadResponseError
 from tsstore_massive.pages import decode_page
+from tsstore_massive.rest import futures
 from tsstore_massive.rest.decoding import rows_of, value_of
 from tsstore_massive.rest.endpoints import Endpoints, in_path
 from tsstore_massive.rest.models import (
@@ -60,24 +61,25 @@ class MarketData(Endpoints):
         self, symbol: str, timeframe: Timeframe, start_ns: int, end_ns: int, *, adjusted: bool
     ) -> Iterator[Columns]:
         """Bars that begin from `start_ns` to `end_ns`, both included, page by page, ascending."""
+        limit = self.limits.page_rows
+        if market_of(symbol) == "futures":
+            asked = futures.bars_request(symbol, timeframe, start_ns, end_ns, limit)
+            sessions = self._ascending(symbol, "bars", *asked)
+            return (futures.on_their_days(rows, timeframe) for rows in sessions)
         span = f"{timeframe.count}/{_TIMESPANS[timeframe.unit]}"
         start_ms, end_ms = -(-start_ns // 1_000_000), end_ns // 1_000_000
         ticker = in_path(bars_symbol(symbol))
         path = f"/v2/aggs/ticker/{ticker}/range/{span}/{start_ms}/{end_ms}"
-        query = {"adjusted": adjusted, "sort": "asc", "limit": self.limits.page_rows}
+        query = {"adjusted": adjusted, "sort": "asc", "limit": limit}
         return self._ascending(symbol, "bars", path, query)
 
     def trades(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[Columns]:
         """Trades from `start_ns` to `end_ns`, both included, page by page, ascending."""
-        query = self._ticks(start_ns, end_ns)
-        path = f"/v3/trades/{in_path(symbol)}"
-        return self._ascending(symbol, "trades", path, query)
+        return self._ascending(symbol, "trades", *self._ticks("trades", symbol, start_ns, end_ns))
 
     def quotes(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[Columns]:
         """Quotes from `start_ns` to `end_ns`, both included, page by page, ascending."""
-        query = self._ticks(start_ns, end_ns)
-        path = f"/v3/quotes/{in_path(symbol)}"
-        return self._ascending(symbol, "quotes", path, query)
+        return self._ascending(symbol, "quotes", *self._ticks("quotes", symbol, start_ns, end_ns))
 
     def grouped_daily(
         self,
@@ -151,14 +153,19 @@ class MarketData(Endpoints):
             query = {"ticker.any_of": ",".join(map(bars_symbol, some)), "limit": _UNIFIED_MAX}
             yield from self._rows("/v3/snapshot", query, market_of(some[0]), UnifiedSnapshot)
 
-    def _ticks(self, start_ns: int, end_ns: int) -> dict[str, Any]:
+    def _ticks(
+        self, kind: str, symbol: str, start_ns: int, end_ns: int
+    ) -> tuple[str, dict[str, Any]]:
+        limit = self.limits.page_rows
+        if market_of(symbol) == "futures":
+            return futures.ticks_request(kind, symbol, start_ns, end_ns, limit)
         # The vendor's own default is the newest 1000 rows, newest first.
-        return {
+        return f"/v3/{kind}/{in_path(symbol)}", {
             "timestamp.gte": start_ns,
             "timestamp.lte": end_ns,
             "order": "asc",
             "sort": "timestamp",
-            "limit": self.limits.page_rows,
+            "limit": limit,
         }
 
     def _ascending(
