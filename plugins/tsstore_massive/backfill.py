@@ -145,7 +145,8 @@ class Backfiller:
             covered += int(done.sum())
             if not done.all():
                 begun = {} if dataset.kind == "bars" else known.begun(days, ends)
-                jobs.append(Job(dataset, symbol, days, runs_of(~done), begun))
+                runs = runs_of(~done)
+                jobs.append(Job(dataset, symbol, days, runs, begun, coverage.rows_per_day))
         return jobs, covered
 
     def run(self, plan: Plan, *, progress: Callable[[Progress], None] | None = None) -> Report:

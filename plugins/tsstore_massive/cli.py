@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from functools import partial
@@ -12,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import tsstore
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, TsStoreError
-from tsstore_massive.backfill import PARALLELISM_MAX, Backfiller
+from tsstore_massive.backfill import PARALLELISM_MAX
+from tsstore_massive.backfilling import backfill
 from tsstore_massive.config import API_KEY_VARIABLE
-from tsstore_massive.display import make_display
 from tsstore_massive.flags import GoFlagsCommand
-from tsstore_massive.options import DEFAULT_CONFIG, read_options, resolve_symbols
-from tsstore_massive.rate import limiter_for
-from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.options import DEFAULT_CONFIG, read_options
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
-from tsstore_massive.summary import summarise
 
 if TYPE_CHECKING:
     import threading
@@ -79,10 +74,21 @@ _FIRST_ATTEMPTS = 3
 @click.option("--adjusted/--no-adjusted", default=None, help="Bars adjusted to splits [yes].")
 @click.option(
     "--source",
-    type=click.Choice(["rest", "flatfiles"]),
-    default="rest",
-    help="rest, or whole days of the market from flat files, see massive_flatfiles [rest].",
+    type=click.Choice(["auto", "rest", "flatfiles"]),
+    default="auto",
+    help="auto: REST, and flat files where they are quicker and the profile [massive] has S3 keys; "
+    "rest; or flatfiles alone, see massive_flatfiles [auto].",
 )
+@click.option("--dry-run", is_flag=True, help="Say what it would cost, and fetch nothing.")
+@click.option(
+    "--archive",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where flat files are kept [the store's directory with .flatfiles added].",
+)
+@click.option("--profile", metavar="NAME", help="Of the S3 keys in ~/.aws/credentials [massive].")
+@click.option("--endpoint", metavar="URL", help="S3 service [https://files.massive.com].")
+@click.option("--bucket", metavar="NAME", help="S3 bucket [flatfiles].")
 @click.option("--refetch", is_flag=True, help="Fetch days again that were fetched before.")
 @click.option(
     "--ask-again",
@@ -117,10 +123,10 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     """  # noqa: D301
     clock = SystemClock()
     options = read_options(flags, day_of(clock.now_ns()))
-    backfill = _load_files if flags["source"] == "flatfiles" else _backfill
-    if backfill is _load_files and flags["adjusted"]:
+    work = _load_files if options.source == "flatfiles" else backfill
+    if work is _load_files and flags["adjusted"]:
         raise InvalidArgumentError("flat files are not adjusted; leave out --adjusted")
-    run_until_stopped(partial(backfill, options, clock))
+    run_until_stopped(partial(work, options, clock))
 
 
 def main() -> None:
@@ -135,43 +141,6 @@ def main() -> None:
     except TsStoreError as error:
         click.echo(f"massive_backfiller: {error}", err=True)
         sys.exit(error.exit_code)
-
-
-def _backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
-    config = options.config
-    key = config.resolve_key()
-    limiter = limiter_for(config, key, clock)
-    limits = Limits(page_rows=config.backfill_batch_size, first_attempts=_FIRST_ATTEMPTS)
-    with (
-        RestClient(
-            config.base_url, key,
-            clock=clock, limiter=limiter, stop=stop, limits=limits,
-        ) as rest,
-        tsstore.open_shared(
-            options.directory,
-            timezone=options.timezone,
-            token=os.environ.get("TSSTORE_TOKEN"),
-        ) as store,
-    ):  # fmt: skip
-        backfiller = Backfiller(
-            store,
-            rest,
-            clock=clock,
-            stop=stop,
-            adjusted=config.backfill_adjusted,
-            parallelism=config.backfill_parallelism,
-            timezone=store.timezone,  # the options may name none
-            requests_per_minute=config.requests_per_minute,
-        )
-        if options.ask_again:
-            backfiller.forget_refusals()
-        symbols = resolve_symbols(options.symbols, rest)
-        plan = backfiller.plan(options.targets, symbols, refetch=options.refetch)
-        for note in plan.notes:
-            click.echo(note)
-        with make_display(sys.stderr, clock, plan.total_days) as display:
-            report = backfiller.run(plan, progress=display.show)
-    return summarise(report, plan, options.directory, clock.now_ns())
 
 
 def _load_files(options: Options, clock: Clock, stop: threading.Event) -> bool:

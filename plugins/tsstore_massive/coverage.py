@@ -80,6 +80,11 @@ class Coverage:
         at = np.minimum(np.searchsorted(self._dates, days), len(self._dates) - 1)
         return np.asarray((self._dates[at] == days) & (self._rows["Through"][at] >= ends_ns))
 
+    @property
+    def rows_per_day(self) -> float | None:
+        """Rows of a day on average; None when no day is known."""
+        return float(self._rows["Rows"].mean()) if len(self._dates) else None
+
     def begun(
         self, days: NDArray[np.datetime64], ends_ns: NDArray[np.int64]
     ) -> dict[int, DayProgress]:

@@ -29,6 +29,9 @@ _TICKS: tuple[Kind, ...] = ("trades", "quotes")
 _DAYS_PER_REQUEST = {"Sec": 1, "Min": 52, "H": 52, "D": 2500, "W": 2500, "M": 2500, "Y": 5000}
 #: The same where a day has 1,440 minutes; what trades round the clock, or may.
 _LONG_DAYS_PER_REQUEST = _DAYS_PER_REQUEST | {"Min": 34, "H": 34}
+#: Bars that the vendor counts for a day, at most.
+_BASE_BARS = {"Sec": 57_600, "Min": 960, "H": 960}
+_LONG_BASE_BARS = {"Sec": 86_400, "Min": 1_440, "H": 1_440}
 _SHORT_DAYS = frozenset({"stocks", "options"})
 #: Markets whose days begin at midnight UTC; those of the others begin at midnight in New York.
 _UTC_DAYS = frozenset({"forex", "crypto"})
@@ -116,6 +119,12 @@ class Dataset:
             return 1
         days = _DAYS_PER_REQUEST if self.market in _SHORT_DAYS else _LONG_DAYS_PER_REQUEST
         return days[self.timeframe.unit]
+
+    @property
+    def base_bars_per_request(self) -> int:
+        """Bars that the vendor counts, of such a unit of bars, at most."""
+        of_day = _BASE_BARS if self.market in _SHORT_DAYS else _LONG_BASE_BARS
+        return self.days_per_request * of_day.get(self.timeframe.unit, 1)
 
     def window(self, first: date, last: date) -> tuple[int, int]:
         """First and last instant of the rows of some days, nanoseconds since 1970 UTC.

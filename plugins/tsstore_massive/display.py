@@ -14,6 +14,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from tsstore_massive.texts import duration
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -117,7 +119,7 @@ class Lines:
             return
         self._next_s = self._rate.elapsed_s + LINE_EVERY_S
         left_s = self._rate.left_s(progress)
-        left = "" if left_s is None else f", {_duration(left_s)} left"
+        left = "" if left_s is None else f", {duration(left_s)} left"
         failed = f", {progress.failed_days} failed" if progress.failed_days else ""
         print(
             f"backfill: {progress.days:,} of {progress.total_days:,} symbol-days{failed}, "
@@ -125,9 +127,3 @@ class Lines:
             file=self._stream,
             flush=True,
         )
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"

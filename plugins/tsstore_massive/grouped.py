@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: What a refusal of such requests is written down under: they are another thing in the plan.
 PLACE = "grouped daily"
 #: Every symbol, for what is said of a market as a whole, by market.
-EVERY_SYMBOL: Mapping[Market, str] = {"stocks": "*", "forex": "C:*", "crypto": "X:*"}
+EVERY_SYMBOL: Mapping[str, str] = {"stocks": "*", "forex": "C:*", "crypto": "X:*"}
 _GROUPED: Mapping[str, GroupedMarket] = {"*": "stocks", "C:*": "forex", "X:*": "crypto"}
 
 

@@ -17,14 +17,21 @@ from tsstore.yamlfile import convert
 from tsstore_massive.backfill import Target
 from tsstore_massive.config import Config
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.symbols import bucket_symbol, parse_symbol
+from tsstore_massive.listing import symbols_of
+from tsstore_massive.symbols import market_of, parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tsstore.api import StoreApi
+    from tsstore.clock import Clock
     from tsstore_massive.rest import RestClient
 
 DEFAULT_CONFIG = "/etc/mkts.yml"
+#: Flags that are options as they are.
+_AS_GIVEN = (
+    "refetch", "ask_again", "source", "dry_run", "archive", "profile", "endpoint", "bucket",
+)  # fmt: skip
 _WORKER_MODULES = frozenset({"massive", "massive.so", "tsstore_massive:Worker"})
 
 
@@ -40,6 +47,12 @@ class Options:
         timezone: of the store; None for the one it has, as a running server does.
         refetch: whether days that were fetched before are fetched again.
         ask_again: whether what the plan of the key lately excluded is asked for.
+        source: `rest`, `flatfiles`, or `auto` for whichever is quicker.
+        dry_run: whether it is only to be said what it would cost.
+        archive: where flat files are kept; None for beside the store.
+        profile: of the S3 keys, as `endpoint` and `bucket`; None for the usual ones.
+        endpoint: URL of the S3 service.
+        bucket: name of the S3 bucket.
     """
 
     config: Config
@@ -49,6 +62,12 @@ class Options:
     timezone: str | None
     refetch: bool
     ask_again: bool = False
+    source: str = "rest"
+    dry_run: bool = False
+    archive: Path | None = None
+    profile: str | None = None
+    endpoint: str | None = None
+    bucket: str | None = None
 
 
 def read_options(flags: Mapping[str, Any], today: date) -> Options:
@@ -75,28 +94,29 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
         split_list(flags["symbols"] or "") or list(config.symbols) or ["*"],
         Path(directory),
         timezone,
-        flags["refetch"],
-        flags["ask_again"],
+        **{name: flags[name] for name in _AS_GIVEN},
     )
 
 
-def resolve_symbols(wanted: list[str], rest: RestClient) -> list[str]:
+def resolve_symbols(
+    wanted: list[str], store: StoreApi, rest: RestClient, clock: Clock
+) -> list[str]:
     """Exact symbols as buckets spell them, and the vendor's symbols that match a pattern, sorted.
 
-    The list of all symbols is asked for only when there is a pattern.
+    The list of all symbols of a market is asked for only when there is a pattern of it.
 
     Raises:
         ConfigError: a pattern that nothing matches.
         InvalidKeyError: no symbol of any market.
     """
-    patterns = [KeyPattern(f"{text}/1Min/OHLCV") for text in wanted if is_pattern(text)]
     symbols = {parse_symbol(text) for text in wanted if not is_pattern(text)}
-    if patterns:
-        listed = {symbol for symbol in rest.tickers() if bucket_symbol(symbol) is not None}
+    patterns = [text for text in wanted if is_pattern(text)]
+    for market in sorted(set(map(market_of, patterns))):
+        wide = [KeyPattern(f"{text}/1Min/OHLCV") for text in patterns if market_of(text) == market]
         symbols |= {
             symbol
-            for symbol in listed
-            if any(pattern.matches(f"{bucket_symbol(symbol)}/1Min/OHLCV") for pattern in patterns)
+            for symbol in symbols_of(market, store, rest, clock)
+            if any(pattern.matches(f"{symbol}/1Min/OHLCV") for pattern in wide)
         }
     if not symbols:
         raise ConfigError(f"no symbol matches {','.join(wanted)}; change -symbols")

@@ -88,6 +88,7 @@ class Job:
         runs: where runs of missing days begin in `calendar` and where the days after them are,
             int32 of shape (runs, 2), ascending.
         begun: how far days got of which a part is stored, by their place in `calendar`.
+        rows_per_day: of days that were fetched before; None when there are none.
     """
 
     dataset: Dataset
@@ -95,6 +96,7 @@ class Job:
     calendar: NDArray[np.datetime64]
     runs: NDArray[np.int32]
     begun: Mapping[int, DayProgress] = field(default_factory=dict)
+    rows_per_day: float | None = None
 
     @staticmethod
     def whole(dataset: Dataset, symbol: str, days: NDArray[np.datetime64]) -> Job:

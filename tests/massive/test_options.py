@@ -9,6 +9,7 @@ import pytest
 from tests.massive.http_server import KEY, page, scripted
 from tsstore.clock import ManualClock
 from tsstore.errors import ConfigError, InvalidArgumentError
+from tsstore.testing.model import ModelStore
 from tsstore_massive import options as module
 from tsstore_massive.backfill import Target
 from tsstore_massive.datasets import Dataset
@@ -21,7 +22,9 @@ NOTHING = {
     "api_key": None, "api_key_file": None, "base_url": None, "bars": False,
     "bar_frequencies": None, "trades": False, "quotes": False, "starts": (), "end": None,
     "symbols": None, "parallelism": None, "batch_size": None, "requests_per_minute": None,
-    "adjusted": None, "refetch": False, "ask_again": False, "config_path": None,
+    "adjusted": None, "refetch": False, "ask_again": False,
+    "source": "rest", "dry_run": False, "archive": None, "profile": None, "endpoint": None,
+    "bucket": None, "config_path": None,
     "directory": Path("data"),
 }  # fmt: skip
 
@@ -213,11 +216,11 @@ def test_a_list_is_split_at_commas_outside_braces(text, items):
     assert split_list(text) == items
 
 
-LISTED = ["A", "AAPL", "ABCw", "BCPC", "BCpC", "BRK.B", "bad name"]
+LISTED = ["X:BTCUSD", "A", "AAPL", "ABCw", "BCPC", "BCpC", "BRK.B", "bad name"]
 
 
-def resolve(*wanted: str) -> tuple[list[str], int]:
-    clock = ManualClock()
+def resolve(*wanted: str, store: ModelStore | None = None) -> tuple[list[str], int]:
+    clock = ManualClock(10**18)
     tickers = page({"ticker": name} for name in LISTED)
     with (
         scripted(tickers) as server,
@@ -229,7 +232,20 @@ def resolve(*wanted: str) -> tuple[list[str], int]:
             stop=threading.Event(),
         ) as rest,
     ):
-        return resolve_symbols(list(wanted), rest), len(server.requests)
+        found = resolve_symbols(list(wanted), store or ModelStore(), rest, clock)
+        return found, len(server.requests)
+
+
+def test_the_list_of_all_is_asked_for_once_a_day():
+    store = ModelStore()
+    assert resolve("A*", store=store) == (["A", "AAPL", "ABCw"], 1)
+    assert resolve("BC?C", store=store) == (["BCPC", "BCpC"], 0)
+
+
+def test_a_pattern_is_of_one_market():
+    assert resolve("X:BTC-*", "C:EURUSD", "A")[0] == ["A", "C:EUR-USD", "X:BTC-USD"]
+    with pytest.raises(ConfigError, match="symbols of options have to be named one by one"):
+        resolve("O:SPY*")
 
 
 def test_exact_symbols_need_no_list_of_all():

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from tsstore.api import WriteTable
+from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
 from tsstore_massive.coverage import SCHEMA, coverage_table, read_coverage
 from tsstore_massive.datasets import Dataset
+from tsstore_massive.flatfiles.catalogue import FlatSet
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import date
 
     from tsstore.api import StoreApi
-    from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.selection import Selection
     from tsstore_massive.symbols import Market
 
@@ -33,6 +35,16 @@ def dataset_of(flat: FlatSet) -> Dataset | None:
     if flat.rows in ("trades", "quotes"):
         return Dataset.of_stream(flat.rows).of(market)
     return None
+
+
+def flat_set_of(dataset: Dataset) -> FlatSet | None:
+    """The files with the rows of a dataset; None when there are none."""
+    names = {"1Min/OHLCV": "minute_aggs", "1D/OHLCV": "day_aggs"}
+    name = names.get(dataset.group) if dataset.kind == "bars" else dataset.kind
+    try:
+        return FlatSet.of(dataset.market, name) if name else None
+    except InvalidArgumentError:
+        return None
 
 
 def coverage_of_file(
@@ -48,7 +60,7 @@ def coverage_of_file(
         now_ns: when it was loaded.
     """
     dataset = dataset_of(flat)
-    symbols = sorted({*rows, *selection.names})
+    symbols = sorted({*rows, *_names(flat, selection)})
     if dataset is None or not symbols:
         return []
     counts = np.array([rows.get(symbol, 0) for symbol in symbols])
@@ -64,13 +76,19 @@ def covered_days(
 ) -> set[date]:
     """Days of which every wanted ticker is there, if the tickers are named one by one."""
     dataset = dataset_of(flat)
-    if dataset is None or not days or not selection.is_exact or not selection.names:
+    names = _names(flat, selection)
+    if dataset is None or not days or not selection.is_exact or not names:
         return set()
     ordered = np.array(sorted(days), "M8[D]")
     ends = dataset.ends(ordered)
     done = np.ones(len(ordered), np.bool_)
-    for _, coverage in read_coverage(store, dataset, selection.names, ordered, adjusted=False):
+    for _, coverage in read_coverage(store, dataset, names, ordered, adjusted=False):
         done &= coverage.done(ordered, ends)
         if not done.any():
             break
     return set(ordered[done].tolist())
+
+
+def _names(flat: FlatSet, selection: Selection) -> list[str]:
+    """The named tickers of the market."""
+    return [name for name in selection.names if market_of(name) == flat.market]

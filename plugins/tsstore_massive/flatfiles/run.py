@@ -14,7 +14,7 @@ import click
 import tsstore
 from tsstore.errors import ConfigError
 from tsstore_massive.flatfiles.archive import Archive
-from tsstore_massive.flatfiles.catalogue import FlatSet
+from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
 from tsstore_massive.flatfiles.display import shown
 from tsstore_massive.flatfiles.fallback import RestFallback
@@ -24,6 +24,7 @@ from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span, Sync
 from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     import threading
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tsstore.store import Store
     from tsstore_massive.config import Config
     from tsstore_massive.datasets import Dataset
+    from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.fallback import Fallback
     from tsstore_massive.flatfiles.sync import Missing, Plan, Report
     from tsstore_massive.options import Options as BackfillOptions
@@ -103,29 +105,40 @@ def options_of(options: BackfillOptions, today: date) -> Options:
         ConfigError: bars of a length that there are no files of.
     """
     yesterday = today - timedelta(days=1)
+    markets = sorted({market_of(symbol) for symbol in options.symbols})
+    spans = [
+        Span(_flat_set(target.dataset.of(market)), target.first, min(target.last, yesterday))
+        for target in options.targets
+        for market in markets
+    ]
+    return options_for(options, spans, Selection(options.symbols))
+
+
+def options_for(options: BackfillOptions, spans: list[Span], selection: Selection) -> Options:
+    """The options of a load of these spans on behalf of the backfiller."""
     return Options(
-        [
-            Span(_flat_set(target.dataset), target.first, min(target.last, yesterday))
-            for target in options.targets
-        ],
-        Selection(options.symbols),
+        spans,
+        selection,
         options.directory,
         options.timezone,
-        default_archive(options.directory),
+        options.archive or default_archive(options.directory),
         options.config,
         reload=options.refetch,
+        dry_run=options.dry_run,
+        profile=options.profile,
+        endpoint=options.endpoint,
+        bucket=options.bucket,
     )
 
 
 def _flat_set(dataset: Dataset) -> FlatSet:
-    names = {"1Min/OHLCV": "minute_aggs", "1D/OHLCV": "day_aggs"}
-    name = names.get(dataset.group) if dataset.kind == "bars" else dataset.kind
-    if name is None:
+    flat = flat_set_of(dataset)
+    if flat is None:
         raise ConfigError(
-            f"there are no flat files of {dataset}, only of 1Min and 1D; leave out --source "
-            "flatfiles, or have the store compute them from 1Min"
+            f"there are no flat files of {dataset} of {dataset.market}; of bars there are 1Min and "
+            "1D only. Leave out --source flatfiles, or have the store compute bars from 1Min"
         )
-    return FlatSet.of("stocks", name)
+    return flat
 
 
 def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
@@ -147,28 +160,46 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         ) as store,
         _fallback(options, store, clock, stop) as fallback,
     ):
-        sync = Sync(
-            store,
-            archive,
-            remote,
-            clock=clock,
-            stop=stop,
-            timezone=store.timezone,  # the options may name none
-            keep=options.keep,
-        )
+        sync = sync_of(options, store, archive, remote, clock, stop)
         plan = sync.plan(options.spans, options.selection, reload=options.reload)
-        _announce(plan)
+        announce(plan)
         if options.dry_run:
             return True
-        started = clock.monotonic()
-        with shown(sys.stderr, clock, len(plan.wanted)) as show:
-            report = sync.run(plan, progress=show)
-        _summarise(report, plan, clock.monotonic() - started, options)
-        is_whole = all(each.reason == "pending" for each in report.missing)
-        pending = [each for each in report.missing if each.reason == "pending"]
+        missing = carry_out(sync, plan, options.directory, clock)
+        is_whole = all(each.reason == "pending" for each in missing)
+        pending = [each for each in missing if each.reason == "pending"]
         if fallback is None or not pending or stop.is_set():
             return is_whole
         return _fill(fallback, pending, options.selection) and is_whole
+
+
+def sync_of(
+    options: Options,
+    store: Store | RemoteStore,
+    archive: Archive,
+    remote: Remote | None,
+    clock: Clock,
+    stop: threading.Event,
+) -> Sync:
+    """What brings the files of these options into a store."""
+    return Sync(
+        store,
+        archive,
+        remote,
+        clock=clock,
+        stop=stop,
+        timezone=store.timezone,  # the options may name none
+        keep=options.keep,
+    )
+
+
+def carry_out(sync: Sync, plan: Plan, directory: Path, clock: Clock) -> list[Missing]:
+    """Load the files of a plan, showing how far it is, and say how it went; what is missing."""
+    started = clock.monotonic()
+    with shown(sys.stderr, clock, len(plan.wanted)) as show:
+        report = sync.run(plan, progress=show)
+    _summarise(report, plan, clock.monotonic() - started, directory)
+    return report.missing
 
 
 def _fill(fallback: Fallback, pending: list[Missing], selection: Selection) -> bool:
@@ -216,7 +247,8 @@ def _remote(options: Options) -> Remote | nullcontext[None]:
     return Remote(access, connections=options.connections)
 
 
-def _announce(plan: Plan) -> None:
+def announce(plan: Plan) -> None:
+    """Say what a plan is going to do."""
     if plan.wanted:
         click.echo(
             f"{len(plan.wanted):,} days to load, {plan.fetch_bytes / 1e6:,.1f} MB of them to fetch"
@@ -229,12 +261,12 @@ def _announce(plan: Plan) -> None:
         click.echo(f"{plan.covered_days:,} days were fetched by REST before and are left out")
 
 
-def _summarise(report: Report, plan: Plan, seconds: float, options: Options) -> None:
+def _summarise(report: Report, plan: Plan, seconds: float, directory: Path) -> None:
     done = report.progress
     if plan.wanted:
         click.echo(
             f"stored {done.rows:,} rows of {report.loaded:,} days in {seconds:.1f} s "
-            f"({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {options.directory}"
+            f"({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {directory}"
         )
     for what, count in sorted(report.faults.items()):
         click.echo(f"{count:,} times: {what}", err=True)

@@ -1,0 +1,70 @@
+"""Which symbols there are, asked of the vendor once a day.
+
+`_massive/24H/LISTING_STOCKS` has a row for each symbol, at the moment of the listing, so a backfill
+of a pattern that is started again does not begin with the same dozen requests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+
+from tsstore.api import Replace
+from tsstore.columns import Columns
+from tsstore.errors import ConfigError, NotFoundError
+from tsstore.schema import Schema
+from tsstore.times import MAX_NS
+from tsstore.zones import NS_PER_DAY
+from tsstore_massive.symbols import bucket_symbol
+
+if TYPE_CHECKING:
+    from tsstore.api import StoreApi
+    from tsstore.clock import Clock
+    from tsstore_massive.rest import RestClient
+    from tsstore_massive.symbols import Market
+
+SCHEMA = Schema.of({"Symbol": "U32"}, variable=True)
+_EVER = np.datetime64(0, "ns"), np.datetime64(MAX_NS, "ns")
+_Listed = Literal["stocks", "indices", "fx", "crypto"]
+_MARKETS: dict[Market, _Listed] = {
+    "stocks": "stocks",
+    "indices": "indices",
+    "forex": "fx",
+    "crypto": "crypto",
+}
+
+
+def symbols_of(market: Market, store: StoreApi, rest: RestClient, clock: Clock) -> list[str]:
+    """The symbols of a market that trade now, as buckets spell them.
+
+    Args:
+        market: whose.
+        store: keeps the listing.
+        rest: asked when there is none, or it is older than a day.
+        clock: the source of time.
+
+    Raises:
+        ConfigError: the vendor has no such listing.
+        MassiveError: the vendor does not give it.
+    """
+    listed = _MARKETS.get(market)
+    if listed is None:
+        raise ConfigError(
+            f"symbols of {market} have to be named one by one, or give --source flatfiles"
+        )
+    key = f"_massive/24H/LISTING_{market.upper()}"
+    now_ns = clock.now_ns()
+    try:
+        known = store.read(key, start=np.datetime64(now_ns - NS_PER_DAY, "ns"))
+    except NotFoundError:
+        known = None
+    if known is not None and len(known):
+        return cast("list[str]", known["Symbol"].tolist())
+    spelled = (bucket_symbol(ticker, market) for ticker in rest.tickers(listed))
+    symbols = sorted({symbol for symbol in spelled if symbol is not None})
+    rows = Columns(
+        np.full(len(symbols), now_ns), {"Symbol": np.array(symbols, "U32")}, variable=True
+    )
+    store.commit([Replace(key, *_EVER, rows, SCHEMA)])
+    return symbols
