@@ -144,7 +144,7 @@ def _sync(
         ) as rest,
         tsstore.open_shared(directory, timezone=timezone, token=token) as store,
     ):
-        symbols = None if wanted == ["*"] else resolve_symbols(wanted, rest)
+        symbols = None if wanted == ["*"] else resolve_symbols(wanted, store, rest, clock)
         report = sync_reference(
             store, rest, symbols, clock=clock, kinds=kinds, whole=whole,
             on_step=lambda step: click.echo(step, err=True),
