@@ -31,6 +31,7 @@ STREAMS: dict[Market, tuple[Kind, str]] = {
     "options": ("trades", "O:SPY271217C00650000"),
     "forex": ("quotes", "C:EURUSD"),
     "crypto": ("trades", "X:BTCUSD"),
+    "futures": ("quotes", "GCZ7"),
 }
 
 
