@@ -241,20 +241,15 @@ class StockQuote(Struct, tag_field="ev", tag="Q", gc=False):
     participant_time: Count = field(name="pt", default=0)
 
 
-class ForexQuote(Struct, tag_field="ev", tag="C", gc=False):
-    """A quote of a pair of currencies; its time is the exchange's, and both sides are of it."""
+class _PairQuote(Struct, gc=False):
+    """What quotes of pairs share: the time is the exchange's, and both sides are of it."""
 
-    bid_size: ClassVar[float] = 0.0
-    ask_size: ClassVar[float] = 0.0
     condition: ClassVar[int] = 0
     indicators: ClassVar[tuple[int, ...]] = ()
     tape: ClassVar[int] = 0
     sequence: ClassVar[int] = 0
 
-    symbol: Symbol = field(name="p")
     time: Time = field(name="t")
-    bid_price: Number = field(name="b", default=0.0)
-    ask_price: Number = field(name="a", default=0.0)
     bid_exchange: Code = field(name="x", default=0)
 
     @property
@@ -268,31 +263,25 @@ class ForexQuote(Struct, tag_field="ev", tag="C", gc=False):
         return self.time
 
 
-class CryptoQuote(Struct, tag_field="ev", tag="XQ", gc=False):
-    """A quote of a crypto pair; its time is the exchange's, and both sides are of it."""
+class ForexQuote(_PairQuote, tag_field="ev", tag="C", kw_only=True, gc=False):
+    """A quote of a pair of currencies, which has no sizes."""
 
-    condition: ClassVar[int] = 0
-    indicators: ClassVar[tuple[int, ...]] = ()
-    tape: ClassVar[int] = 0
-    sequence: ClassVar[int] = 0
+    bid_size: ClassVar[float] = 0.0
+    ask_size: ClassVar[float] = 0.0
+
+    symbol: Symbol = field(name="p")
+    bid_price: Number = field(name="b", default=0.0)
+    ask_price: Number = field(name="a", default=0.0)
+
+
+class CryptoQuote(_PairQuote, tag_field="ev", tag="XQ", kw_only=True, gc=False):
+    """A quote of a crypto pair."""
 
     symbol: Symbol = field(name="pair")
-    time: Time = field(name="t")
     bid_price: Number = field(name="bp", default=0.0)
     ask_price: Number = field(name="ap", default=0.0)
     bid_size: Number = field(name="bs", default=0.0)
     ask_size: Number = field(name="as", default=0.0)
-    bid_exchange: Code = field(name="x", default=0)
-
-    @property
-    def ask_exchange(self) -> int:
-        """That of the bid."""
-        return self.bid_exchange
-
-    @property
-    def participant_time(self) -> int:
-        """The time."""
-        return self.time
 
 
 class FuturesQuote(Struct, tag_field="ev", tag="Q", gc=False):
