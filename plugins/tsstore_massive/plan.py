@@ -177,9 +177,9 @@ def by_market(
 
 
 def has_history(market: Market, kind: Kind) -> bool:
-    """Whether REST tells such rows of a market; futures are asked for in another way there."""
+    """Whether REST tells such rows of a market."""
     channels = {channel.kind: channel for channel in channels_of(market)}
-    return market != "futures" and kind in channels and channels[kind].has_history
+    return kind in channels and channels[kind].has_history
 
 
 def calls_of(job: Job) -> int:

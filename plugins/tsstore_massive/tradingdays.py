@@ -23,10 +23,10 @@ _EXCHANGES = MarketCalendar()
 def trading_days(market: Market, first: date, last: date) -> NDArray[np.datetime64]:
     """Days of a market from `first` to `last`, both included, as datetime64[D], ascending.
 
-    Crypto trades every day, currencies from Sunday to Friday, and all else on the days of the New
-    York exchanges. Days before the vendor's history of stocks are left out.
+    Crypto trades every day, currencies and futures from Sunday to Friday, and all else on the days
+    of the New York exchanges. Days before the vendor's history of stocks are left out.
     """
-    if market not in ("crypto", "forex"):
+    if market not in ("crypto", "forex", "futures"):
         return _EXCHANGES.days(first, last)
     begin, end = (np.datetime64(day, "D").astype(np.int64) for day in (max(first, FIRST_DAY), last))
     days: NDArray[np.datetime64] = np.arange(begin, end + 1).astype("M8[D]")

@@ -29,7 +29,13 @@ def bench():
 
 @pytest.mark.parametrize(
     ("market", "days"),
-    [("stocks", [7, 10]), ("indices", [7, 10]), ("forex", [7, 9, 10]), ("crypto", [7, 8, 9, 10])],
+    [
+        ("stocks", [7, 10]),
+        ("indices", [7, 10]),
+        ("forex", [7, 9, 10]),
+        ("futures", [7, 9, 10]),
+        ("crypto", [7, 8, 9, 10]),
+    ],
 )
 def test_each_market_has_its_days(market, days):
     assert [day.day for day in trading_days(market, FIRST, LAST).tolist()] == days
@@ -86,8 +92,8 @@ def test_symbols_of_all_markets_go_into_one_run(bench):
 def test_what_there_is_no_history_of_is_told(bench):
     wanted = Target(TRADES, FIRST, LAST)
     plan = bench.plan(wanted, symbols=["C:EUR-USD", "I:SPX", "GCZ6", "AAPL"])
-    assert [job.symbol for job in plan.jobs] == ["AAPL"]
+    assert [job.symbol for job in plan.jobs] == ["GCZ6", "AAPL"]
     assert plan.notes == [
         f"there is no history of trades of {market} by REST"
-        for market in ("forex", "indices", "futures")
+        for market in ("forex", "indices")
     ]
