@@ -26,6 +26,7 @@ from tsstore_massive.rollup.day import DayBars, Tracked, collected, day_bars
 from tsstore_massive.rollup.ledger import KEY as LEDGER
 from tsstore_massive.schemas import BARS
 from tsstore_massive.sessions import MarketCalendar
+from tsstore_massive_simulator.flatfiles import FlatFileMarket
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.server import Simulator
@@ -58,8 +59,8 @@ def store(tmp_path: Path) -> Iterator[tsstore.Store]:
         yield store
 
 
-def bars_of(kind: Kind, day: date, symbol: str) -> dict[str, Any]:
-    rows = MARKET.rows(kind, day, [symbol])
+def bars_of(kind: Kind, day: date, symbol: str, market: Any = MARKET) -> dict[str, Any]:
+    rows = market.rows(kind, day, [symbol])
     return {ours: rows[theirs].astype("f8") for ours, theirs in NAMES.items()} | {
         "Epoch": rows["window_start"].view("M8[ns]")
     }
@@ -357,6 +358,24 @@ def test_many_symbols_are_made_as_one_by_one(store):
         inside = prices[:, regular]
         wanted = [inside[0][0], inside[1].max(), inside[2].min(), inside[3][-1], prices[0].sum()]
         assert got == wanted
+
+
+def test_real_minutes_make_the_prices_of_the_real_day(store, real_data):
+    """The files are of another source than the vendor: prices agree, volumes are counted apart."""
+    market, day = FlatFileMarket(real_data), date(2013, 10, 7)
+    names = market.rows(Kind.MINUTES, day).tickers
+    for symbol in names:
+        rows = bars_of(Kind.MINUTES, day, symbol, market)
+        store.commit([Write(f"{symbol}/1Min/OHLCV", rows, BARS)])
+    session = MarketCalendar().session(day)
+    who = collected(store).tracked(session)
+    made = day_bars(store, who.symbols, session, lambda: False)
+    days = [bars_of(Kind.DAYS, day, symbol, market) for symbol in who.symbols.tolist()]
+    for name in ("Open", "High", "Low", "Close"):
+        assert made.columns[name].tolist() == [bar[name][0] for bar in days]
+    table = {name: np.array([bar[name][0] for bar in days]) for name in NAMES}
+    official = official_of({"Symbol": list(who.symbols), **table}, who)
+    assert not differences(made, official, Tolerance()).any()
 
 
 # A process that is killed
