@@ -113,7 +113,7 @@ def _keys(store: StoreApi, config: Config) -> list[str]:
         if config.all_symbols:
             keys += store.list(f"*/{group}")
         else:
-            keys += [f"{symbol}/{group}" for symbol in config.bucket_symbols]
+            keys += [f"{symbol}/{group}" for symbol in _tickers(config)]
     return keys + [key for key in store.list(_OWN) if key != CHANGES_KEY]  # commands are neither
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +19,7 @@ from tsstore_massive.doctor import cli, machine, stream
 from tsstore_massive.doctor.questions import questions
 from tsstore_massive.doctor.service import requests_needed
 from tsstore_massive.lock import KeyLock
+from tsstore_massive.sessions import MarketCalendar, day_of
 from tsstore_massive.symbols import MARKETS
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.othermarkets import other_markets
@@ -29,13 +30,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "secret-key-0001"
+#: Asked for nothing so far, whatever other tests did.
+FRESH_KEY = "secret-key-0002"
 Findings = dict[str, dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def vendor() -> Iterator[tuple[Simulator, str]]:
     others = other_markets(1).values()
-    simulator = Simulator(GeneratedMarket(1, ["AAPL"]), others=others, speed=1, keys=[KEY])
+    simulator = Simulator(
+        GeneratedMarket(1, ["AAPL"]), others=others, speed=1, keys=[KEY, FRESH_KEY]
+    )
     with simulator.in_background() as url:
         yield simulator, url
 
@@ -130,9 +135,31 @@ def test_every_market_can_be_asked_for(run, vendor):
     assert {each["verdict"] for each in asked} == {"OK"}, asked
     assert {each["check"] for each in asked} >= {f"{market} bars" for market in MARKETS}
     url = vendor[1].replace("http", "ws")
-    ran = run("--listen", "0", ws_server=f"{url}/crypto", data_types=["bars", "trades"])
+    ran = run(ws_server=f"{url}/crypto", data_types=["bars", "trades"])
     assert {name for name in ran.findings if ran.verdict(name) != "OK"} == set()
     assert "in the plan (XA)" in ran.found("socket bars")
+
+
+def test_each_connection_is_looked_at_by_itself(run, vendor):
+    url = vendor[1].replace("http", "ws")
+    second = {"ws_server": url, "api_key": "another-key-0002"}
+    connections = {
+        "stocks": {"ws_server": url, "api_key": KEY},
+        "coins": {"market": "crypto", "ws_server": url, "api_key": KEY},
+        "more": second,
+        "off": {"enabled": False},
+    }
+    ran = run(connections=connections, key=None)
+    assert ran.verdict("stocks: stocks bars") == ran.verdict("coins: crypto trades") == "OK"
+    assert "in the plan (XA)" in ran.found("coins: socket bars")
+    assert "Unknown API Key" in ran.found("more: key accepted")
+    assert ran.verdict("off") == "SKIP"
+    assert ran.verdict("connections") == "OK"
+    assert "another-key" not in ran.output
+    connections["more"] = connections["stocks"]
+    ran = run("--no-socket", connections=connections, key=None)
+    assert ran.verdict("connections") == "FAIL"
+    assert "more: stocks bars" not in ran.findings  # what is known already is not asked again
 
 
 BARS = "forbidden_paths=/v2/aggs"
@@ -166,7 +193,8 @@ FAILS = [
 def test_what_is_wrong_is_named_with_what_to_do(run, faults, on, check, verdict, found, advice):
     faults(*on)
     at_socket = check.startswith("socket")
-    ran = run("--listen", "0", *([] if at_socket else ["--no-socket"]))
+    key = FRESH_KEY if on == ["rate=3"] else KEY
+    ran = run("--listen", "0", *([] if at_socket else ["--no-socket"]), key=key)
     assert ran.verdict(check) == verdict
     assert found in ran.found(check)
     assert advice in ran.advice(check)
@@ -174,9 +202,10 @@ def test_what_is_wrong_is_named_with_what_to_do(run, faults, on, check, verdict,
 
 
 def test_a_plan_without_today_is_asked_for_yesterday(run, faults):
-    days = cli._Days.at(SystemClock().now_ns())
+    today = day_of(SystemClock().now_ns())
+    over = MarketCalendar().days(today - timedelta(days=14), today - timedelta(days=1))[-1]
     faults("forbidden=today")
-    faults(f"forbidden_paths=/v2/aggs/ticker/AAPL/range/1/minute/{days.over}/{days.today}")
+    faults(f"forbidden_paths=/v2/aggs/ticker/AAPL/range/1/minute/{over}/{today}")
     ran = run("--no-socket")
     assert ran.verdict("stocks bars") == "OK"
     assert "today's not before the day is over" in ran.found("stocks bars")

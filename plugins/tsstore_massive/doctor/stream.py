@@ -44,6 +44,7 @@ class Target:
         wanted: kinds of data that the options name.
         is_open: whether the market is open, so that something should come.
         listen_s: how long to wait for it.
+        allowed: connections that the account has.
     """
 
     url: str
@@ -52,6 +53,7 @@ class Target:
     wanted: Collection[str]
     is_open: bool
     listen_s: float
+    allowed: int = 1
 
 
 def check_stream(target: Target, key: str, clock: Clock) -> Iterator[Finding]:
@@ -60,7 +62,7 @@ def check_stream(target: Target, key: str, clock: Clock) -> Iterator[Finding]:
     A second connection evicts the first, so nothing is done while a worker on this machine streams.
     """
     try:
-        with KeyLock(key, quota_place(target.url)):
+        with KeyLock(key, quota_place(target.url), allowed=target.allowed):
             yield from _check(target, key, clock)
     except LockedError as error:
         yield skip("socket", f"not opened: {error}")
