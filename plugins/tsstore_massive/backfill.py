@@ -26,6 +26,7 @@ from tsstore_massive.grouped import GroupedJob, fewest_calls
 from tsstore_massive.pace import AdaptivePace, FixedPace
 from tsstore_massive.plan import Job, Plan, Target, by_market, has_history, runs_of, targets
 from tsstore_massive.refusals import Refusals
+from tsstore_massive.renamed import by_names
 from tsstore_massive.report import Gap, Progress, Report
 from tsstore_massive.running import Assignment, Run
 from tsstore_massive.symbols import market_of
@@ -100,7 +101,7 @@ class Backfiller:
     def plan(
         self, targets: Iterable[Target], symbols: Sequence[str], *, refetch: bool = False
     ) -> Plan:
-        """What is missing of the targets.
+        """What is missing of the targets; a share with other names is asked for by each of them.
 
         Args:
             targets: datasets and days.
@@ -113,7 +114,8 @@ class Backfiller:
         chosen: list[Job | GroupedJob] = []
         notes: list[str] = []
         covered = 0
-        for target, market, some in itertools.chain(*(by_market(t, symbols) for t in targets)):
+        named = by_names(self._store, targets, symbols)
+        for target, market, some in itertools.chain(*(by_market(*each) for each in named)):
             if not has_history(market, target.dataset.kind):
                 notes.append(f"there is no history of {target.dataset} of {market} by REST")
                 continue

@@ -18,6 +18,7 @@ from tsstore_massive.usage import Ticket
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Mapping
 
     from tsstore.clock import Clock
     from tsstore_massive.config import Config
@@ -118,6 +119,19 @@ class RateLimiter:
                 "per_day": self._per_day,
                 "learnt": usage.limits(),
             }
+
+
+def quota_text(quota: Mapping[str, Any]) -> str:
+    """What `RateLimiter.describe` tells, in words."""
+    day = f" of {quota['per_day']:,}" if quota["per_day"] is not None else ""
+    learnt = "".join(
+        f"; the vendor allows {limit:,} a minute for {what}"
+        for what, limit in quota["learnt"].items()
+    )
+    return (
+        f"requests with this key: {quota['minute']:,} of {quota['per_minute']:,} in the last "
+        f"minute, {quota['day']:,}{day} in 24 hours{learnt}"
+    )
 
 
 def limiter_for(config: Config, api_key: str, clock: Clock) -> RateLimiter:

@@ -10,7 +10,7 @@ import pytest
 from tsstore.clock import ManualClock
 from tsstore.errors import InvalidArgumentError, StorageError
 from tsstore_massive.config import Config
-from tsstore_massive.rate import RateLimiter, limiter_for
+from tsstore_massive.rate import RateLimiter, limiter_for, quota_text
 
 
 def test_requests_within_the_limit_start_at_once():
@@ -134,6 +134,8 @@ def test_a_class_that_the_plan_allows_less_is_slowed_down_and_no_other():
         request(limiter, vendor, clock, "indices")
     assert vendor.refused["indices"] <= 4
     assert limiter.describe()["learnt"] == {"indices": 5}
+    text = quota_text(limiter.describe() | {"per_day": 50_000})
+    assert text.endswith(" of 50,000 in 24 hours; the vendor allows 5 a minute for indices")
     began = clock.monotonic()
     for _ in range(300):
         request(limiter, vendor, clock, "stocks")

@@ -445,7 +445,7 @@ def test_the_command_says_what_changed_and_what_it_cost(desk, command, tmp_path)
         "changed: 1 splits, 1 tickers",
         "left out: 1 x split with a side that is not above 0",
         "not known to the vendor: NOSUCH",
-        "requests: 9 in the last minute, 9 in 24 hours",
+        "requests with this key: 9 of 6,000 in the last minute, 9 in 24 hours",
     ]
     assert command("--symbols", "A", "--kinds", "splits")[1].startswith("nothing changed\n")
     code, out, _ = command("--kinds", "tickers,names")

@@ -19,7 +19,7 @@ from tsstore.config import read_secret
 from tsstore.errors import InvalidArgumentError, TsStoreError
 from tsstore_massive.config import API_KEY_VARIABLE, Config
 from tsstore_massive.options import DEFAULT_CONFIG, from_file, resolve_symbols, split_list
-from tsstore_massive.rate import limiter_for
+from tsstore_massive.rate import limiter_for, quota_text
 from tsstore_massive.reference.buckets import Kind
 from tsstore_massive.reference.sync import sync_reference
 from tsstore_massive.rest import Limits, RestClient
@@ -163,4 +163,4 @@ def _show(report: Report, quota: dict[str, Any]) -> None:
         click.echo(
             f"not known to the vendor: {', '.join(shown)}" + f" and {more:,} more" * (more > 0)
         )
-    click.echo(f"requests: {quota['minute']:,} in the last minute, {quota['day']:,} in 24 hours")
+    click.echo(quota_text(quota))
