@@ -34,6 +34,7 @@ from tsstore_massive.optionvalues import (
     is_loopback,
     shown_without_key,
 )
+from tsstore_massive.reference.buckets import Kind as ReferenceKind  # noqa: TC001
 from tsstore_massive.schemas import Kind  # noqa: TC001  (msgspec reads the annotations)
 from tsstore_massive.symbols import MARKETS, Market, parse_symbol
 from tsstore_massive.universes import Lists  # noqa: TC001
@@ -72,6 +73,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         requests_per_day: the same for any day, for plans that limit it.
         quota_directory: where the use of these is kept over restarts; `tsstore` in
             $XDG_STATE_HOME, or else in ~/.local/state, if empty.
+        reference: what of `splits`, `dividends`, `tickers` and `names` is kept up to date daily.
         backfill_parallelism: symbols that are fetched by REST at a time; None for as many as pay.
         queue_bytes: received and not yet stored bytes at which reading from the socket stops.
         ping_interval_s: seconds between pings, and the time allowed for the answer.
@@ -103,6 +105,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     requests_per_minute: Annotated[int, Meta(ge=1)] = 6_000
     requests_per_day: Annotated[int, Meta(ge=1)] | None = None
     quota_directory: str = ""
+    reference: tuple[ReferenceKind, ...] = ()
     backfill_parallelism: Annotated[int, Meta(ge=1, le=64)] | None = None
     queue_bytes: Annotated[int, Meta(ge=65_536)] = 64 * 2**20
     ping_interval_s: Annotated[float, Meta(gt=0)] = 20.0

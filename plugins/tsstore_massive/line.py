@@ -29,6 +29,7 @@ from tsstore_massive.lock import KeyLock
 from tsstore_massive.missed import Missed, overlap_ns
 from tsstore_massive.polling import Polling
 from tsstore_massive.protocol import topics
+from tsstore_massive.reference.keeper import ReferenceKeeper
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.resume import at_start, today
 from tsstore_massive.schemas import BAR_KINDS
@@ -168,6 +169,17 @@ class Line:
             retry_s=patience.retry_s,
         )
 
+        self._reference = ReferenceKeeper(
+            context.store,
+            self._rest,
+            config.reference,
+            symbols=self._referred,
+            clock=clock,
+            logger=logger,
+            stop=self._stop,
+            retry_s=patience.retry_s,
+        )
+
     def run(self) -> None:
         """Stream until stopped.
 
@@ -182,6 +194,8 @@ class Line:
             threads = [self._start(self._gaps.run, "massive-gaps")]
             if self._config.starts:
                 threads.append(self._start(self._history.run, "massive-history"))
+            if self._config.reference:
+                threads.append(self._start(self._reference.run, "massive-reference"))
             try:
                 self._stream()
             finally:
@@ -341,6 +355,12 @@ class Line:
         listed = self._rest.tickers(_LISTS[market]) if market in _LISTS else ()
         return tuple(filter(None, (bucket_symbol(name, market) for name in listed)))
 
+    def _referred(self) -> tuple[str, ...] | None:
+        """Whose reference data are kept; None for every stock, nobody's of a whole other market."""
+        if self._symbols is None and self._config.market != "stocks":
+            return ()
+        return self._symbols
+
     def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
         thread.start()
@@ -411,6 +431,7 @@ class Line:
             "gaps": gaps + missing_days,
             "gap_count": gap_count + missing,
             "backfill": self._history.describe(),
+            "reference": self._reference.describe(),
             "last": self._prices(),
         }
 

@@ -393,6 +393,17 @@ def test_only_the_wanted_symbols_and_kinds_are_stored(
     assert rows_stored(store) == ["AAPL/1Sec/TRADE"]
 
 
+def test_reference_data_are_brought_up_to_date(market: Simulator, store: tsstore.Store) -> None:
+    kinds = ["splits", "tickers"]
+    with RunningWorker(
+        store, market, market.clock(), symbols=["AAPL"], data_types=["trades"], reference=kinds
+    ) as worker:
+        worker.until(lambda: worker.status.get("reference", {}).get("refreshed", "") != "")
+        worker.until(lambda: "AAPL/24H/TICKER" in store.list())
+    assert len(store.read("AAPL/1D/SPLITS")) > 0
+    assert store.read("AAPL/24H/TICKER")["Active"].tolist() == [True]
+
+
 def test_all_kinds_share_one_connection(market: Simulator, store: tsstore.Store) -> None:
     with RunningWorker(store, market, market.clock()) as worker:
         worker.until_received(20)

@@ -65,6 +65,7 @@ class Ledger:
 
     def note(self, kind: Kind, symbols: Iterable[str], now_ns: int, *, whole: bool) -> None:
         """Write down that some symbols were fetched: all of their rows, or the newer ones."""
+        self._entries = dict(_read(self._store))  # others may have written meanwhile
         for symbol in symbols:
             before = self.find(kind, symbol)
             since = now_ns if whole or before is None else before.whole_ns
