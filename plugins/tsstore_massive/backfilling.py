@@ -14,7 +14,7 @@ from tsstore_massive.display import make_display
 from tsstore_massive.dryrun import say_estimates
 from tsstore_massive.estimate import Estimator
 from tsstore_massive.options import resolve_symbols
-from tsstore_massive.rate import limiter_for
+from tsstore_massive.rate import limiter_for, quota_text
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.summary import summarise
 
@@ -98,6 +98,8 @@ class _Command:
             return True
         with make_display(sys.stderr, self._clock, plan.total_days) as display:
             report = self._backfiller.run(plan, progress=display.show)
+        if plan.total_days:
+            click.echo(quota_text(self._rest.quota))
         return summarise(report, plan, options.directory, self._clock.now_ns())
 
     def _plan(self, symbols: list[str]) -> Plan:
