@@ -94,6 +94,5 @@ def test_what_there_is_no_history_of_is_told(bench):
     plan = bench.plan(wanted, symbols=["C:EUR-USD", "I:SPX", "GCZ6", "AAPL"])
     assert [job.symbol for job in plan.jobs] == ["GCZ6", "AAPL"]
     assert plan.notes == [
-        f"there is no history of trades of {market} by REST"
-        for market in ("forex", "indices")
+        f"there is no history of trades of {market} by REST" for market in ("forex", "indices")
     ]
