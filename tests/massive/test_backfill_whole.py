@@ -72,10 +72,10 @@ def backfill(url: str, data: Path, *more: str) -> str:
 
 
 def contents(data: Path) -> dict[str, list[bytes]]:
-    """Every column of every bucket but for when it was fetched."""
+    """Every column of every bucket of symbols but for when it was fetched."""
     with tsstore.open(data, read_only=True) as store:
         found = {}
-        for key in store.list():
+        for key in store.list("[!_]*/*/*"):
             rows = store.read(key)
             names = [name for name in rows.names if name != "Fetched"]
             found[key] = [rows.ts.tobytes(), *(rows[name].tobytes() for name in names)]
