@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 # Replayed files and the generated market are two markets: they never share a directory.
 DEMO ?= $(if $(DATA),demo-files,demo)
 SCALE ?= 5
+ROUNDS ?= 7
 
-.PHONY: help run test lint fmt types imports proto crash bench wheel clean
+.PHONY: help run test soak lint fmt types imports proto crash bench wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +26,9 @@ run: $(BIN)/tsstore  ## the whole thing, live: simulator, server, worker (DATA=f
 
 test: $(VENV)/.dev  ## all tests
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal
+
+soak: $(VENV)/.dev  ## ROUNDS=7 of eight hours of market in eight minutes, with all that can go wrong
+	TSSTORE_SOAK_S=480 TSSTORE_SOAK_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q tests/massive/test_soak.py
 
 crash: $(VENV)/.dev  ## the tests of crashes and damage alone, five times as many (SCALE=50: hours)
 	TSSTORE_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q -n 3 --dist worksteal tests/crash tests/stateful

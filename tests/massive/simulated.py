@@ -72,6 +72,10 @@ class Simulator:
     def set_faults(self, **faults: Any) -> None:
         self._post("faults", faults)
 
+    def switch_chaos(self, seed: int | None) -> None:
+        """Have faults come and go at random, or no more."""
+        self._post("chaos", {"seed": seed})
+
     def disconnect(self, code: int = 1006) -> None:
         self._post("disconnect", {"code": code})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -27,7 +28,7 @@ from tsstore_massive.rest import RestClient
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tests.massive.simulated import Simulator
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 MS = 1_000_000
 SECOND = 1_000 * MS
 MINUTE = 60 * SECOND
+#: Of bars, by kind.
+LENGTHS = {"bars": MINUTE, "second_bars": SECOND}
 FIRST_HOUR_NS = to_ns("2024-06-03 08:00")
 #: Bars as they stay: without corrections, which could still be on their way at the end of a test.
 NO_REVISIONS = "revised_bars=0.000001"
@@ -63,18 +66,19 @@ def market(request: pytest.FixtureRequest) -> Iterator[Simulator]:
         yield running
 
 
-def fetched(server: Simulator, symbol: str, start_ns: int, end_ns: int) -> dict[str, list[Columns]]:
+def fetched(
+    server: Simulator, symbol: str, kind: str, start_ns: int, end_ns: int
+) -> Iterator[Columns]:
     """What the vendor's history says of a range."""
     with RestClient(
         server.url, KEY, clock=SystemClock(), stop=threading.Event(),
         limiter=RateLimiter(10_000, 60, SystemClock()),
     ) as rest:  # fmt: skip
-        minute = Timeframe(1, "Min")
-        return {
-            "bars": list(rest.bars(symbol, minute, start_ns, end_ns - MINUTE, adjusted=True)),
-            "trades": list(rest.trades(symbol, start_ns, end_ns)),
-            "quotes": list(rest.quotes(symbol, start_ns, end_ns)),
-        }
+        if kind in LENGTHS:
+            timeframe = Timeframe.parse(STREAM_GROUPS[kind].partition("/")[0])
+            yield from rest.bars(symbol, timeframe, start_ns, end_ns, adjusted=True)
+        else:
+            yield from getattr(rest, kind)(symbol, start_ns, end_ns)
 
 
 #: What the socket does not tell, so that it differs between streamed and fetched rows.
@@ -93,29 +97,29 @@ def assert_complete(
     server: Simulator,
     start_ns: int,
     end_ns: int,
-    symbols: tuple[str, ...] = ("AAPL", "NVDA", "SPY"),
+    symbols: Iterable[str] = ("AAPL", "NVDA", "SPY"),
+    kinds: Iterable[str] = ("bars", "trades", "quotes"),
 ) -> None:
-    """The store holds exactly what the market had between two instants, whole minutes of bars."""
-    # A streamed row stands at the start of its millisecond, so only whole ones can be compared.
-    start_ns, end_ns = -(-start_ns // MS) * MS, end_ns // MS * MS - 1
+    """The store holds exactly what the market had between two instants, whole bars of it."""
     compared = 0
-    for symbol in symbols:
-        for kind, pages in fetched(server, symbol, start_ns, end_ns).items():
-            expected = sum(map(rows_of, pages), Counter[tuple[Any, ...]]())
-            end = end_ns if kind != "bars" else end_ns - MINUTE
-            start = start_ns if kind != "bars" else -(-start_ns // MINUTE) * MINUTE
-            held = store.read(
-                f"{symbol}/{STREAM_GROUPS[kind]}",
-                start=np.datetime64(start, "ns"),
-                end=np.datetime64(end, "ns"),
-            )
-            found = rows_of(held.take(held.ts <= end))
-            lost, added = (
-                sorted((expected - found).elements()),
-                sorted((found - expected).elements()),
-            )
-            assert (lost, added) == ([], []), f"{symbol} {kind} from {start} to {end}"
-            compared += len(expected)
+    for symbol, kind in itertools.product(symbols, kinds):
+        # A streamed row stands at the start of its millisecond, so only whole ones are compared.
+        length = LENGTHS.get(kind, MS)
+        start, end = -(-start_ns // length) * length, end_ns // length * length - 1
+        pages = fetched(server, symbol, kind, start, end)
+        expected = sum(map(rows_of, pages), Counter[tuple[Any, ...]]())
+        held = store.read(
+            f"{symbol}/{STREAM_GROUPS[kind]}",
+            start=np.datetime64(start, "ns"),
+            end=np.datetime64(end, "ns"),
+        )
+        found = rows_of(held)
+        lost, added = (
+            sorted((expected - found).elements()),
+            sorted((found - expected).elements()),
+        )
+        assert (lost, added) == ([], []), f"{symbol} {kind} from {start} to {end}"
+        compared += len(expected)
     assert compared > 100
 
 
