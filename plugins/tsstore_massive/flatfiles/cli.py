@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 #: Flags that are options as they are.
 _AS_GIVEN = (
-    "keep", "offline", "reload", "dry_run", "connections", "profile", "endpoint", "bucket",
+    "keep", "fallback", "offline", "reload", "dry_run", "connections", "profile", "endpoint",
+    "bucket",
 )  # fmt: skip
 
 
@@ -72,8 +73,9 @@ _AS_GIVEN = (
 @click.option("--reload", is_flag=True, help="Load days again that were loaded before.")
 @click.option(
     "--fallback",
-    type=click.Choice(["rest"]),
-    help="Where days come from that are not yet available; rest needs MASSIVE_API_KEY.",
+    metavar="NAME",
+    help="Where days come from that are not yet available: rest (needs MASSIVE_API_KEY), yfinance, "
+    "or a source of your own, see docs/plugins.md.",
 )
 @click.option("--base-url", metavar="URL", help="REST service of --fallback.")
 @click.option("--dry-run", is_flag=True, help="Say what would be fetched, and stop.")
@@ -142,7 +144,6 @@ def _read_options(flags: Mapping[str, Any], today: date) -> Options:
         timezone,
         flags["archive"] or default_archive(directory),
         msgspec.structs.replace(config, base_url=flags["base_url"] or config.base_url),
-        with_rest=flags["fallback"] == "rest",
         **{name: flags[name] for name in _AS_GIVEN},
     )
 

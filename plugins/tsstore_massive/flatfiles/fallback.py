@@ -1,28 +1,36 @@
-"""Where the days come from of which there is no file yet: from REST, until there is one.
+"""Where the days come from of which there is no file yet: from REST, or from somebody else.
 
-Such a day is not written down as loaded, so its file is loaded as soon as there is one.
+`--fallback` names a source: `rest`, `yfinance`, an entry point of the group `tsstore.fallbacks`, or
+`package.module:factory`. A factory is given a `Context` and makes a `Fallback` for the length of a
+`with`. Such days are not written down as loaded, so a file takes their place once it is there.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tsstore.errors import InvalidArgumentError
 from tsstore_massive.backfill import Backfiller, Target
 from tsstore_massive.datasets import Dataset
+from tsstore_massive.rate import limiter_for
+from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from tsstore.api import StoreApi
+    from tsstore.client import RemoteStore
     from tsstore.clock import Clock
+    from tsstore.store import Store
     from tsstore_massive.config import Config
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.selection import Selection
     from tsstore_massive.flatfiles.sync import Missing
-    from tsstore_massive.rest import RestClient
 
 _DATASETS = {"minute_aggs": "1Min", "day_aggs": "1D", "trades": "trades", "quotes": "quotes"}
 #: Markets whose tickers REST spells as the files do, and that are open when the exchanges are.
@@ -58,39 +66,69 @@ class Fallback(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Context:
+    """What a source is made with.
+
+    Attributes:
+        store: where the rows go.
+        config: of the Massive worker.
+        clock: the source of time.
+        stop: ends it soon after it is set.
+    """
+
+    store: Store | RemoteStore
+    config: Config
+    clock: Clock
+    stop: threading.Event
+
+
+#: Makes a source for the length of a `with`.
+Factory: TypeAlias = "Callable[[Context], AbstractContextManager[Fallback]]"
+
+
+@contextmanager
+def rest(context: Context) -> Iterator[RestFallback]:
+    """The vendor's REST service, for `--fallback rest`.
+
+    Raises:
+        ConfigError: there is no API key.
+    """
+    config = context.config
+    key = config.resolve_key()
+    with RestClient(
+        config.base_url,
+        key,
+        clock=context.clock,
+        limiter=limiter_for(config, key, context.clock),
+        stop=context.stop,
+        limits=Limits(page_rows=config.backfill_batch_size),
+    ) as client:
+        yield RestFallback(context, client)
+
+
 class RestFallback:
     """Days from the vendor's REST service, symbol by symbol.
 
     The symbols are those that the selection names, and those of the store that match its patterns.
 
     Args:
-        store: where the rows go.
-        rest: the vendor.
-        config: how many requests at a time.
-        clock: the source of time.
-        stop: ends it soon after it is set.
-        timezone: of the store.
+        context: store, options and time.
+        client: the vendor.
     """
 
-    def __init__(
-        self,
-        store: StoreApi,
-        rest: RestClient,
-        config: Config,
-        *,
-        clock: Clock,
-        stop: threading.Event,
-        timezone: str,
-    ) -> None:
-        self._store = store
+    def __init__(self, context: Context, client: RestClient) -> None:
+        config = context.config
+        self._store = context.store
         self._backfiller = Backfiller(
-            store,
-            rest,
-            clock=clock,
-            stop=stop,
+            context.store,
+            client,
+            clock=context.clock,
+            stop=context.stop,
             adjusted=False,  # as files are
             parallelism=config.backfill_parallelism,
-            timezone=timezone,
+            timezone=context.store.timezone,
+            requests_per_minute=config.requests_per_minute,
         )
 
     def check(self, flat: FlatSet) -> None:
@@ -104,7 +142,7 @@ class RestFallback:
         """See `Fallback`."""
         rows, gaps = 0, list[str]()
         for flat in sorted({each.flat for each in missing}, key=str):
-            symbols = self._symbols(flat, selection)
+            symbols = symbols_of(self._store, flat, selection)
             dataset = Dataset.parse(_DATASETS[flat.name])
             days = [each.day for each in missing if each.flat == flat]
             targets = [Target(dataset, day, day) for day in days]
@@ -113,6 +151,9 @@ class RestFallback:
             gaps += map(str, report.gaps)
         return Filled(rows, gaps)
 
-    def _symbols(self, flat: FlatSet, selection: Selection) -> list[str]:
-        stored = (key.partition("/")[0] for key in self._store.list(f"*/{flat.group}"))
-        return sorted({*selection.names, *(symbol for symbol in stored if symbol in selection)})
+
+def symbols_of(store: StoreApi, flat: FlatSet, selection: Selection) -> list[str]:
+    """The tickers that are named, and those of the store that a pattern means."""
+    stored = (key.partition("/")[0] for key in store.list(f"*/{flat.group}"))
+    found = {*selection.names, *(symbol for symbol in stored if symbol in selection)}
+    return sorted(symbol for symbol in found if market_of(symbol) == flat.market)

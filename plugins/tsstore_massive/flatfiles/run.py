@@ -17,13 +17,12 @@ from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
 from tsstore_massive.flatfiles.display import shown
-from tsstore_massive.flatfiles.fallback import RestFallback
+from tsstore_massive.flatfiles.fallback import Context
 from tsstore_massive.flatfiles.memory import give_back_large_blocks
+from tsstore_massive.flatfiles.providers import find_provider
 from tsstore_massive.flatfiles.remote import Remote
 from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span, Sync
-from tsstore_massive.rate import limiter_for
-from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
@@ -65,7 +64,8 @@ class Options:
         offline: whether only files of the archive are loaded.
         reload: whether days are loaded again that were loaded before.
         dry_run: whether nothing is to be fetched or stored.
-        with_rest: whether days that are not yet available come from REST.
+        fallback: where days come from that are not yet available, see `providers`; None for
+            nowhere.
         connections: ranges fetched at a time.
         profile: see `find_access`, as `endpoint` and `bucket`.
         endpoint: URL of the S3 service.
@@ -82,7 +82,7 @@ class Options:
     offline: bool = False
     reload: bool = False
     dry_run: bool = False
-    with_rest: bool = False
+    fallback: str | None = None
     connections: int = 32
     profile: str | None = None
     endpoint: str | None = None
@@ -170,7 +170,8 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         pending = [each for each in missing if each.reason == "pending"]
         if fallback is None or not pending or stop.is_set():
             return is_whole
-        return _fill(fallback, pending, options.selection) and is_whole
+        name = (options.fallback or "").replace("rest", "REST")
+        return _fill(name, fallback, pending, options.selection) and is_whole
 
 
 def sync_of(
@@ -202,10 +203,10 @@ def carry_out(sync: Sync, plan: Plan, directory: Path, clock: Clock) -> list[Mis
     return report.missing
 
 
-def _fill(fallback: Fallback, pending: list[Missing], selection: Selection) -> bool:
+def _fill(name: str, fallback: Fallback, pending: list[Missing], selection: Selection) -> bool:
     """Have the days that are not yet available from elsewhere; whether all of them came."""
     filled = fallback.fill(pending, selection)
-    click.echo(f"stored {filled.rows:,} rows of {len(pending):,} of these days by REST meanwhile")
+    click.echo(f"stored {filled.rows:,} rows of {len(pending):,} of these days by {name} meanwhile")
     _list("missing there as well", filled.gaps)
     return not filled.gaps
 
@@ -217,24 +218,11 @@ def _fallback(
     clock: Clock,
     stop: threading.Event,
 ) -> Iterator[Fallback | None]:
-    if not options.with_rest:
+    if options.fallback is None:
         yield None
         return
-    config = options.config
-    key = config.resolve_key()
-    limiter = limiter_for(config, key, clock)
-    limits = Limits(page_rows=config.backfill_batch_size)
-    with RestClient(
-        config.base_url,
-        key,
-        clock=clock,
-        limiter=limiter,
-        stop=stop,
-        limits=limits,
-    ) as rest:
-        fallback = RestFallback(
-            store, rest, config, clock=clock, stop=stop, timezone=store.timezone
-        )
+    provider = find_provider(options.fallback)
+    with provider(Context(store, options.config, clock, stop)) as fallback:
         for span in options.spans:
             fallback.check(span.flat)
         yield fallback
