@@ -23,6 +23,15 @@ by entry point (`tsstore.bgworkers`, `tsstore.triggers`) or as `package.module:N
         def changed(self, event: ChangeEvent) -> None: ...
         def close(self) -> None: ...
 
+A **command** (`tsstore.commands`) is a `click.Command`, or a group of them, that becomes one of
+`tsstore`. It is given the options that choose a store, and finds the chosen one in `ctx.obj`, a
+`StoreLocation`:
+
+    @click.command()
+    @click.pass_obj
+    def command(location: StoreLocation) -> None:
+        with location.open_to_read() as store: ...
+
 A replica, which nobody may write to, runs no bgworkers, and those triggers only whose class has
 `runs_on_replicas = True`; they see every commit that comes by the log, bulk loads do not.
 A trigger whose class has `publishes = True` feeds /ws; where there is none, the log says so when a
@@ -151,6 +160,18 @@ class TriggerContext:
     publish: Publish
     timezone: str = "UTC"
     status: dict[str, Any] = field(default_factory=dict)
+
+
+class StoreLocation(Protocol):
+    """The store that a command works on, by its options and ./mkts.yml."""
+
+    def open_to_read(self) -> StoreApi:
+        """The store, for reading; beside a writer as well."""
+        ...
+
+    def open_to_write(self, *, create: bool = False) -> StoreApi:
+        """The store, or the server that runs on it; `create` makes one where there is none."""
+        ...
 
 
 class BgWorker(Protocol):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tsstore.zones import NS_PER_SECOND
+from tsstore_massive import outages
 from tsstore_massive.backfill import Backfiller
 from tsstore_massive.channels import channel_of
 from tsstore_massive.errors import NoStreamError
@@ -119,7 +120,7 @@ class Line:
         self._faults = Faults()
         self._missed = Missed()
         clock, logger = context.clock, context.logger
-        self._started_ns = clock.now_ns()
+        self._started_ns = self._down_from_ns = clock.now_ns()
         self._streaming_from_ns: int | None = None
         self._down_since: float | None = clock.monotonic()
         self._jumps = Jumps(self._started_ns, clock.monotonic())
@@ -254,11 +255,19 @@ class Line:
             self._fetch_missed()
             self._streaming_from_ns = self._context.clock.now_ns()
             self._down_since = None
+            outages.write(
+                self._context.store,
+                self._down_from_ns,
+                self._streaming_from_ns,
+                market=self._config.market,
+                connection=self.name,
+            )
 
     def on_lost(self) -> None:
         """From here on everything is missed."""
         with self._lock:
             self._down_since = self._context.clock.monotonic()
+            self._down_from_ns = max(self._sink.watermarks.values(), default=self._started_ns)
             self._sink.reconnected()
             for kind in self._config.data_types:
                 seen_ns = self._sink.watermarks.get(kind) or self._streaming_from_ns or 0
@@ -297,6 +306,7 @@ class Line:
             return  # a replay goes on from nowhere
         start = at_start(self._context.store, self._config, self._symbols, self._started_ns)
         self._missed.add(*start.missed)
+        self._down_from_ns = start.seen_ns or self._started_ns
         self._gaps.add(*start.given_up)
 
     def _poll(self, kinds: Iterable[Kind]) -> None:

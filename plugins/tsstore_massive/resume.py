@@ -21,7 +21,7 @@ from tsstore_massive.sessions import day_of, day_start_ns
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tsstore.api import StoreApi
     from tsstore_massive.config import Config
@@ -40,10 +40,12 @@ class Start(NamedTuple):
     Attributes:
         missed: to be fetched, up to where the connection streams.
         given_up: too old to be fetched without being asked for.
+        seen_ns: time of the newest row of any symbol; 0 without any.
     """
 
     missed: list[Stretch]
     given_up: list[Stretch]
+    seen_ns: int = 0
 
 
 def at_start(
@@ -51,11 +53,14 @@ def at_start(
 ) -> Start:
     """What is missing of the symbols of a connection, None for all of its market."""
     start = Start([], [])
+    seen_ns = 0
     for kind in config.data_types:
-        begun = _resumed(store, config, symbols, kind, now_ns, start)
+        stored = dict(_last_stored(store, config, symbols, kind))
+        seen_ns = max((seen_ns, *stored.values()))
+        begun = _resumed(config, stored, kind, now_ns, start)
         if channel_of(config.market, kind).has_history:
             start.missed.extend(_fresh(config, symbols, kind, begun, now_ns))
-    return start
+    return start._replace(seen_ns=seen_ns)
 
 
 def today(kinds: Iterable[Kind], symbols: tuple[str, ...], now_ns: int) -> list[Stretch]:
@@ -71,16 +76,11 @@ def is_history(config: Config, kind: Kind) -> bool:
 
 
 def _resumed(
-    store: StoreApi,
-    config: Config,
-    symbols: tuple[str, ...] | None,
-    kind: Kind,
-    now_ns: int,
-    start: Start,
+    config: Config, stored: Mapping[str, int], kind: Kind, now_ns: int, start: Start
 ) -> set[str]:
     """Go on from the last rows; returns the symbols that have recent ones."""
     together: dict[int, list[str]] = {}
-    for symbol, last_ns in _last_stored(store, config, symbols, kind):
+    for symbol, last_ns in stored.items():
         together.setdefault(last_ns // RESUME_GRID_NS, []).append(symbol)
     old = list[str]()
     old_ns = now_ns

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tsstore.cli.plugincommand import plugin_command, plugin_commands
 from tsstore.errors import StorageError, TsStoreError
 
 #: Every code that a command ends with. Those of errors are attributes of their classes.
@@ -62,12 +63,15 @@ _ELSEWHERE = {"tool": "`tsstore dump FILE` shows a log, `tsstore check` looks fo
 
 
 class Commands(click.Group):
-    """Imports a command only when it is run, so that none pays for the others."""
+    """Imports a command only when it is run, so that none pays for the others.
+
+    Those of plugins are behind our own, and cannot take the name of one.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names, in the order of use."""
         del ctx
-        return list(_COMMANDS)
+        return [*_COMMANDS, *plugin_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported."""
@@ -75,7 +79,7 @@ class Commands(click.Group):
         if name in _ELSEWHERE:
             raise click.UsageError(f"no such command {name!r}: {_ELSEWHERE[name]}", ctx)
         if name not in _COMMANDS:
-            return None
+            return plugin_command(name)
         command: click.Command = import_module(f"tsstore.cli.{name}").command
         return command
 
@@ -83,7 +87,7 @@ class Commands(click.Group):
         """The list in --help, without importing any."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([*_COMMANDS.items(), *plugin_commands().items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what it raises becomes one line and an exit code."""

@@ -1,0 +1,193 @@
+"""The command `tsstore gaps`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from tsstore.clock import SystemClock
+from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
+from tsstore.timeframe import Timeframe
+from tsstore.times import format_ns, to_ns
+from tsstore.usmarket import NEW_YORK
+from tsstore_massive.holes.evidence import Evidence
+from tsstore_massive.holes.grid import make_grid
+from tsstore_massive.holes.reasons import Reason
+from tsstore_massive.holes.vendor import ask
+from tsstore_massive.holes.verdicts import holes, judge
+from tsstore_massive.options import from_file
+from tsstore_massive.rate import limiter_for
+from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.schemas import bar_group
+from tsstore_massive.sessions import day_end_ns, day_of
+from tsstore_massive.symbols import parse_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from tsstore.api import StoreApi
+    from tsstore.plugin import StoreLocation
+    from tsstore_massive.holes.grid import Grid
+    from tsstore_massive.holes.verdicts import Hole
+
+_NAMES = ("Symbol", "From", "To", "Bars", "Reason")
+
+
+@click.command("gaps")
+@click.argument("symbols", nargs=-1, required=True)
+@click.option("--start", required=True, metavar="TIME", help="From here on, a day of New York.")
+@click.option("--end", metavar="TIME", help="Up to here; a day is included as a whole [now].")
+@click.option("--timeframe", default="1Min", show_default=True, help="Of the bars, up to 1H.")
+@click.option("--extended", is_flag=True, help="From 04:00 to 20:00 and not only 09:30 to 16:00.")
+@click.option("--ask-vendor", is_flag=True, help="Ask by REST what the store cannot explain.")
+@click.option("--all", "show_all", is_flag=True, help="Print what is explained as well.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["plain", "csv", "json"]),
+    default="plain",
+    show_default=True,
+)
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="mkts.yml with the worker's key and services [mkts.yml if it is there].",
+)
+@click.pass_obj
+def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) -> None:
+    """Find bars of US market days that are missing in the store, and say why.
+
+    SYMBOLS are names or patterns such as 'A*'. A minute without a bar is normal if nobody traded:
+    that is known where the trades are in the store, or with --ask-vendor. Only what is to be
+    fetched or not explained is printed, unless --all; ends with 1 if there is any.
+    """
+    clock = SystemClock()
+    timeframe = _timeframe(flags["timeframe"])
+    grid = make_grid(
+        to_ns(flags["start"], NEW_YORK),
+        _end_ns(flags["end"], clock.now_ns()),
+        timeframe,
+        extended=flags["extended"],
+        now_ns=clock.now_ns(),
+    )
+    counts = Counter[Reason]()
+    with location.open_to_read() as store, _vendor(flags) as rest:
+        evidence = Evidence(store, grid, timeframe)
+        wanted = _symbols(store, symbols, bar_group(str(timeframe)))
+        found = _find(evidence, grid, timeframe, wanted, rest)
+        _print((hole for hole in _counted(found, counts) if _is_shown(hole, flags)), flags["style"])
+    click.echo(_total(counts, len(grid.slots) * len(wanted)), err=True)
+    if any(not reason.is_settled for reason in counts):
+        sys.exit(1)
+
+
+def _find(
+    evidence: Evidence,
+    grid: Grid,
+    timeframe: Timeframe,
+    symbols: Sequence[str],
+    rest: RestClient | None,
+) -> Iterator[Hole]:
+    for held in evidence.held(symbols):
+        missing = (~held.bars).nonzero()[0]
+        if not len(missing):
+            continue
+        reasons = judge(held, evidence, grid, missing)
+        if rest is not None:
+            reasons = ask(rest, held.symbol, grid, timeframe, missing, reasons)
+        yield from holes(held.symbol, grid, missing, reasons)
+
+
+def _symbols(store: StoreApi, texts: Iterable[str], group: str) -> list[str]:
+    names: dict[str, None] = {}
+    for text in (part for one in texts for part in one.split(",") if part):
+        if "*" in text or "?" in text:
+            keys = store.list(f"{text}/{group}")
+            if not keys:
+                raise NotFoundError(f"no bucket matches {text}/{group}; `tsstore ls` shows them")
+            names.update(dict.fromkeys(key.partition("/")[0] for key in keys))
+        else:
+            names[_parsed(text)] = None
+    return list(names)
+
+
+def _parsed(text: str) -> str:
+    try:
+        return parse_symbol(text)
+    except InvalidKeyError as error:
+        raise InvalidArgumentError(f"{text!r} is not a symbol: {error}") from None
+
+
+def _timeframe(text: str) -> Timeframe:
+    try:
+        return Timeframe.parse(text)
+    except InvalidKeyError:
+        raise InvalidArgumentError(f"--timeframe {text!r} is no bar length such as 1Min") from None
+
+
+def _end_ns(text: str | None, now_ns: int) -> int:
+    if text is None:
+        return now_ns
+    end_ns = to_ns(text, NEW_YORK)
+    return end_ns if ":" in text else day_end_ns(day_of(end_ns))
+
+
+def _vendor(flags: dict[str, Any]) -> AbstractContextManager[RestClient | None]:
+    if not flags["ask_vendor"]:
+        return nullcontext()
+    clock = SystemClock()
+    config, _, _ = from_file(flags["config_path"])
+    key = config.resolve_key()
+    return RestClient(
+        config.base_url,
+        key,
+        clock=clock,
+        limiter=limiter_for(config, key, clock),
+        stop=threading.Event(),
+        limits=Limits(page_rows=config.backfill_batch_size),
+    )
+
+
+def _counted(found: Iterable[Hole], counts: Counter[Reason]) -> Iterator[Hole]:
+    for hole in found:
+        counts[hole.reason] += hole.count
+        yield hole
+
+
+def _is_shown(hole: Hole, flags: dict[str, Any]) -> bool:
+    return flags["show_all"] or not hole.reason.is_settled
+
+
+def _print(found: Iterable[Hole], style: str) -> None:
+    if style == "csv":
+        click.echo(",".join(_NAMES))
+    for hole in found:
+        row = (
+            hole.symbol,
+            format_ns(hole.first_ns),
+            format_ns(hole.last_ns),
+            hole.count,
+            hole.reason.text,
+        )
+        if style == "json":
+            click.echo(msgspec.json.encode(dict(zip(_NAMES, row, strict=True))).decode())
+        elif style == "csv":
+            click.echo(",".join(f'"{cell}"' if "," in str(cell) else str(cell) for cell in row))
+        else:
+            click.echo(f"{row[0]:<8} {row[1]}  {row[2]}  {row[3]:>5}  {row[4]}")
+
+
+def _total(counts: Counter[Reason], expected: int) -> str:
+    missing = counts.total()
+    parts = [f"{count:,} {reason.text}" for reason, count in counts.most_common()]
+    return f"{missing:,} of {expected:,} bars are missing" + "".join(f"; {part}" for part in parts)

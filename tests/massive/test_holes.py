@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tsstore
+from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
+from tsstore.api import Write
+from tsstore.cli.main import main
+from tsstore.columns import Columns
+from tsstore.timeframe import Timeframe
+from tsstore.times import to_ns
+from tsstore_massive import outages
+from tsstore_massive.coverage import SCHEMA as COVERAGE
+from tsstore_massive.coverage import coverage_rows
+from tsstore_massive.datasets import Dataset
+from tsstore_massive.holes.evidence import touched
+from tsstore_massive.holes.grid import make_grid
+from tsstore_massive.journal import Journal
+from tsstore_massive.schemas import BARS, LULD, TRADES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MINUTE = 60_000_000_000
+DAY = "2024-06-03"
+OPEN = to_ns(f"{DAY} 09:30", "America/New_York")
+NOW = to_ns("2024-06-10")
+MINUTES = Timeframe(1, "Min")
+BARS_OF = Dataset("bars", MINUTES)
+TRADES_OF = Dataset.parse("trades")
+
+
+def write_bars(store: tsstore.Store, symbol: str, without: set[int]) -> None:
+    ts = np.array([OPEN + n * MINUTE for n in range(390) if n not in without], np.int64)
+    store.write(
+        f"{symbol}/1Min/OHLCV", Columns(ts, {n: np.ones(len(ts)) for n in BARS.names}), schema=BARS
+    )
+
+
+def write_trades(store: tsstore.Store, symbol: str, minutes: list[int], condition: int = 0) -> None:
+    ts = np.array([OPEN + n * MINUTE + 5 for n in minutes], np.int64)
+    arrays = {n: np.ones(len(ts)).astype(d) for n, d in TRADES.columns}
+    arrays["Cond1"][:] = condition
+    arrays["Correction"][:] = 0
+    for name in ("Cond2", "Cond3", "Cond4"):
+        arrays[name][:] = 0
+    arrays["Sequence"] = np.arange(len(ts))
+    store.write(f"{symbol}/1Sec/TRADE", Columns(ts, arrays), schema=TRADES)
+
+
+def covered(store: tsstore.Store, dataset: Dataset, symbol: str) -> None:
+    days = np.array([DAY], "M8[D]")
+    rows = coverage_rows(days, np.array([1]), dataset.ends(days), NOW, adjusted=False)
+    store.commit([Write(dataset.coverage_key(symbol), rows, COVERAGE)])
+
+
+def gaps(path: Path, *arguments: str) -> tuple[int, dict[int, tuple[int, str]]]:
+    """Exit code, and by minute of the day how many bars are missing and why."""
+    flags = ["--start", DAY, "--end", DAY, "--all", "--format", "json", "--dir", str(path)]
+    result = CliRunner().invoke(main, ["gaps", *arguments, *flags])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    found = {(to_ns(row["From"]) - OPEN) // MINUTE: (row["Bars"], row["Reason"]) for row in rows}
+    return result.exit_code, found
+
+
+def test_each_hole_is_explained_by_what_the_store_knows(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with tsstore.open(path) as store:
+        write_bars(store, "AAPL", {10, 11, 20, 30, 31, 50, 60, 70, 71, 72})
+        write_trades(store, "AAPL", [50])
+        covered(store, TRADES_OF, "AAPL")  # but of these: nothing says that nobody traded
+        write_trades(store, "AAPL", [20], condition=12)
+        write_trades(store, "AAPL", [60], condition=2)
+        down = OPEN + 70 * MINUTE, OPEN + 71 * MINUTE
+        outages.write(store, *down, market="stocks", connection="")
+        write_bars(store, "SPY", {5, 70, 80, 90, 91})
+        Journal(store).write({"bars": [(OPEN + 80 * MINUTE, OPEN + 81 * MINUTE - 1, "SPY")]})
+        halts = np.array([OPEN + 90 * MINUTE, OPEN + 92 * MINUTE], np.int64)
+        arrays = {n: np.zeros(2, d) for n, d in LULD.columns}
+        arrays["Indicator1"][:] = (17, 18)
+        store.write("SPY/1Sec/LULD", Columns(halts, arrays), schema=LULD)
+        write_bars(store, "QQQ", {1})
+        covered(store, BARS_OF, "QQQ")
+        write_bars(store, "IWM", {1})
+        covered(store, BARS_OF, "IWM")
+        write_trades(store, "IWM", [1])
+    code, found = gaps(path, "AAPL")
+    assert code == 1
+    assert found[10] == (2, "no trades")
+    assert found[30] == (2, "no trades")
+    assert found[60] == (1, "trades that make no bar")
+    assert found[50][1].startswith("not fetched")
+    assert found[20][1].startswith("not fetched")
+    assert found[70] == (3, "no trades")  # whoever asked for the trades knows it better
+    _, found = gaps(path, "SPY")
+    assert found[5][1].startswith("unexplained")
+    assert found[70][1].startswith("the feed was down")
+    assert found[80][1].startswith("missed, the worker")
+    assert found[90] == (2, "halted")
+    assert gaps(path, "QQQ")[1][1][1].startswith("the vendor has none")
+    assert gaps(path, "IWM") == (0, {1: (1, "the vendor has trades and no bar")})
+    _, found = gaps(path, "NVDA")
+    assert {minute: count for minute, (count, _) in found.items()} == {0: 70, 70: 2, 72: 318}
+    assert found[0][1] == "not fetched; massive_backfiller does"
+
+
+def test_the_vendor_is_asked_for_what_the_store_cannot_explain(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with tsstore.open(path) as store:
+        write_bars(store, "AAPL", {10, 20, 30})
+        write_bars(store, "MSFT", {10})
+    vendor = Vendor()
+    vendor.bars = {"AAPL": [bar(OPEN + 10 * MINUTE, 1.0)]}
+    vendor.trades = {"AAPL": [trade(OPEN + 20 * MINUTE + 7, 1)]}
+    vendor.fault = lambda request: (
+        Reply(b'{"status":"NOT_AUTHORIZED","message":"You are not entitled"}', 403)
+        if "MSFT" in request.path
+        else None
+    )
+    with Server(vendor) as server:
+        config = tmp_path / "mkts.yml"
+        options = f"{{api_key: {KEY}, base_url: '{server.url}'}}"
+        worker = f"{{module: massive, config: {options}}}"
+        config.write_text(f"root_directory: {path}\nbgworkers:\n  - {worker}\n")
+        asked = ("--ask-vendor", "--config", str(config))
+        code, found = gaps(path, "AAPL", *asked)
+        assert (code, found[10][1]) == (1, "not fetched; massive_backfiller does")
+        assert found[20][1] == "the vendor has trades and no bar"
+        assert found[30][1] == "no trades"
+        assert gaps(path, "MSFT", *asked) == (0, {10: (1, "not in the plan of the key")})
+
+
+def test_only_what_is_to_be_done_is_printed_and_the_rest_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with tsstore.open(path) as store:
+        for symbol in ("AAPL", "SPY"):
+            write_bars(store, symbol, {10, 300})
+        write_trades(store, "AAPL", [1])
+        covered(store, TRADES_OF, "AAPL")
+    result = CliRunner().invoke(
+        main, ["gaps", "*", "--start", DAY, "--end", f"{DAY} 14:00", "-d", str(path)]
+    )
+    assert result.exit_code == 1
+    assert result.stdout.split()[:1] == ["SPY"]
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stderr.startswith("2 of 542 bars are missing")
+    done = CliRunner().invoke(main, ["gaps", "AAPL", "--start", DAY, "--end", DAY, "-d", str(path)])
+    assert (done.exit_code, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["A*", "--start", DAY], "no bucket matches"),
+        (["A,B B", "--start", DAY], "not a symbol"),
+        (["A", "--start", DAY, "--timeframe", "1D"], "use up to 1H"),
+        (["A", "--start", DAY, "--timeframe", "x"], "no bar length"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path: Path, arguments: list[str], words: str) -> None:
+    tsstore.open(tmp_path / "s").close()
+    result = CliRunner().invoke(main, ["gaps", *arguments, "-d", str(tmp_path / "s")])
+    assert result.exit_code != 0
+    assert words in result.stderr
+
+
+def test_the_grid_knows_holidays_early_closes_and_summer_time() -> None:
+    start, end = to_ns("2024-03-07", "America/New_York"), to_ns("2024-07-08", "America/New_York")
+    grid = make_grid(start, end, MINUTES, extended=False, now_ns=NOW + 90 * 86_400 * 10**9)
+    counts = dict(zip(grid.calendar.astype(str).tolist(), np.bincount(grid.days), strict=True))
+    assert "2024-07-04" not in counts
+    assert (counts["2024-07-03"], counts["2024-07-05"]) == (210, 390)
+    first = {str(day): int(grid.slots[grid.days == n][0]) for n, day in enumerate(grid.calendar)}
+    assert first["2024-03-08"] == to_ns("2024-03-08 14:30")
+    assert first["2024-03-11"] == to_ns("2024-03-11 13:30")
+    wide = make_grid(start, end, MINUTES, extended=True, now_ns=NOW)
+    assert np.bincount(wide.days)[0] == 960
+
+
+def test_a_bar_that_is_not_over_is_not_expected() -> None:
+    grid = make_grid(OPEN, OPEN + 390 * MINUTE, MINUTES, extended=False, now_ns=OPEN + 5 * MINUTE)
+    assert len(grid.slots) == 4
+
+
+@given(
+    st.lists(st.tuples(st.integers(-5, 60), st.integers(0, 20)), max_size=8),
+    st.integers(1, 7),
+    st.sets(st.integers(0, 50), max_size=20),
+)
+def test_windows_that_stretches_touch(
+    pairs: list[tuple[int, int]], step: int, places: set[int]
+) -> None:
+    slots = np.array(sorted(place * step for place in places), np.int64)
+    starts = np.array([start for start, _ in pairs], np.int64)
+    ends = np.array([start + length for start, length in pairs], np.int64)
+    stretches = list(zip(starts.tolist(), ends.tolist(), strict=True))
+    expected = [
+        any(slot <= end and slot + step - 1 >= start for start, end in stretches)
+        for slot in slots.tolist()
+    ]
+    assert touched(slots, step, starts, ends).tolist() == expected

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+import tsstore
+from tsstore.cli.main import main
+from tsstore_massive.changes import read_changes, write_watched
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with tsstore.open(tmp_path / "s") as store:
+        store.write("SPY/1Min/OHLCV", {"Epoch": [60], "Open": [1.0]})
+    return tmp_path / "s"
+
+
+def run(path: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["symbols", *arguments, "--dir", str(path)])
+
+
+def watch(path: Path, **watched: list[str] | None) -> None:
+    with tsstore.open(path) as store:
+        write_watched(store, watched, now_ns=1)
+
+
+def test_changes_are_asked_for_and_shown_until_they_are_made(path: Path) -> None:
+    watch(path, stocks=["SPY", "AAPL"], coins=["X:BTC-USD"])
+    assert run(path, "add", "MSFT", "X:ETHUSD").exit_code == 0
+    assert run(path, "remove", "SPY", "--connection", "stocks").exit_code == 0
+    listed = run(path, "list")
+    assert listed.stdout.splitlines() == ["stocks AAPL", "stocks SPY", "coins X:BTC-USD"]
+    assert listed.stderr.splitlines() == [
+        "MSFT is added, and nothing streams it yet",
+        "X:ETH-USD is added, and nothing streams it yet",
+        "SPY is removed, and still streamed",
+    ]
+    assert run(path, "reset", "MSFT").exit_code == 0
+    with tsstore.open(path) as store:
+        changes = read_changes(store)
+    assert changes.added == {("", "X:ETH-USD")}
+    assert changes.removed == {("stocks", "SPY")}
+
+
+def test_a_worker_with_one_connection_is_listed_without_a_name(path: Path) -> None:
+    watch(path, **{"": ["SPY"]})
+    assert run(path, "list").stdout == "SPY\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["add", "A*"], "not a symbol"),
+        (["add", "C:EUR"], "not a symbol"),
+        (["add", "SPY", "--connection", "other"], "no connection 'other'; there is all"),
+        (["add", "SPY", "--connection", "all"], "every symbol"),
+    ],
+)
+def test_what_cannot_be_is_refused(path: Path, arguments: list[str], words: str) -> None:
+    watch(path, all=None)
+    refused = run(path, *arguments)
+    assert refused.exit_code in (2, 3)
+    assert words in refused.stderr
+    with tsstore.open(path) as store:
+        assert not read_changes(store).added
+
+
+def test_the_commands_are_found_by_entry_point() -> None:
+    found = entry_points(group="tsstore.commands")
+    assert {point.load().name for point in found} >= {"gaps", "symbols"}
