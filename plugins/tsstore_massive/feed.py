@@ -17,7 +17,6 @@ import logging
 import random
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +29,7 @@ from tsstore_massive.errors import NoStreamError
 from tsstore_massive.intake import Intake
 from tsstore_massive.messages import Events
 from tsstore_massive.optionvalues import is_loopback
+from tsstore_massive.patience import Timing
 from tsstore_massive.protocol import (
     Dropped,
     Evicted,
@@ -60,29 +60,6 @@ _STOP_GRACE_S = 1.0
 _MUTE_DOUBLINGS_MAX = 5
 #: The vendor's words for a plan without streaming.
 _NO_STREAM = "websocket access"
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Times of the feed in seconds.
-
-    Attributes:
-        backoff_first_s: pause after a lost connection; doubles with every further one.
-        backoff_max_s: the longest of these pauses.
-        evicted_first_s: pause when another connection uses the account's quota.
-        evicted_max_s: the longest of these.
-        healthy_s: a connection that streamed so long lets the pauses start over.
-        handshake_s: time to connect and be accepted.
-        close_s: time for a close to be answered.
-    """
-
-    backoff_first_s: float = 1.0
-    backoff_max_s: float = 60.0
-    evicted_first_s: float = 120.0
-    evicted_max_s: float = 900.0
-    healthy_s: float = 180.0
-    handshake_s: float = 30.0
-    close_s: float = 1.0
 
 
 class Sink(Protocol):

@@ -12,74 +12,39 @@ minute in place of being streamed. What is missing stands in the store, so that 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tsstore.zones import NS_PER_SECOND
-from tsstore_massive import outages
 from tsstore_massive.backfill import Backfiller
-from tsstore_massive.channels import channel_of
+from tsstore_massive.catchup import LISTED, CatchUp
 from tsstore_massive.errors import NoStreamError
 from tsstore_massive.faults import Faults
-from tsstore_massive.feed import Feed, Timing
-from tsstore_massive.gaps import NO_HISTORY, GapFiller, Stretch
+from tsstore_massive.feed import Feed
+from tsstore_massive.gaps import GapFiller
 from tsstore_massive.history import History
 from tsstore_massive.journal import Journal
 from tsstore_massive.jumps import Jumps
 from tsstore_massive.lock import KeyLock
-from tsstore_massive.missed import Missed, overlap_ns
-from tsstore_massive.polling import Polling
-from tsstore_massive.protocol import topics
+from tsstore_massive.protocol import narrowed, topics
 from tsstore_massive.reference.keeper import ReferenceKeeper
 from tsstore_massive.rest import Limits, RestClient
-from tsstore_massive.resume import at_start, today
 from tsstore_massive.schemas import BAR_KINDS
 from tsstore_massive.sessions import market_open
 from tsstore_massive.sink import Sink
 from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from tsstore.plugin import WorkerContext
     from tsstore_massive.lineup import Planned
+    from tsstore_massive.patience import Patience
     from tsstore_massive.rate import RateLimiter
-    from tsstore_massive.rest.referencedata import TickerMarket
     from tsstore_massive.schemas import Kind
-    from tsstore_massive.symbols import Market
 
-#: What the list of tickers calls the markets that it has.
-_LISTS: Mapping[Market, TickerMarket] = {
-    "stocks": "stocks",
-    "indices": "indices",
-    "forex": "fx",
-    "crypto": "crypto",
-}
-_NO_LIST = "nobody lists all contracts; name symbols to have what they missed fetched"
 _RATE_PERIOD_S = 0.5
 _PRICES_SHOWN_MAX = 100
 _THREADS_GRACE_S = 0.5
 _POLL_STEP_S = 0.2
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Times of the worker in seconds.
-
-    Attributes:
-        feed: those of the connection.
-        settle_s: how long after a reconnect a gap is fetched, and how far it reaches into the new
-            connection: what the vendor's history shows lags behind what streams.
-        retry_s: pause before a failed fetch is tried again.
-        look_s: how often commands, universes and other connections are looked at.
-        sleep_s: a jump of the wall clock that means that this machine slept.
-    """
-
-    feed: Timing = field(default_factory=Timing)
-    settle_s: float = 3.0
-    retry_s: float = 60.0
-    look_s: float = 0.5
-    sleep_s: float = 60.0
 
 
 class Line:
@@ -118,13 +83,8 @@ class Line:
         self._symbols = symbols
         self._carried = frozenset[str]()
         self._faults = Faults()
-        self._missed = Missed()
         clock, logger = context.clock, context.logger
-        self._started_ns = self._down_from_ns = clock.now_ns()
-        self._streaming_from_ns: int | None = None
-        self._down_since: float | None = clock.monotonic()
-        self._jumps = Jumps(self._started_ns, clock.monotonic())
-        self._polling = Polling(config.poll_after_s)
+        self._jumps = Jumps(clock.now_ns(), clock.monotonic())
         self._rate = _Rate()
         self._sink = Sink(context.store, clock, logger)
         self._rest = RestClient(
@@ -160,6 +120,15 @@ class Line:
             stop=self._stop,
             retry_s=patience.retry_s,
         )
+        self._catch_up = CatchUp(
+            context,
+            config,
+            planned.name,
+            symbols=lambda: self._symbols,
+            gaps=self._gaps,
+            sink=self._sink,
+            settle_s=patience.settle_s,
+        )
         self._history = History(
             config,
             self._backfiller(),
@@ -191,7 +160,7 @@ class Line:
         """
         allowed = self._config.connections_allowed
         with KeyLock(self.planned.key, self.planned.place, allowed=allowed):
-            self._resume()
+            self._catch_up.resume()
             threads = [self._start(self._gaps.run, "massive-gaps")]
             if self._config.starts:
                 threads.append(self._start(self._history.run, "massive-history"))
@@ -224,11 +193,11 @@ class Line:
         with self._lock:
             before, self._symbols = self._symbols, symbols
             self._subscribe()
-            if before is None or symbols is None:
-                return
-            new = tuple(dict.fromkeys(symbols).keys() - set(before))
-            if new:
-                self._catch_up(tuple(sorted(new)))
+        if before is None or symbols is None:
+            return
+        new = tuple(symbol for symbol in symbols if symbol not in set(before))
+        if new:
+            self._catch_up.added(new)
 
     def carry(self, carried: Iterable[str]) -> None:
         """Stream these topics of other connections besides its own."""
@@ -240,51 +209,33 @@ class Line:
 
     def down_s(self) -> float:
         """How long it has not been streaming; 0.0 while it does, or has nothing to stream."""
-        since = self._down_since
-        if since is None or self._feed.state == "idle":
-            return 0.0
-        return self._context.clock.monotonic() - since
+        return 0.0 if self._feed.state == "idle" else self._catch_up.down_s()
 
     # What the feed tells, on its event loop.
 
     def on_streaming(self) -> None:
         """Have everything fetched that was missed up to now, and a little beyond."""
-        with self._lock:
-            if self._polling.end():
-                self._context.logger.info("%s streams again, no more polling", self._shown_name)
-            self._fetch_missed()
-            self._streaming_from_ns = self._context.clock.now_ns()
-            self._down_since = None
-            outages.write(
-                self._context.store,
-                self._down_from_ns,
-                self._streaming_from_ns,
-                market=self._config.market,
-                connection=self.name,
-            )
+        self._catch_up.streaming()
 
     def on_lost(self) -> None:
         """From here on everything is missed."""
-        with self._lock:
-            self._down_since = self._context.clock.monotonic()
-            self._down_from_ns = max(self._sink.watermarks.values(), default=self._started_ns)
-            self._sink.reconnected()
-            for kind in self._config.data_types:
-                seen_ns = self._sink.watermarks.get(kind) or self._streaming_from_ns or 0
-                self._missed.add(Stretch(kind, self._symbols, seen_ns - overlap_ns(kind)))
+        self._sink.reconnected()
+        self._catch_up.lost()
 
     def on_tick(self) -> None:
         """Look at the clocks, fetch what does not stream, count."""
         clock = self._context.clock
         now = clock.monotonic()
         self._rate.note(now, self._sink.events)
+        self._catch_up.heed_clock()
         jump_s = self._jumps.look(clock.now_ns(), now)
         if jump_s >= self._patience.sleep_s:
             self._context.logger.warning(
                 "the clock went on by %.0f s at once, as after a sleep; connecting anew", jump_s
             )
             self._feed.renew()
-        self._poll([kind for kind in self._config.data_types if kind in BAR_KINDS])
+        if not self.is_carried:
+            self._poll([kind for kind in self._config.data_types if kind in BAR_KINDS])
 
     # Parts.
 
@@ -296,73 +247,23 @@ class Line:
                 raise
             self._context.logger.error("%s; bars and ticks are fetched every minute", error)  # noqa: TRY400
             self._feed.state, self._feed.alarm = "polling", str(error)
-            self._polling.begin()
+            self._catch_up.polling.begin()
             while not self._context.clock.wait(self._stop, _POLL_STEP_S):
                 self._poll(self._config.data_types)
 
-    def _resume(self) -> None:
-        self._gaps.resume(self._config.data_types)
-        if self._config.ws_query_start is not None:
-            return  # a replay goes on from nowhere
-        start = at_start(self._context.store, self._config, self._symbols, self._started_ns)
-        self._missed.add(*start.missed)
-        self._down_from_ns = start.seen_ns or self._started_ns
-        self._gaps.add(*start.given_up)
-
     def _poll(self, kinds: Iterable[Kind]) -> None:
-        """Fetch what is missed by now, once a minute, while the connection is down for long."""
-        clock = self._context.clock
-        now_ns = clock.now_ns()
-        if self.is_carried or not self._polling.is_due(self.down_s(), now_ns):
-            return
-        wanted = [kind for kind in kinds if self._has_history(kind)]
-        if self._polling.rounds == 1:
-            self._context.logger.warning(
-                "%s has not streamed for %.0f s; until it does, %s are fetched every minute",
-                self._shown_name,
-                self.down_s(),
-                " and ".join(wanted) or "no rows",
-            )
-            self._miss_from_start(wanted)
-        self._gaps.add(*self._missed.so_far(wanted, now_ns))
-
-    def _miss_from_start(self, kinds: Iterable[Kind]) -> None:
-        """A whole market is fetched from the start on only if it does not stream soon."""
-        if self._symbols is None and self._streaming_from_ns is None:
-            for kind in kinds:
-                self._missed.add(Stretch(kind, None, self._started_ns - overlap_ns(kind)))
-
-    def _catch_up(self, symbols: tuple[str, ...]) -> None:
-        self._missed.add(*today(self._config.data_types, symbols, self._context.clock.now_ns()))
-        if self._down_since is None:
-            self._fetch_missed()
-
-    def _fetch_missed(self) -> None:
-        clock, settle_s = self._context.clock, self._patience.settle_s
-        end_ns = clock.now_ns() + round(settle_s * NS_PER_SECOND)
-        missed = self._missed.take(end_ns, clock.monotonic() + settle_s)
-        self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
-
-    def _to_fetch(self, stretch: Stretch) -> Stretch:
-        """The stretch, given up if nobody but the socket tells such rows."""
-        if not self._has_history(stretch.kind):
-            return stretch.given_up(stretch.end_ns, NO_HISTORY)
-        if stretch.symbols is None and self._config.market not in _LISTS:
-            return stretch.given_up(stretch.end_ns, _NO_LIST)
-        return stretch
-
-    def _has_history(self, kind: Kind) -> bool:
-        return channel_of(self._config.market, kind).has_history
+        if self._feed.state != "idle":
+            self._catch_up.poll(kinds)
 
     def _subscribe(self) -> None:
-        self._feed.subscribe(_narrowed([*self.topics(), *sorted(self._carried)]))
+        self._feed.subscribe(narrowed([*self.topics(), *sorted(self._carried)]))
 
     def _all_symbols(self) -> tuple[str, ...]:
         """All symbols that are wanted, as buckets spell them."""
         symbols, market = self._symbols, self._config.market
         if symbols is not None:
             return symbols
-        listed = self._rest.tickers(_LISTS[market]) if market in _LISTS else ()
+        listed = self._rest.tickers(LISTED[market]) if market in LISTED else ()
         return tuple(filter(None, (bucket_symbol(name, market) for name in listed)))
 
     def _referred(self) -> tuple[str, ...] | None:
@@ -405,10 +306,6 @@ class Line:
 
     # What people see.
 
-    @property
-    def _shown_name(self) -> str:
-        return f"connection {self.name}" if self.name else "the connection"
-
     def describe(self) -> dict[str, Any]:
         """How it fares, as JSON values."""
         sink, feed = self._sink, self._feed
@@ -426,7 +323,7 @@ class Line:
             "last_message_age_s": None if seen is None else round(now - seen, 1),
             "connections": feed.connections,
             "failures": feed.failures,
-            "polls": self._polling.rounds,
+            "polls": self._catch_up.polling.rounds,
             "messages": sink.events,
             "events_per_s": self._rate.per_s,
             "rows": sink.rows,
@@ -448,26 +345,22 @@ class Line:
     def _state(self) -> str:
         if self.is_carried:
             return "carried"
-        return "polling" if self._polling.is_on else self._feed.state
+        return "polling" if self._catch_up.polling.is_on else self._feed.state
 
     def _alarm(self) -> str:
         alarms = [self._feed.alarm]
         if self.is_carried:
             alarms.append(f"not streaming for {self.down_s():.0f} s; another one carries it")
-        elif self._polling.is_on and self.down_s():
+        elif self._catch_up.polling.is_on and self.down_s():
             alarms.append(f"not streaming for {self.down_s():.0f} s; bars are fetched by REST")
+        if behind_s := self._catch_up.clock_behind_s:
+            alarms.append(f"this machine's clock is {behind_s:.0f} s behind the vendor's")
         return "; ".join(filter(None, alarms))
 
     def _prices(self) -> dict[str, float]:
         prices = self._sink.prices.copy()
         names = self._symbols or tuple(prices)
         return {name: prices[name] for name in names[:_PRICES_SHOWN_MAX] if name in prices}
-
-
-def _narrowed(wanted: list[str]) -> list[str]:
-    """The topics without those that `T.*` takes in."""
-    wide = {topic.partition(".")[0] for topic in wanted if topic.endswith(".*")}
-    return [t for t in dict.fromkeys(wanted) if t.endswith(".*") or t.partition(".")[0] not in wide]
 
 
 class _Rate:

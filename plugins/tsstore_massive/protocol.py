@@ -231,6 +231,12 @@ def topics(channels: Iterable[Channel], symbols: Iterable[str] | None) -> list[s
     return [f"{channel.topic}.{name}" for channel in channels for name in names]
 
 
+def narrowed(wanted: list[str]) -> list[str]:
+    """The topics without those that `T.*` takes in."""
+    wide = {topic.partition(".")[0] for topic in wanted if topic.endswith(".*")}
+    return [t for t in dict.fromkeys(wanted) if t.endswith(".*") or t.partition(".")[0] not in wide]
+
+
 def _all_of(topic: str) -> str:
     """The topic of every symbol of a topic's channel."""
     return f"{topic.partition('.')[0]}.*"

@@ -9,6 +9,7 @@ import numpy as np
 
 from tsstore.api import WriteTable
 from tsstore.errors import NotFoundError, SchemaMismatchError
+from tsstore.zones import NS_PER_DAY
 from tsstore_massive.identity import Numbering
 from tsstore_massive.schemas import BAR_KINDS, SCHEMAS, STREAM_GROUPS
 from tsstore_massive.symbols import bucket_symbol
@@ -35,6 +36,8 @@ _PRICE_COLUMNS: dict[Kind, str] = {
 #: Symbols whose last price is kept for display.
 _PRICES_MAX = 20_000
 _NS_PER_MS = 1_000_000
+#: Events further ahead of the clock are damaged.
+_AHEAD_NS_MAX = NS_PER_DAY
 
 
 class Sink:
@@ -50,6 +53,8 @@ class Sink:
         rows: rows stored.
         commits: how many commits it took.
         lag_ms: age of the newest event of the last commit.
+        ahead_ns: how far all events of some commit were ahead of the clock; who reads it may set it
+            back to 0.
         prices: last price by symbol.
         watermarks: time of the newest event by kind, ns since 1970 UTC.
         misfits: buckets that hold other columns, so that nothing can be written to them.
@@ -60,6 +65,7 @@ class Sink:
         self.rows = 0
         self.commits = 0
         self.lag_ms = 0
+        self.ahead_ns = 0
         self.prices: dict[str, float] = {}
         self.watermarks: dict[Kind, int] = {}
         self.misfits: set[str] = set()
@@ -181,7 +187,11 @@ class Sink:
 
     def _note(self, kind: Kind, table: dict[str, Any]) -> None:
         now_ns = self._clock.now_ns()
-        newest_ns = int(table["Epoch"].astype(np.int64).max())
+        times = table["Epoch"].astype(np.int64)
+        newest_ns = int(times.max())
+        ahead_ns = int(times.min()) - now_ns
+        if ahead_ns <= _AHEAD_NS_MAX:
+            self.ahead_ns = max(self.ahead_ns, ahead_ns)
         # A time from the future would hide the next gap.
         newest_ns = min(newest_ns, now_ns)
         self.watermarks[kind] = max(self.watermarks.get(kind, 0), newest_ns)

@@ -19,9 +19,10 @@ from tsstore.plugin import FatalPluginError
 from tsstore_massive.backoff import Backoff
 from tsstore_massive.config import Config as MassiveConfig
 from tsstore_massive.desk import Desk
-from tsstore_massive.line import Line, Patience
+from tsstore_massive.line import Line
 from tsstore_massive.linehealth import added_up
 from tsstore_massive.lineup import lineup
+from tsstore_massive.patience import Patience
 from tsstore_massive.rate import limiter_for
 from tsstore_massive.synthetic import source
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from tsstore_massive.lineup import Planned
     from tsstore_massive.rate import RateLimiter
 
-__all__ = ["Patience", "Worker"]
 
 _RESTART_FIRST_S = 1.0
 _RESTART_MAX_S = 60.0

@@ -19,8 +19,8 @@ import msgspec
 from tsstore.clock import SystemClock
 from tsstore.plugin import WorkerContext
 from tsstore_massive.config import Config
-from tsstore_massive.feed import Timing
-from tsstore_massive.worker import Patience, Worker
+from tsstore_massive.patience import Patience, Timing
+from tsstore_massive.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,7 +24,8 @@ from tsstore.errors import StorageError
 from tsstore.plugin import FatalPluginError
 from tsstore_massive.config import Config
 from tsstore_massive.faults import Faults
-from tsstore_massive.feed import Feed, Timing
+from tsstore_massive.feed import Feed
+from tsstore_massive.patience import Timing
 from tsstore_massive.protocol import topics
 
 if TYPE_CHECKING:
@@ -444,3 +445,11 @@ def test_the_key_is_in_no_log(caplog: Any) -> None:
         running.until(lambda: running.sink.sequences == [1, 2])
     assert caplog.records
     assert not any(KEY in record.getMessage() for record in caplog.records)
+
+
+def test_a_connection_that_is_renewed_is_made_anew_and_its_end_told() -> None:
+    with SocketServer(sending(1), sending(2)) as server, Running(server) as running:
+        running.until(lambda: running.sink.sequences == [1])
+        running.feed._loop.call_soon_threadsafe(running.feed.renew)
+        running.until(lambda: running.sink.sequences == [1, 2])
+        assert running.told == ["streaming", "lost after 1", "streaming"]

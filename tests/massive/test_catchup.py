@@ -1,0 +1,230 @@
+"""What a connection hands over to be fetched: clocks that lie, outages, polling; no socket."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tsstore.clock import SystemClock
+from tsstore.plugin import WorkerContext
+from tsstore.times import to_ns
+from tsstore_massive import outages
+from tsstore_massive.catchup import CatchUp
+from tsstore_massive.config import Config
+from tsstore_massive.missed import overlap_ns
+from tsstore_massive.sessions import day_start_ns
+
+if TYPE_CHECKING:
+    import tsstore
+    from tsstore_massive.gaps import Stretch
+    from tsstore_massive.schemas import Kind
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+#: 10:00 in New York.
+START = to_ns("2024-06-03 14:00")
+TODAY = date(2024, 6, 3)
+SETTLE_S = 3.0
+
+
+class HandClock(SystemClock):
+    """Goes on when told; its wall may be set apart."""
+
+    def __init__(self) -> None:
+        self.wall_ns = START
+        self.seconds = 0.0
+
+    def now_ns(self) -> int:
+        return self.wall_ns
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def pass_s(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.wall_ns += round(seconds * SECOND)
+
+
+class Seen:
+    """What the sink knows of the last events."""
+
+    def __init__(self) -> None:
+        self.watermarks: dict[Kind, int] = {}
+        self.ahead_ns = 0
+
+
+class Handed:
+    """Takes stretches in the gap filler's place, and fetches none."""
+
+    def __init__(self) -> None:
+        self.stretches: list[Stretch] = []
+
+    def add(self, *stretches: Stretch) -> None:
+        self.stretches += stretches
+
+    def resume(self, kinds: Any) -> None:
+        del kinds
+
+    def take(self) -> list[tuple[str, int, int]]:
+        """Kind, start and end in seconds from START."""
+        taken, self.stretches = self.stretches, []
+        return [
+            (s.kind, (s.start_ns - START) // SECOND, (s.end_ns - START) // SECOND) for s in taken
+        ]
+
+
+class Tried:
+    def __init__(self, store: tsstore.Store, **options: Any) -> None:
+        self.clock = HandClock()
+        self.seen = Seen()
+        self.handed = Handed()
+        defaults = {"data_types": ["trades"], "symbols": ["SPY"]}
+        config = msgspec.convert(defaults | options, Config)
+        context = WorkerContext("massive", store, self.clock, logging.getLogger("tests.catchup"))
+        named: Any = {"gaps": self.handed, "sink": self.seen}
+        self.catch_up = CatchUp(
+            context,
+            config,
+            "",
+            symbols=lambda: None if config.all_symbols else config.bucket_symbols,
+            settle_s=SETTLE_S,
+            **named,
+        )
+
+    def streamed(self) -> None:
+        """Start, stream for a minute with an event at its end."""
+        self.catch_up.resume()
+        self.catch_up.streaming()
+        self.handed.take()
+        self.clock.pass_s(60)
+        self.seen.watermarks["trades"] = self.clock.wall_ns
+
+
+OVERLAP_S = overlap_ns("trades") // SECOND
+
+
+def test_a_start_fetches_from_the_start_on_and_the_bars_of_today(store: tsstore.Store) -> None:
+    tried = Tried(store, data_types=["bars", "trades"])
+    tried.catch_up.resume()
+    tried.clock.pass_s(2)
+    tried.catch_up.streaming()
+    today_s = (day_start_ns(TODAY) - START) // SECOND
+    assert sorted(tried.handed.take()) == [
+        ("bars", today_s, 5),
+        ("bars", -900, 5),
+        ("trades", -OVERLAP_S, 5),
+    ]
+
+
+def test_an_outage_is_fetched_from_the_last_event_on_and_written_down(store: tsstore.Store) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.clock.pass_s(30)  # quiet
+    tried.catch_up.lost()
+    assert tried.catch_up.down_s() == 0.0
+    tried.clock.pass_s(10)
+    assert tried.catch_up.down_s() == 10.0
+    tried.catch_up.streaming()
+    assert tried.handed.take() == [("trades", 60 - OVERLAP_S, 103)]
+    starts, ends, markets = outages.read(store)
+    assert [starts.tolist()[-1], ends.tolist()[-1]] == [START + 60 * SECOND, START + 100 * SECOND]
+    assert set(markets.tolist()) == {"stocks"}
+
+
+def test_a_clock_put_forward_while_it_is_down_leaves_nothing_out(store: tsstore.Store) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.clock.wall_ns += 3600 * SECOND
+    tried.catch_up.streaming()
+    assert tried.handed.take() == [("trades", 60 - OVERLAP_S, 3663)]
+
+
+def test_a_clock_put_back_while_it_is_down_leaves_nothing_out(
+    store: tsstore.Store, caplog: Any
+) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.clock.pass_s(40)  # the vendor's clock is at 100 s
+    tried.clock.wall_ns -= 3600 * SECOND
+    tried.catch_up.streaming()
+    tried.handed.take()
+    tried.catch_up.heed_clock()
+    assert tried.handed.take() == []
+    tried.clock.pass_s(1)
+    tried.seen.ahead_ns = 3600 * SECOND
+    tried.catch_up.heed_clock()
+    ((kind, start_s, end_s),) = tried.handed.take()
+    assert kind == "trades"
+    assert start_s <= 60
+    assert end_s >= 101
+    assert "3600 s behind" in caplog.text
+    tried.seen.ahead_ns = 3600 * SECOND + 1
+    tried.catch_up.heed_clock()
+    assert tried.handed.take() == []  # told once
+
+
+def test_it_polls_bars_once_a_minute_and_leaves_ticks_to_the_gap(store: tsstore.Store) -> None:
+    tried = Tried(store, data_types=["bars", "trades"], poll_after_s=120)
+    tried.streamed()
+    tried.seen.watermarks["bars"] = START
+    tried.catch_up.lost()
+    tried.clock.pass_s(119)
+    tried.catch_up.poll(["bars"])
+    assert tried.handed.take() == []
+    tried.clock.pass_s(10)
+    tried.catch_up.poll(["bars"])
+    assert tried.handed.take() == [("bars", -900, 189)]
+    tried.clock.pass_s(10)
+    tried.catch_up.poll(["bars"])
+    assert tried.handed.take() == []
+    tried.clock.pass_s(60)
+    tried.catch_up.poll(["bars"])
+    assert tried.handed.take() == [("bars", 189 - 900, 259)]
+    tried.clock.pass_s(1)
+    tried.catch_up.streaming()
+    assert sorted(tried.handed.take()) == [
+        ("bars", 259 - 900, 263),
+        ("trades", 60 - OVERLAP_S, 263),
+    ]
+    assert not tried.catch_up.polling.is_on
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"data_types": ["luld"]}, "socket only"),
+        ({"market": "options", "symbols": []}, "nobody lists all contracts"),
+    ],
+)
+def test_what_nobody_can_fetch_is_given_up_with_the_reason(
+    store: tsstore.Store, options: dict[str, Any], words: str
+) -> None:
+    tried = Tried(store, **options)
+    tried.catch_up.streaming()
+    tried.catch_up.lost()
+    tried.clock.pass_s(10)
+    tried.catch_up.streaming()
+    (given_up,) = tried.handed.stretches
+    assert given_up.hopeless
+    assert words in given_up.reason
+
+
+def test_new_symbols_get_today_now_or_when_it_streams_again(store: tsstore.Store) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.catch_up.added(("AAPL",))
+    (stretch,) = tried.handed.stretches
+    assert (stretch.symbols, stretch.end_ns) == (("AAPL",), START + 63 * SECOND)
+    assert stretch.start_ns == day_start_ns(TODAY)
+    tried.handed.take()
+    tried.catch_up.lost()
+    tried.catch_up.added(("MSFT",))
+    assert tried.handed.take() == []
+    tried.catch_up.streaming()
+    assert {s.symbols for s in tried.handed.stretches} == {("MSFT",), ("SPY",)}
