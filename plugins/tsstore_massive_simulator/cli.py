@@ -85,6 +85,7 @@ def _show_faults(context: click.Context, _param: click.Parameter, wanted: bool) 
 )
 @click.option("--speed", default="1", type=_Speed(), help="60 plays an hour in a minute.")
 @click.option("--date", "start_ns", type=_Start(), help="Where to begin, New York time.")
+@click.option("--around-the-clock", is_flag=True, help="Play the nights too, not only the days.")
 @click.option("--symbols", help="How many tickers to generate, or which, comma separated.")
 @click.option("--seed", default=1, type=int, help="Another seed is another generated market.")
 @click.option("--key", "keys", multiple=True, help="A good API key; without, every key is.")
@@ -111,6 +112,7 @@ def main(
     data: Path | None,
     speed: float | None,
     start_ns: int | None,
+    around_the_clock: bool,
     symbols: str | None,
     seed: int,
     keys: tuple[str, ...],
@@ -140,6 +142,7 @@ def main(
             others=others,
             speed=speed,
             start_ns=start_ns,
+            skips_nights=not around_the_clock,
             keys=keys,
             faults=active,
             plans=plans_of(plan_names, ("stocks", *KITS)),

@@ -1,4 +1,4 @@
-"""Events of the WebSocket and rows of REST answers, made from arrays many at a time.
+"""Events of stocks on the socket, made from arrays many at a time.
 
 A field that is None is left out of the JSON, as the vendor does. From the day fractional shares
 appeared, exact sizes are sent as decimal text beside the rounded numbers.
@@ -6,25 +6,30 @@ appeared, exact sizes are sent as decimal text beside the rounded numbers.
 
 from __future__ import annotations
 
-from datetime import date
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator.calendar import day_of
+from tsstore_massive_simulator.cells import (
+    decimals,
+    ids,
+    milliseconds,
+    numbers,
+    present,
+    sets_at,
+    tickers_at,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from datetime import date
 
     from numpy.typing import NDArray
 
     from tsstore_massive_simulator.rows import Rows
 
 _MS = 1_000_000
-_DECIMAL_SIZES_SINCE = date(2026, 2, 23)
 #: What a bar that is sent too early lacks of its volume.
 EARLY_VOLUME = 0.9
 
@@ -97,64 +102,15 @@ class SecondBar(MinuteBar, omit_defaults=True, tag_field="ev", tag="A"):
     """A bar of a second."""
 
 
-class RestTrade(msgspec.Struct, omit_defaults=True):
-    """A row of `/v3/trades`, times in nanoseconds."""
-
-    exchange: int
-    id: str
-    participant_timestamp: int
-    price: float
-    sequence_number: int
-    sip_timestamp: int
-    size: float | int
-    tape: int
-    conditions: tuple[int, ...] | None = None
-    correction: int | None = None
-    decimal_size: str | None = None
-    trf_id: int | None = None
-    trf_timestamp: int | None = None
-
-
-class RestQuote(msgspec.Struct, omit_defaults=True):
-    """A row of `/v3/quotes`, times in nanoseconds; an absent side is zeros."""
-
-    ask_exchange: int
-    ask_price: float
-    ask_size: float | int
-    bid_exchange: int
-    bid_price: float
-    bid_size: float | int
-    participant_timestamp: int
-    sequence_number: int
-    sip_timestamp: int
-    tape: int
-    conditions: tuple[int, ...] | None = None
-    indicators: tuple[int, ...] | None = None
-
-
-class RestBar(msgspec.Struct, omit_defaults=True):
-    """A row of the aggregates, time in milliseconds."""
-
-    v: float | int
-    o: float
-    c: float
-    h: float
-    l: float  # noqa: E741 the vendor's name
-    t: int
-    vw: float | None = None
-    n: int | None = None
-    T: str | None = None
-
-
 def trades(rows: Rows, at: NDArray[np.integer[Any]], day: date) -> list[Trade]:
     """Trade events of the rows at some positions."""
     size = rows["size"][at]
-    trf = _present(rows["trf_id"][at])
+    trf = present(rows["trf_id"][at])
     return list(
         map(
             Trade,
             tickers_at(rows, at),
-            _ids(rows["id"][at]),
+            ids(rows["id"][at]),
             rows["exchange"][at].tolist(),
             rows["price"][at].tolist(),
             size.astype(np.int64).tolist(),
@@ -168,7 +124,7 @@ def trades(rows: Rows, at: NDArray[np.integer[Any]], day: date) -> list[Trade]:
                 each and ns // _MS
                 for each, ns in zip(trf, rows["trf_timestamp"][at].tolist(), strict=True)
             ],
-            _decimals(size, day),
+            decimals(size, day),
         )
     )
 
@@ -192,7 +148,7 @@ def quotes(rows: Rows, at: NDArray[np.integer[Any]]) -> list[Quote]:
 
 
 def _side(rows: Rows, side: str, at: NDArray[np.integer[Any]]) -> list[list[Any]]:
-    exchange = _present(rows[f"{side}_exchange"][at])
+    exchange = present(rows[f"{side}_exchange"][at])
     price = rows[f"{side}_price"][at].tolist()
     size = rows[f"{side}_size"][at].astype(np.int64).tolist()
     if None not in exchange:
@@ -253,8 +209,8 @@ class DayBars:
                 (start + self._width_ms).tolist(),
                 numbers(rows["vwap"][at]),
                 numbers(self._day_vwap[at]),
-                _decimals(volume, day),
-                _decimals(so_far, day),
+                decimals(volume, day),
+                decimals(so_far, day),
             )
         )
 
@@ -274,142 +230,3 @@ def _official_opens(rows: Rows, open_ns: int) -> NDArray[np.float64]:
         if first < high:
             opens[first:high] = rows["open"][first]
     return opens
-
-
-def rest_trades(rows: Rows) -> list[RestTrade]:
-    """Rows of `/v3/trades`."""
-    every = np.arange(len(rows))
-    trf = _present(rows["trf_id"])
-    return list(
-        map(
-            RestTrade,
-            rows["exchange"].tolist(),
-            _ids(rows["id"]),
-            rows["participant_timestamp"].tolist(),
-            rows["price"].tolist(),
-            rows["sequence_number"].tolist(),
-            rows["sip_timestamp"].tolist(),
-            rows["size"].astype(np.int64).tolist(),
-            rows["tape"].tolist(),
-            sets_at(rows, "conditions", every),
-            _present(rows["correction"]),
-            exact_sizes(rows),
-            trf,
-            _present(np.where(rows["trf_id"] > 0, rows["trf_timestamp"], 0)),
-        )
-    )
-
-
-def exact_sizes(rows: Rows) -> Sequence[str | None]:
-    """Sizes of the trades of a day as decimal text, None before there were fractions."""
-    if not len(rows):
-        return []
-    return _decimals(rows["size"], day_of(int(rows["sip_timestamp"][0])))
-
-
-def rest_quotes(rows: Rows) -> list[RestQuote]:
-    """Rows of `/v3/quotes`."""
-    every = np.arange(len(rows))
-    return list(
-        map(
-            RestQuote,
-            rows["ask_exchange"].tolist(),
-            rows["ask_price"].tolist(),
-            plain(rows["ask_size"]),
-            rows["bid_exchange"].tolist(),
-            rows["bid_price"].tolist(),
-            plain(rows["bid_size"]),
-            rows["participant_timestamp"].tolist(),
-            rows["sequence_number"].tolist(),
-            rows["sip_timestamp"].tolist(),
-            rows["tape"].tolist(),
-            sets_at(rows, "conditions", every),
-            sets_at(rows, "indicators", every),
-        )
-    )
-
-
-def rest_bars(columns: Any, tickers: Sequence[str | None] | None = None) -> list[RestBar]:
-    """Rows of the aggregates.
-
-    Args:
-        columns: arrays by name, as bars have.
-        tickers: one per row, in answers that hold several.
-    """
-    return list(
-        map(
-            RestBar,
-            plain(columns["volume"]),
-            columns["open"].tolist(),
-            columns["close"].tolist(),
-            columns["high"].tolist(),
-            columns["low"].tolist(),
-            (columns["window_start"] // _MS).tolist(),
-            numbers(columns["vwap"]),
-            _present(columns["transactions"]),
-            tickers or [None] * len(columns["open"]),
-        )
-    )
-
-
-def decimal_text(value: float) -> str:
-    """A size as the vendor writes exact ones: `40.0`, `0.007300`."""
-    return f"{value:.1f}" if value == int(value) else f"{value:.6f}"
-
-
-_cached_decimal_text = lru_cache(maxsize=65536)(decimal_text)
-
-
-def _decimals(values: NDArray[np.float64], day: date | None) -> Sequence[str | None]:
-    if day is None or day < _DECIMAL_SIZES_SINCE:
-        return [None] * len(values)
-    return list(map(_cached_decimal_text, values.tolist()))
-
-
-def tickers_at(rows: Rows, at: NDArray[np.integer[Any]]) -> list[str]:
-    """The tickers of the rows at some positions."""
-    tickers = rows.tickers
-    return [tickers[index] for index in rows.ticker_index[at].tolist()]
-
-
-def _ids(values: NDArray[Any]) -> list[str]:
-    if values.dtype.kind == "S":
-        return [each.decode() for each in values.tolist()]
-    return list(map(str, values.tolist()))
-
-
-def sets_at(rows: Rows, name: str, at: NDArray[np.integer[Any]]) -> list[tuple[int, ...] | None]:
-    """What a column of sets holds at some positions, None for nothing."""
-    sets = [each or None for each in rows.sets]
-    return [sets[code] for code in rows[name][at].tolist()]
-
-
-def milliseconds(ns: NDArray[np.int64]) -> list[int]:
-    """Times as the socket tells most of them."""
-    made: list[int] = (ns // _MS).tolist()
-    return made
-
-
-def _present(values: NDArray[Any]) -> list[Any]:
-    """Numbers, None for zeros."""
-    return [each or None for each in values.tolist()]
-
-
-def numbers(values: NDArray[np.float64]) -> list[float | None]:
-    """Floats, None for NaN."""
-    numbers: list[float | None] = values.tolist()
-    for at in np.flatnonzero(np.isnan(values)).tolist():
-        numbers[at] = None
-    return numbers
-
-
-def plain(values: NDArray[np.float64]) -> list[float | int]:
-    """Numbers as the vendor writes them: whole ones without a point."""
-    whole = values == np.floor(values)
-    if whole.all():
-        numbers: list[float | int] = values.astype(np.int64).tolist()
-        return numbers
-    return [
-        int(each) if is_whole else each
-        for each, is_whole in zip(values.tolist(), whole.tolist(), strict=True)
-    ]

@@ -8,14 +8,13 @@ trades. From the days when the vendor began to show fractional shares, there are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import bars, corporate, stockextras
+from tsstore_massive_simulator import bars, corporate, draws, stockextras
 from tsstore_massive_simulator.calendar import (
     FIRST_DAY,
     MINUTE_NS,
@@ -24,25 +23,18 @@ from tsstore_massive_simulator.calendar import (
     market_days,
     session,
 )
+from tsstore_massive_simulator.cells import DECIMALS_SINCE
 from tsstore_massive_simulator.listings import DELISTED, Listing, stock_listings
+from tsstore_massive_simulator.names import ticker_names
 from tsstore_massive_simulator.rows import Kind, Rows, empty, joined, renamed
 from tsstore_massive_simulator.schedules import ExtendedHours, Schedule
-from tsstore_massive_simulator.walks import ANCHOR, Walks, moments, random_of
+from tsstore_massive_simulator.walks import ANCHOR, Walks, random_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import date
 
     from numpy.typing import NDArray
-
-FRACTIONS_SINCE = date(2026, 2, 23)
-
-_KNOWN_TICKERS = (
-    *("SPY", "NVDA", "AAPL", "TSLA", "QQQ", "MSFT", "AMZN", "AMD", "META", "GOOGL"),
-    *("PLTR", "IWM", "BAC", "INTC", "AVGO", "JPM", "NFLX", "XOM", "F", "T"),
-    *("PFE", "WMT", "DIS", "KO", "BRK.B", "CSCO", "ORCL", "UBER", "BA", "BACpL"),
-    *("IBM", "AIG", "GM", "V", "HD", "C", "WFC", "GE", "MU", "CVX"),
-)
-_SYLLABLES = "BCDFGHJKLMNPRSTVWZ", "AEIOU", "BCDGKLMNPRSTX"
 
 #: Trades a day of the busiest ticker; the one of rank n has a fraction 1/n of them.
 _BUSIEST_TRADES = 60_000
@@ -55,8 +47,6 @@ _CACHED_TICK_DAYS = 64
 _CACHED_BAR_DAYS = 8192
 
 _DAILY_MOVE = 0.012
-#: Decimals the vendor gives fractional shares.
-_SIZE_DECIMALS = 6
 
 # Codes of the sets of conditions: bit 0 odd lot, bit 1 intermarket sweep, bit 2 extended hours.
 _ODD_LOT, _SWEEP, _EXTENDED = 1, 2, 4
@@ -69,13 +59,6 @@ _RARE = (12, 13)
 _QUOTE_SETS = ((), (1,), (604,))
 
 _OFF_EXCHANGE = 4
-# A random byte picks from these, which is the quickest way to draw from a distribution.
-_EXCHANGES = np.resize(
-    np.array([4, 4, 4, 4, 4, 4, 4, 12, 12, 12, 11, 11, 8, 19, 10, 15, 7, 21, 18, 20], np.uint8), 256
-)
-_QUOTE_EXCHANGES = np.resize(np.array([12, 12, 12, 11, 11, 19, 8, 10, 15, 21, 7], np.uint8), 256)
-_TRFS = np.resize(np.array([202, 202, 201, 203], np.int32), 256)
-_ROUND_LOTS = np.resize(np.array([1, 1, 1, 1, 1, 1, 2, 2, 3, 5, 10]), 256) * 100.0
 
 
 @dataclass(frozen=True)
@@ -219,13 +202,14 @@ class GeneratedMarket:
         random = self._random(name, 3, day.toordinal())
         auctions = np.array([hours.open_ns, hours.open_ns, hours.close_ns, hours.close_ns])
         auctions += np.array([210, 215, 330, 335]) * 1_000_000 + int(random.integers(0, 1_000_000))
-        ts = np.concatenate([_moments(random, hours, self._trade_count(name, day)), auctions])
+        moments = draws.daily_moments(random, hours, self._trade_count(name, day))
+        ts = np.concatenate([moments, auctions])
         ts.sort()
         at_auction = np.searchsorted(ts, auctions)
         count = len(ts)
 
         extended = (ts < hours.open_ns) | (ts >= hours.close_ns)
-        size = _sizes(random, count, fractions=day >= FRACTIONS_SINCE)
+        size = draws.sizes(random, count, fractions=day >= DECIMALS_SINCE)
         codes = _SWEEP * (random.integers(0, 256, count, np.uint8) < 70).astype(np.int32)
         codes |= np.where(size < 100, _ODD_LOT, 0) | np.where(extended, _EXTENDED, 0)
         rare = np.flatnonzero(random.integers(0, 256, count, np.uint8) == 0)
@@ -233,14 +217,14 @@ class GeneratedMarket:
         codes[at_auction] = _AUCTIONS
         size[at_auction] = random.integers(50, 500, 4)[[0, 0, 2, 2]] * 100.0
 
-        exchange = _EXCHANGES[random.integers(0, 256, count, np.uint8)]
+        exchange = draws.exchanges(random, count)
         middle = self._middle(name, day, ts)
-        side = random.integers(-1, 2, count, np.int8) * _half_spread(middle)
+        side = random.integers(-1, 2, count, np.int8) * draws.half_spread(middle)
         # Wholesalers print at the middle of a spread, which may be half a cent.
         between = (exchange == _OFF_EXCHANGE) & (side == 0)
-        price = np.where(between, np.rint(middle * 200) * 5 / 1000, _cents(middle + side))
+        price = np.where(between, np.rint(middle * 200) * 5 / 1000, draws.cents(middle + side))
         price[at_auction] = price[at_auction[[0, 0, 2, 2]]]
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             "conditions": codes.astype(np.int32),
             "exchange": exchange,
             "price": np.maximum(price, 0.01),
@@ -255,8 +239,8 @@ class GeneratedMarket:
         count = len(prints)
         off_exchange = prints["exchange"] == _OFF_EXCHANGE
         reported = prints["sip_timestamp"] - random.integers(20_000, 4_000_000, count)
-        trf = _TRFS[random.integers(0, 256, count, np.uint8)]
-        columns = {
+        trf = draws.facilities(random, count)
+        columns: dict[str, NDArray[Any]] = {
             **prints.columns,
             "correction": np.zeros(count, np.int32),
             "id": 52_983_525_000_000 + np.arange(count),
@@ -276,21 +260,21 @@ class GeneratedMarket:
     def _make_quotes(self, name: str, day: date) -> Rows:
         ticker, hours = self._tickers[name], _hours(day)
         random = self._random(name, 4, day.toordinal())
-        ts = _moments(random, hours, self._trade_count(name, day) * _QUOTES_PER_TRADE)
+        ts = draws.daily_moments(random, hours, self._trade_count(name, day) * _QUOTES_PER_TRADE)
         count = len(ts)
         middle = self._middle(name, day, ts)
-        half = _half_spread(middle) * random.integers(1, 3, count)
+        half = draws.half_spread(middle) * random.integers(1, 3, count)
         no_ask = random.integers(0, 1024, count) < 2
         return Rows(
             (name,),
             np.array([0, count]),
             {
-                "ask_exchange": np.where(no_ask, 0, _quote_exchanges(random, count)),
-                "ask_price": np.where(no_ask, 0, _cents(middle + half)),
-                "ask_size": np.where(no_ask, 0, _quote_sizes(random, count)),
-                "bid_exchange": _quote_exchanges(random, count),
-                "bid_price": np.maximum(_cents(middle - half), 0.01),
-                "bid_size": _quote_sizes(random, count),
+                "ask_exchange": np.where(no_ask, 0, draws.quote_exchanges(random, count)),
+                "ask_price": np.where(no_ask, 0, draws.cents(middle + half)),
+                "ask_size": np.where(no_ask, 0, draws.quote_sizes(random, count)),
+                "bid_exchange": draws.quote_exchanges(random, count),
+                "bid_price": np.maximum(draws.cents(middle - half), 0.01),
+                "bid_size": draws.quote_sizes(random, count),
                 "conditions": np.ones(count, np.int32),
                 "indicators": 2 * (random.integers(0, 256, count, np.uint8) < 20).astype(np.int32),
                 "participant_timestamp": ts - random.integers(20_000, 400_000, count),
@@ -320,24 +304,6 @@ class GeneratedMarket:
         return bars.day_bars(self._prints(name, day), day_start_ns(day))
 
 
-def ticker_names(count: int) -> list[str]:
-    """Names of as many tickers, the busiest first: well-known ones, then invented ones."""
-    names = list(_KNOWN_TICKERS[:count])
-    taken = set(names)
-    first, second, third = _SYLLABLES
-    number = 0
-    while len(names) < count:
-        rest, a = divmod(number, len(first))
-        rest, b = divmod(rest, len(second))
-        rest, c = divmod(rest, len(third))
-        rest, d = divmod(rest, len(second))
-        name = first[a] + second[b] + third[c] + second[d] + (first[rest - 1] if rest else "")
-        if name not in taken:
-            names.append(name)
-        number += 1
-    return names
-
-
 def _by_ticker(
     names: Iterable[str], splits: Iterable[corporate.Split]
 ) -> dict[str, list[corporate.Split]]:
@@ -357,52 +323,3 @@ def _hours(day: date) -> Session:
 def _span(day: date) -> tuple[int, int]:
     hours = _hours(day)
     return hours.first_ns, hours.last_ns
-
-
-def _moments(random: np.random.Generator, hours: Session, expected: int) -> NDArray[np.int64]:
-    """Instants of a day, ascending: few in the extended hours, most near open and close."""
-    return moments(random, hours.first_ns, expected, _intensity(hours))
-
-
-@lru_cache(maxsize=64)
-def _intensity(hours: Session) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Edges of minutes since the first hour, and the share of the day's events before each."""
-    edges = np.arange(0, hours.last_ns - hours.first_ns + 1, MINUTE_NS)
-    minutes = hours.first_ns + edges[:-1]
-    regular = (minutes >= hours.open_ns) & (minutes < hours.close_ns)
-    since_open = (minutes - hours.open_ns) / (hours.close_ns - hours.open_ns)
-    u_shape = 1 + 9 * np.exp(-since_open * 14) + 6 * np.exp((since_open - 1) * 20)
-    weights = np.where(regular, u_shape, 0.06)
-    return edges, np.concatenate([[0], np.cumsum(weights) / weights.sum()])
-
-
-def _sizes(random: np.random.Generator, count: int, *, fractions: bool) -> NDArray[np.float64]:
-    draw = random.integers(0, 256, count, np.uint8)
-    sizes = np.where(
-        draw < 140,
-        random.integers(1, 100, count).astype(np.float64),
-        _ROUND_LOTS[random.integers(0, 256, count, np.uint8)],
-    )
-    if not fractions:
-        return sizes
-    below_one = random.integers(1, 1_000_000, count) / 1_000_000
-    whole = np.where(draw < 20, 0.0, sizes)
-    return np.where(draw < 32, (whole + below_one).round(_SIZE_DECIMALS), sizes)
-
-
-def _quote_sizes(random: np.random.Generator, count: int) -> NDArray[np.float64]:
-    sizes: NDArray[np.float64] = _ROUND_LOTS[random.integers(0, 256, count, np.uint8)]
-    return sizes
-
-
-def _quote_exchanges(random: np.random.Generator, count: int) -> NDArray[np.uint8]:
-    exchanges: NDArray[np.uint8] = _QUOTE_EXCHANGES[random.integers(0, 256, count, np.uint8)]
-    return exchanges
-
-
-def _half_spread(middle: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(0.005, middle * 0.00004)
-
-
-def _cents(price: NDArray[Any]) -> NDArray[np.float64]:
-    return np.asarray(np.rint(price * 100) / 100)

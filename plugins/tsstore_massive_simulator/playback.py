@@ -104,20 +104,32 @@ class Live:
 
 
 class Replay:
-    """Days at a multiple of their speed; closed hours between them are skipped.
+    """Days at a multiple of their speed.
 
     Args:
         days: what to play, ascending, at least one.
         start_ns: where to begin.
         speed: 60 plays an hour in a minute.
         clock: the real one.
+        skips_nights: whether the hours between the days, when stocks are closed, are skipped;
+            what other markets do meanwhile then comes all at once.
     """
 
     as_fast_as_read = False
 
-    def __init__(self, days: Sequence[date], start_ns: int, speed: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        days: Sequence[date],
+        start_ns: int,
+        speed: float,
+        clock: Clock,
+        *,
+        skips_nights: bool = True,
+    ) -> None:
         self._days = days
         spans = [(max(first, start_ns), last) for first, last in map(_span, days)]
+        if not skips_nights:
+            spans = [(start_ns, spans[-1][1])]
         self._spans = [(first, last) for first, last in spans if first <= last] or spans[-1:]
         self._speed = speed
         self._clock = clock
@@ -206,7 +218,12 @@ class AsFastAsRead:
 
 
 def playback_of(
-    market: Market, clock: Clock, speed: float | None = 1.0, start_ns: int | None = None
+    market: Market,
+    clock: Clock,
+    speed: float | None = 1.0,
+    start_ns: int | None = None,
+    *,
+    skips_nights: bool = True,
 ) -> Playback:
     """How a market is played.
 
@@ -218,6 +235,7 @@ def playback_of(
         clock: the real one.
         speed: None plays as fast as it is read.
         start_ns: where to begin.
+        skips_nights: see `Replay`.
     """
     today = day_of(clock.now_ns())
     if start_ns is None and market.live:
@@ -228,27 +246,41 @@ def playback_of(
     if start_ns is None:
         start_ns = hours(_first_day(market)).first_ns
     days = market.played_days(day_of(start_ns), today)
-    return replay_of(days or [day_of(start_ns)], start_ns, speed, clock)
+    days = days or [day_of(start_ns)]
+    return replay_of(days, start_ns, speed, clock, skips_nights=skips_nights)
 
 
 def playbacks_of(
-    markets: Mapping[str, Market], clock: Clock, speed: float | None, start_ns: int | None
+    markets: Mapping[str, Market],
+    clock: Clock,
+    speed: float | None,
+    start_ns: int | None,
+    *,
+    skips_nights: bool = True,
 ) -> dict[str, Playback]:
     """The time of each market: that of stocks for all, unless readers decide how fast it goes."""
-    common = playback_of(markets["stocks"], clock, speed, start_ns)
+
+    def made() -> Playback:
+        return playback_of(markets["stocks"], clock, speed, start_ns, skips_nights=skips_nights)
+
+    common = made()
     if not common.as_fast_as_read:
         return dict.fromkeys(markets, common)
-    return {
-        name: common if name == "stocks" else playback_of(markets["stocks"], clock, speed, start_ns)
-        for name in markets
-    }
+    return {name: made() for name in markets}
 
 
-def replay_of(days: Sequence[date], start_ns: int, speed: float | None, clock: Clock) -> Playback:
+def replay_of(
+    days: Sequence[date],
+    start_ns: int,
+    speed: float | None,
+    clock: Clock,
+    *,
+    skips_nights: bool = True,
+) -> Playback:
     """A replay of some days; no speed plays as fast as it is read."""
     if speed is None:
         return AsFastAsRead(days, start_ns)
-    return Replay(days, start_ns, speed, clock)
+    return Replay(days, start_ns, speed, clock, skips_nights=skips_nights)
 
 
 def _first_day(market: Market) -> date:

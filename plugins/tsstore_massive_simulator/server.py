@@ -54,6 +54,7 @@ class Simulator:
         others: the other markets that are played.
         speed: 60 plays an hour in a minute; None as fast as it is read.
         start_ns: the instant in the market at the start; see `playback_of` when absent.
+        skips_nights: whether the hours in which stocks are closed are skipped.
         keys: API keys that are good; every key when empty.
         faults: what goes wrong from the start.
         plans: what clients have paid for, by market; everything where there is none.
@@ -68,6 +69,7 @@ class Simulator:
         others: Iterable[Market] = (),
         speed: float | None = 1.0,
         start_ns: int | None = None,
+        skips_nights: bool = True,
         keys: Iterable[str] = (),
         faults: Faults | None = None,
         plans: Mapping[str, Plan] | None = None,
@@ -76,7 +78,7 @@ class Simulator:
     ) -> None:
         clock = clock or SystemClock()
         markets = {each.name: each for each in (market, *others)}
-        playbacks = playbacks_of(markets, clock, speed, start_ns)
+        playbacks = playbacks_of(markets, clock, speed, start_ns, skips_nights=skips_nights)
         self.faults = faults or Faults()
         self._world = World(
             markets, playbacks, speed, clock, frozenset(keys), self.faults, plans or {}

@@ -9,7 +9,7 @@ import numpy as np
 
 from tsstore_massive_simulator.bars import coarser
 from tsstore_massive_simulator.calendar import HOUR_NS, MINUTE_NS, NEW_YORK
-from tsstore_massive_simulator.events import decimal_text
+from tsstore_massive_simulator.cells import decimal_text
 from tsstore_massive_simulator.question import NoSuchThingError, Page
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.short import short
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from tsstore_massive_simulator.events import RestBar
     from tsstore_massive_simulator.question import Question
+    from tsstore_massive_simulator.restrows import RestBar
     from tsstore_massive_simulator.rows import Rows
 
 _MOVERS = 20

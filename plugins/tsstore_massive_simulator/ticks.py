@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsstore.times import MAX_NS
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import restrows
 from tsstore_massive_simulator.question import NoSuchThingError, Page
 from tsstore_massive_simulator.rows import TIME, Kind
 from tsstore_massive_simulator.short import short
@@ -61,7 +61,7 @@ def last_trade(question: Question) -> Page:
 def trade_letters(question: Question, row: Rows) -> dict[str, Any]:
     """A trade by the letters of the answers; stocks have the exact size besides."""
     made = short(row, _TRADE_LETTERS)
-    exact = events.exact_sizes(row)[0] if question.market.name == "stocks" else None
+    exact = restrows.exact_sizes(row)[0] if question.market.name == "stocks" else None
     return made if exact is None else {**made, "ds": exact}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tsstore_massive_simulator.events import decimal_text
+from tsstore_massive_simulator.cells import decimal_text
 from tsstore_massive_simulator.lists import Listed
 from tsstore_massive_simulator.question import Page
 from tsstore_massive_simulator.short import short

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tsstore_massive_simulator.calendar import hours
-from tsstore_massive_simulator.generated import GeneratedMarket, ticker_names
+from tsstore_massive_simulator.generated import GeneratedMarket
+from tsstore_massive_simulator.names import ticker_names
 from tsstore_massive_simulator.rows import Kind, Rows
 
 DAY = date(2026, 10, 1)

@@ -65,6 +65,14 @@ def test_the_night_is_skipped() -> None:
     assert day_of(replay.now_ns()) == FRIDAY
 
 
+def test_the_night_may_be_played() -> None:
+    clock = ManualClock()
+    replay = Replay([THURSDAY, FRIDAY], FIRST, 1, clock, skips_nights=False)
+    replay.begin()
+    clock.advance(17 * 3600)
+    assert replay.now_ns() == FIRST + 17 * 3600 * SECOND
+
+
 def test_a_replay_ends_with_its_last_day() -> None:
     clock = ManualClock()
     replay = Replay([THURSDAY], FIRST, 1000, clock)

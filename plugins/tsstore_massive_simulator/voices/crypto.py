@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import cells
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.sources import Ticks
 from tsstore_massive_simulator.voices import pairs, stocks
@@ -71,14 +71,14 @@ def _trades(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Trade,
-            map(_socket_name, events.tickers_at(rows, at)),
+            map(_socket_name, cells.tickers_at(rows, at)),
             rows["price"][at].tolist(),
-            events.milliseconds(rows["participant_timestamp"][at]),
-            events.plain(rows["size"][at]),
+            cells.milliseconds(rows["participant_timestamp"][at]),
+            cells.plain(rows["size"][at]),
             map(str, rows["id"][at].tolist()),
             rows["exchange"][at].tolist(),
-            events.milliseconds(rows[_RECEIVED][at]),
-            events.sets_at(rows, "conditions", at),
+            cells.milliseconds(rows[_RECEIVED][at]),
+            cells.sets_at(rows, "conditions", at),
         )
     )
 
@@ -88,11 +88,11 @@ def _quotes(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Quote,
-            map(_socket_name, events.tickers_at(rows, at)),
+            map(_socket_name, cells.tickers_at(rows, at)),
             *(rows[name][at].tolist() for name in names),
-            events.milliseconds(rows["participant_timestamp"][at]),
+            cells.milliseconds(rows["participant_timestamp"][at]),
             rows["exchange"][at].tolist(),
-            events.milliseconds(rows[_RECEIVED][at]),
+            cells.milliseconds(rows[_RECEIVED][at]),
         )
     )
 
@@ -105,14 +105,14 @@ def _rest_trades(rows: Rows) -> list[RestTrade]:
             map(str, rows["id"].tolist()),
             rows["participant_timestamp"].tolist(),
             rows["price"].tolist(),
-            events.plain(rows["size"]),
-            events.sets_at(rows, "conditions", np.arange(len(rows))),
+            cells.plain(rows["size"]),
+            cells.sets_at(rows, "conditions", np.arange(len(rows))),
         )
     )
 
 
 def _fair_values(rows: Rows, at: At) -> list[Any]:
-    return stocks.fair_values(rows, at, list(map(_socket_name, events.tickers_at(rows, at))))
+    return stocks.fair_values(rows, at, list(map(_socket_name, cells.tickers_at(rows, at))))
 
 
 _BARS = pairs.PairBars(pairs.CryptoMinute, pairs.CryptoSecond, _socket_name, has_vwap=True)

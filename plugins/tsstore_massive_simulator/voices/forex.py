@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import cells
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.sources import Ticks
 from tsstore_massive_simulator.voices import pairs, stocks
@@ -51,9 +51,9 @@ def _quotes(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Quote,
-            map(_socket_name, events.tickers_at(rows, at)),
+            map(_socket_name, cells.tickers_at(rows, at)),
             *(rows[name][at].tolist() for name in ("ask_exchange", "ask_price", "bid_price")),
-            events.milliseconds(rows["participant_timestamp"][at]),
+            cells.milliseconds(rows["participant_timestamp"][at]),
         )
     )
 
@@ -63,7 +63,7 @@ def _rest_quotes(rows: Rows) -> list[RestQuote]:
 
 
 def _fair_values(rows: Rows, at: At) -> list[Any]:
-    return stocks.fair_values(rows, at, list(map(_socket_name, events.tickers_at(rows, at))))
+    return stocks.fair_values(rows, at, list(map(_socket_name, cells.tickers_at(rows, at))))
 
 
 _BARS = pairs.PairBars(pairs.ForexMinute, pairs.ForexSecond, _socket_name, has_vwap=False)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import cells, events
 from tsstore_massive_simulator.calendar import MINUTE_NS
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.sources import MinuteBars, SecondBars, Ticks
@@ -71,10 +71,10 @@ def _trades(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Trade,
-            events.tickers_at(rows, at),
+            cells.tickers_at(rows, at),
             rows["price"][at].tolist(),
             rows["size"][at].astype(np.int64).tolist(),
-            events.milliseconds(rows["sip_timestamp"][at]),
+            cells.milliseconds(rows["sip_timestamp"][at]),
             rows["sequence_number"][at].tolist(),
         )
     )
@@ -84,8 +84,8 @@ def _quotes(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Quote,
-            events.tickers_at(rows, at),
-            events.milliseconds(rows["sip_timestamp"][at]),
+            cells.tickers_at(rows, at),
+            cells.milliseconds(rows["sip_timestamp"][at]),
             *_side(rows, "bid", at),
             *_side(rows, "ask", at),
         )
@@ -111,7 +111,7 @@ def _bars(
     return list(
         map(
             kind,
-            events.tickers_at(rows, at),
+            cells.tickers_at(rows, at),
             volume.astype(np.int64).tolist(),
             dollar_volumes(volume, rows["vwap"][at]),
             *(rows[name][at].tolist() for name in ("open", "close", "high", "low")),

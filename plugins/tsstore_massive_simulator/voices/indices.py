@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import cells
 from tsstore_massive_simulator.calendar import MINUTE_NS
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.sources import MinuteBars, SecondBars, Ticks
@@ -63,8 +63,8 @@ class RestBar(msgspec.Struct, omit_defaults=True):
 
 
 def _values(rows: Rows, at: At) -> list[Any]:
-    tickers = events.tickers_at(rows, at)
-    times = events.milliseconds(rows["sip_timestamp"][at])
+    tickers = cells.tickers_at(rows, at)
+    times = cells.milliseconds(rows["sip_timestamp"][at])
     return list(map(Value, rows["value"][at].tolist(), tickers, times))
 
 
@@ -81,7 +81,7 @@ def _bars(
     return list(
         map(
             kind,
-            events.tickers_at(rows, at),
+            cells.tickers_at(rows, at),
             rows["open"][first[at]].tolist(),
             rows["open"][at].tolist(),
             np.where(early, rows["open"][at], rows["close"][at]).tolist(),

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import cells, events
 from tsstore_massive_simulator.calendar import MINUTE_NS
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.sources import MinuteBars, SecondBars, Ticks
@@ -79,13 +79,13 @@ def _trades(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Trade,
-            events.tickers_at(rows, at),
+            cells.tickers_at(rows, at),
             rows["exchange"][at].tolist(),
             rows["price"][at].tolist(),
             rows["size"][at].astype(np.int64).tolist(),
-            events.milliseconds(rows["sip_timestamp"][at]),
+            cells.milliseconds(rows["sip_timestamp"][at]),
             rows["sequence_number"][at].tolist(),
-            events.sets_at(rows, "conditions", at),
+            cells.sets_at(rows, "conditions", at),
         )
     )
 
@@ -95,9 +95,9 @@ def _quotes(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Quote,
-            events.tickers_at(rows, at),
+            cells.tickers_at(rows, at),
             *(rows[name][at].tolist() for name in names),
-            events.milliseconds(rows["sip_timestamp"][at]),
+            cells.milliseconds(rows["sip_timestamp"][at]),
             rows["sequence_number"][at].tolist(),
         )
     )
@@ -112,7 +112,7 @@ def _rest_trades(rows: Rows) -> list[RestTrade]:
             rows["price"].tolist(),
             rows["sip_timestamp"].tolist(),
             rows["size"].astype(np.int64).tolist(),
-            events.sets_at(rows, "conditions", np.arange(len(rows))),
+            cells.sets_at(rows, "conditions", np.arange(len(rows))),
         )
     )
 

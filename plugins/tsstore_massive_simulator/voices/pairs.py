@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import cells, events
 from tsstore_massive_simulator.calendar import MINUTE_NS
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.sources import MinuteBars, SecondBars
@@ -105,12 +105,12 @@ class PairBars:
         return list(
             map(
                 kind,
-                map(self._name, events.tickers_at(rows, at)),
+                map(self._name, cells.tickers_at(rows, at)),
                 *(rows[name][at].tolist() for name in ("open", "close", "high", "low")),
-                events.plain(volume),
+                cells.plain(volume),
                 start.tolist(),
                 (start + width_ns // _MS).tolist(),
-                events.numbers(rows["vwap"][at]) if self._has_vwap else absent,
+                cells.numbers(rows["vwap"][at]) if self._has_vwap else absent,
                 average if self._has_vwap else absent,
             )
         )

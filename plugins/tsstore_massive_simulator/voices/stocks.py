@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import cells, events, restrows
 from tsstore_massive_simulator.calendar import MINUTE_NS
 from tsstore_massive_simulator.rows import Kind
 from tsstore_massive_simulator.sources import MinuteBars, SecondBars, Ticks
@@ -83,7 +83,7 @@ def bands(rows: Rows, at: At) -> list[Any]:
     return list(
         map(
             Band,
-            events.tickers_at(rows, at),
+            cells.tickers_at(rows, at),
             rows["high_price"][at].tolist(),
             rows["low_price"][at].tolist(),
             sets,
@@ -101,7 +101,7 @@ def imbalances(rows: Rows, at: At) -> list[Any]:
         *("imbalance_quantity", "paired_quantity", "book_clearing_price"),
     )
     return list(
-        map(Imbalance, events.tickers_at(rows, at), *(rows[name][at].tolist() for name in names))
+        map(Imbalance, cells.tickers_at(rows, at), *(rows[name][at].tolist() for name in names))
     )
 
 
@@ -109,7 +109,7 @@ def fair_values(rows: Rows, at: At, names: list[str] | None = None) -> list[Any]
     """Events of fair values; `names` when the socket calls the tickers otherwise."""
     values: NDArray[np.float64] = rows["value"][at]
     times: NDArray[np.int64] = rows["sip_timestamp"][at]
-    tickers = names or events.tickers_at(rows, at)
+    tickers = names or cells.tickers_at(rows, at)
     return list(map(FairValue, values.tolist(), tickers, times.tolist()))
 
 
@@ -124,7 +124,7 @@ VOICE = Voice(
         "NOI": lambda asked: Ticks(asked.rows(Kind.IMBALANCES), imbalances),
         "FMV": lambda asked: Ticks(asked.rows(Kind.FAIR_VALUES), fair_values),
     },
-    trades=events.rest_trades,
-    quotes=events.rest_quotes,
+    trades=restrows.rest_trades,
+    quotes=restrows.rest_quotes,
     asset_class="stocks",
 )

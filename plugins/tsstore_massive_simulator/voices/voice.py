@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tsstore_massive_simulator import events
+from tsstore_massive_simulator import restrows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,5 +43,5 @@ class Voice:
     bar_name: Callable[[str], str] = same
     trades: Callable[[Rows], Sequence[Any]] | None = None
     quotes: Callable[[Rows], Sequence[Any]] | None = None
-    bars: Callable[..., Sequence[Any]] = events.rest_bars
+    bars: Callable[..., Sequence[Any]] = restrows.rest_bars
     asset_class: str = ""
