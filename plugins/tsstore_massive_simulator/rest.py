@@ -100,11 +100,12 @@ class Rest:
 
     def _is_over_rate(self, key: str, question: Question, plan: Plan | None) -> bool:
         faults = self._faults
-        per_minute = plan.requests_a_minute if plan is not None else None
-        if faults.on("rate"):
-            per_minute = int(faults.number("rate", 5))
-        per_day = faults.number("rate_day", 0) or None
-        return not self.requests.admit(key, question.market.name, per_minute, per_day)
+        # A plan's limit is that of a market; those that are switched on count every request.
+        if faults.on("rate") or faults.on("rate_day"):
+            limits = faults.number("rate", 0) or None, faults.number("rate_day", 0) or None
+            return not self.requests.admit(key, "", *limits)
+        per_minute = None if plan is None else plan.requests_a_minute
+        return not self.requests.admit(key, question.market.name, per_minute, None)
 
     def _too_many(self, request_id: str) -> Reply:
         if self._faults.on("empty_429"):
