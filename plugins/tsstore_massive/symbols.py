@@ -74,8 +74,8 @@ def parse_symbol(text: str, market: Market | None = None) -> str:
             f"{text!r} is a pair; write C:{dashed} for forex or X:{dashed} for crypto"
         )
     name = name.replace("/", ".")
-    check_part("symbol", name)
-    symbol = _PREFIXES.get(market, "") + name
+    # The prefix alone is no symbol.
+    symbol = _PREFIXES.get(market, "") + name if name.strip(".") else name
     check_part("symbol", symbol)
     return symbol
 
