@@ -20,6 +20,7 @@ from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.instruments import KITS
 from tsstore_massive_simulator.othermarkets import other_markets
 from tsstore_massive_simulator.plans import PLANS, PlanError, plans_of
+from tsstore_massive_simulator.recording import Recording, RecordingError
 from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ def _show_faults(context: click.Context, _param: click.Parameter, wanted: bool) 
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with flat files in the vendor's layout; a market is generated without.",
 )
+@click.option(
+    "--recording",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Frames to send at /stocks as they are: a line each, nanoseconds, a blank, the array.",
+)
 @click.option("--speed", default="1", type=_Speed(), help="60 plays an hour in a minute.")
 @click.option("--date", "start_ns", type=_Start(), help="Where to begin, New York time.")
 @click.option("--around-the-clock", is_flag=True, help="Play the nights too, not only the days.")
@@ -110,6 +116,7 @@ def main(
     port: int,
     host: str,
     data: Path | None,
+    recording: Path | None,
     speed: float | None,
     start_ns: int | None,
     around_the_clock: bool,
@@ -146,9 +153,10 @@ def main(
             keys=keys,
             faults=active,
             plans=plans_of(plan_names, ("stocks", *KITS)),
+            recording=Recording(recording) if recording else None,
             chaos_seed=chaos_seed,
         )
-    except (FaultError, FlatFileError, PlanError) as error:
+    except (FaultError, FlatFileError, PlanError, RecordingError) as error:
         raise click.UsageError(str(error)) from None
     except ModuleNotFoundError as error:
         raise click.ClickException(str(error)) from None

@@ -14,7 +14,7 @@ import numpy as np
 from tsstore_massive_simulator import conversation as words
 from tsstore_massive_simulator.conversation import Conversation
 from tsstore_massive_simulator.disturbing import Disturber
-from tsstore_massive_simulator.framing import counted, cut
+from tsstore_massive_simulator.framing import cut
 from tsstore_massive_simulator.tape import CHUNK
 from tsstore_massive_simulator.voices import voice_of
 from tsstore_massive_simulator.wire import SlowConsumerError, Wire
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from tsstore_massive_simulator.framing import Batch
     from tsstore_massive_simulator.http import Request
     from tsstore_massive_simulator.playback import Playback
+    from tsstore_massive_simulator.recording import RecordedTape
     from tsstore_massive_simulator.tape import Tape, Wanted
     from tsstore_massive_simulator.world import World
+
+    AnyTape = Tape | RecordedTape
 
 _AUTH_TIMEOUT_S = 30
 _FRAME_EVENTS = 100
@@ -266,7 +269,7 @@ class Connection:
             await asyncio.wait_for(self._changed.wait(), seconds)
         return self._changed.is_set()
 
-    async def _send_events(self, tape: Tape, low: int, high: int, playback: Playback) -> None:
+    async def _send_events(self, tape: AnyTape, low: int, high: int, playback: Playback) -> None:
         batches = self._batches(tape, low, high, playback)
         for channel, count in tape.count(low, high).items():
             self._world.events_sent[channel] += count
@@ -279,14 +282,13 @@ class Connection:
         # A writer that never blocks would not let anyone else run.
         await asyncio.sleep(0)
 
-    def _batches(self, tape: Tape, low: int, high: int, playback: Playback) -> Sequence[Batch]:
+    def _batches(self, tape: AnyTape, low: int, high: int, playback: Playback) -> Sequence[Batch]:
         limit = int(self._faults.number("frame_events", _FRAME_EVENTS))
         if not self._disturber.is_idle() or self._faults.on("frame_bytes"):
             events = self._disturber.disturb(tape.events(low, high))
             size = self._faults.number("frame_bytes", math.inf)
             return cut(events, high - low, limit, size)
-        make = tape.remembered_frames if playback.as_fast_as_read else tape.frames
-        return counted(make(low, high, limit), high - low, limit)
+        return tape.batches(low, high, limit, keep=playback.as_fast_as_read)
 
     async def _send_frame(self, frame: bytes, events: int, playback: Playback) -> None:
         if self._late_acks:

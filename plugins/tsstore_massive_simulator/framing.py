@@ -19,16 +19,6 @@ class Batch(NamedTuple):
     events: int
 
 
-def counted(frames: Sequence[bytes], count: int, frame_events: int) -> list[Batch]:
-    """Frames of so many events each, but for the last, and with damages those after it."""
-    made, left = [], count
-    for frame in frames:
-        told = min(frame_events, left)
-        made.append(Batch(frame, told))
-        left -= told
-    return made
-
-
 def cut(events: Sequence[Any], count: int, frame_events: int, frame_bytes: float) -> list[Batch]:
     """Events as frames of at most so many events and bytes.
 

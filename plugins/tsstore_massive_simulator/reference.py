@@ -28,6 +28,13 @@ _TICKERS = Listed(
     1000,
     counts=True,
 )
+_CONTRACTS = Listed(
+    dict.fromkeys(("ticker", "underlying_ticker", "contract_type", "expiration_date"), str)
+    | {"strike_price": float},
+    "ticker",
+    10,
+    1000,
+)
 #: What a parameter is called that asks for another name of the field.
 _OTHER_NAMES = {"exchange": "primary_exchange"}
 _TYPES = (
@@ -174,3 +181,27 @@ def ticker_events(question: Question) -> Page:
             }
         )
     raise NoSuchThingError("Ticker not found.")
+
+
+def option_contracts(question: Question) -> Page:
+    """A page of the options that trade."""
+    market = question.markets.get("options")
+    rows = [] if market is None else [_contract(ticker) for ticker in market.tickers()]
+    return _CONTRACTS.page(question, rows)
+
+
+def _contract(ticker: str) -> dict[str, Any]:
+    """What the name of an option says: root, YYMMDD, C or P, a thousand times the strike."""
+    name = ticker.removeprefix("O:")
+    root, expiry, kind, strike = name[:-15], name[-15:-9], name[-9], int(name[-8:])
+    return {
+        "cfi": "OCASPS" if kind == "C" else "OPASPS",
+        "contract_type": "call" if kind == "C" else "put",
+        "exercise_style": "american",
+        "expiration_date": f"20{expiry[:2]}-{expiry[2:4]}-{expiry[4:]}",
+        "primary_exchange": "BATO",
+        "shares_per_contract": 100,
+        "strike_price": strike / 1000 if strike % 1000 else strike // 1000,
+        "ticker": ticker,
+        "underlying_ticker": root,
+    }

@@ -62,6 +62,7 @@ _ROUTES: dict[str, tuple[tuple[str, Callable[[Question], Page]], ...]] = {
         (r"/v3/reference/tickers/types", reference.ticker_types),
         (rf"/v3/reference/tickers/{_TICKER}", reference.ticker_details),
         (rf"/vX/reference/tickers/{_TICKER}/events", reference.ticker_events),
+        (r"/v3/reference/options/contracts", reference.option_contracts),
         (r"/v3/reference/splits", actions.splits),
         (r"/stocks/v1/splits", actions.stock_splits),
         (r"/v3/reference/dividends", actions.dividends),

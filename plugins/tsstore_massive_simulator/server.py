@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tsstore_massive_simulator.http import Request
     from tsstore_massive_simulator.market import Market
     from tsstore_massive_simulator.plans import Plan
+    from tsstore_massive_simulator.recording import Recording
 
 _logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Simulator:
         keys: API keys that are good; every key when empty.
         faults: what goes wrong from the start.
         plans: what clients have paid for, by market; everything where there is none.
+        recording: frames that the socket of stocks plays in place of the market's events, from
+            the first one on.
         chaos_seed: switch random faults on and off while serving, those of this seed.
         clock: the real one.
     """
@@ -73,15 +76,25 @@ class Simulator:
         keys: Iterable[str] = (),
         faults: Faults | None = None,
         plans: Mapping[str, Plan] | None = None,
+        recording: Recording | None = None,
         chaos_seed: int | None = None,
         clock: Clock | None = None,
     ) -> None:
         clock = clock or SystemClock()
+        if recording is not None:
+            start_ns = start_ns or recording.first_ns
         markets = {each.name: each for each in (market, *others)}
         playbacks = playbacks_of(markets, clock, speed, start_ns, skips_nights=skips_nights)
         self.faults = faults or Faults()
         self._world = World(
-            markets, playbacks, speed, clock, frozenset(keys), self.faults, plans or {}
+            markets,
+            playbacks,
+            speed,
+            clock,
+            frozenset(keys),
+            self.faults,
+            plans or {},
+            recording,
         )
         self._chaos_seed = chaos_seed
         self._chaos: Chaos | None = None

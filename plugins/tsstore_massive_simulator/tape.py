@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from tsstore_massive_simulator.framing import Batch
 from tsstore_massive_simulator.sources import Asked
 from tsstore_massive_simulator.voices import voice_of
 
@@ -43,7 +44,7 @@ class Tape:
 
     def __init__(self, market: Market, day: date, wanted: Wanted, timing: Timing) -> None:
         self.day = day
-        self._chunks: dict[tuple[int, int], list[bytes]] = {}
+        self._chunks: dict[tuple[int, int], list[Batch]] = {}
         self._remembered = 0
         known = voice_of(market.name).channels
         self._channels = [channel for channel in known if channel in wanted]
@@ -92,24 +93,22 @@ class Tape:
             found[channel] += count
         return found
 
-    def frames(self, low: int, high: int, frame_events: int) -> list[bytes]:
-        """The events at positions `low:high` as JSON arrays of up to `frame_events` each."""
-        made = self.events(low, high)
-        return [
-            _encoder.encode(made[start : start + frame_events])
-            for start in range(0, len(made), frame_events)
-        ]
+    def batches(self, low: int, high: int, frame_events: int, *, keep: bool) -> list[Batch]:
+        """The events at positions `low:high` as JSON arrays of up to `frame_events` each.
 
-    def remembered_frames(self, low: int, high: int, frame_events: int) -> list[bytes]:
-        """The same, kept for the next connection that asks, within a limit of memory."""
-        frames = self._chunks.get((low, frame_events))
-        if frames is None or high - low < CHUNK:
-            frames = self.frames(low, high, frame_events)
-            size = sum(map(len, frames))
-            if high - low == CHUNK and self._remembered + size <= _REMEMBERED_BYTES:
-                self._chunks[low, frame_events] = frames
-                self._remembered += size
-        return frames
+        With `keep` they are remembered for the next connection that asks, within a limit of memory.
+        """
+        batches = self._chunks.get((low, frame_events)) if keep and high - low == CHUNK else None
+        if batches is not None:
+            return batches
+        made = self.events(low, high)
+        parts = [made[at : at + frame_events] for at in range(0, len(made), frame_events)]
+        batches = [Batch(_encoder.encode(part), len(part)) for part in parts]
+        size = sum(len(batch.text) for batch in batches)
+        if keep and high - low == CHUNK and self._remembered + size <= _REMEMBERED_BYTES:
+            self._chunks[low, frame_events] = batches
+            self._remembered += size
+        return batches
 
 
 def _sorted(tickers: frozenset[str] | None) -> list[str] | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tsstore_massive_simulator.faults import Faults
     from tsstore_massive_simulator.market import Market
     from tsstore_massive_simulator.plans import Plan
+    from tsstore_massive_simulator.recording import RecordedTape, Recording
 
 #: Of each market; a connection plays one at a time, and two at midnight.
 _TAPES_MAX = 2
@@ -39,6 +40,7 @@ class World:
         keys: API keys that are good; every key when empty.
         faults: what goes wrong.
         plans: what clients have paid for, by market; everything where there is none.
+        recording: what the socket of stocks plays in place of the market.
         events_sent: events by channel.
         replies: REST answers by HTTP status.
     """
@@ -50,6 +52,7 @@ class World:
     keys: frozenset[str]
     faults: Faults
     plans: Mapping[str, Plan] = field(default_factory=dict)
+    recording: Recording | None = None
     events_sent: Counter[str] = field(default_factory=Counter)
     replies: Counter[int] = field(default_factory=Counter)
     _tapes: OrderedDict[tuple[object, ...], Tape] = field(default_factory=OrderedDict)
@@ -73,8 +76,10 @@ class World:
         first_ns = market.schedule.span(day)[0]
         return replay_of([day], first_ns, self.speed, self.clock)
 
-    async def tape(self, market: Market, day: date, wanted: Wanted) -> Tape:
+    async def tape(self, market: Market, day: date, wanted: Wanted) -> Tape | RecordedTape:
         """The events of a day of a market for some topics; the last ones are kept."""
+        if self.recording is not None and market.name == STOCKS:
+            return self.recording.tape(day)
         timing = self._timing(market)
         key = (market.name, day, timing, frozenset(wanted.items()))
         async with self._loading:

@@ -307,6 +307,13 @@ def test_tickers_of_other_markets(rest: RESTClient) -> None:
     assert rest.get_ticker_details("X:BTCUSD").name == "Bitcoin - United States Dollar"
 
 
+def test_options_are_listed(rest: RESTClient) -> None:
+    (contract,) = rest.list_options_contracts("AAPL", strike_price_gte=300)
+    assert contract.ticker == "O:AAPL271217C00300000"
+    assert (contract.expiration_date, contract.strike_price) == ("2027-12-17", 300)
+    assert len(list(rest.list_options_contracts(limit=1))) == 3
+
+
 def test_futures_have_endpoints_of_their_own(
     rest: RESTClient, others: dict[str, OtherMarket]
 ) -> None:

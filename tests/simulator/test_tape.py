@@ -23,8 +23,8 @@ AAPL = frozenset({"AAPL"})
 
 
 def sent(tape: Tape, low: int = 0, high: int | None = None) -> list[dict[str, Any]]:
-    frames = tape.frames(low, len(tape) if high is None else high, 100)
-    return [event for frame in frames for event in json.loads(frame)]
+    batches = tape.batches(low, len(tape) if high is None else high, 100, keep=False)
+    return [event for batch in batches for event in json.loads(batch.text)]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +47,17 @@ def test_only_wanted_tickers_are_on_it(market: GeneratedMarket) -> None:
 
 
 def test_frames_hold_so_many_events(market: GeneratedMarket) -> None:
-    frames = Tape(market, DAY, {"T": AAPL}, Timing()).frames(0, 250, 100)
-    assert [len(json.loads(frame)) for frame in frames] == [100, 100, 50]
+    batches = Tape(market, DAY, {"T": AAPL}, Timing()).batches(0, 250, 100, keep=False)
+    assert [len(json.loads(batch.text)) for batch in batches] == [100, 100, 50]
+    assert [batch.events for batch in batches] == [100, 100, 50]
 
 
 def test_remembered_frames_are_the_same(market: GeneratedMarket) -> None:
     tape = Tape(market, DAY, {"T": AAPL}, Timing())
-    fresh = tape.frames(0, CHUNK, 100)
-    assert tape.remembered_frames(0, CHUNK, 100) == tape.remembered_frames(0, CHUNK, 100) == fresh
+    fresh = tape.batches(0, CHUNK, 100, keep=False)
+    kept = tape.batches(0, CHUNK, 100, keep=True)
+    assert kept == fresh
+    assert tape.batches(0, CHUNK, 100, keep=True) is kept
 
 
 def test_trades_have_the_vendor_s_fields(market: GeneratedMarket) -> None:
