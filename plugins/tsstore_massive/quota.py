@@ -39,7 +39,8 @@ _SIZE = len(_MAGIC) + STATE.itemsize + _CHECKSUM_BYTES
 _PAGE = 4096
 
 _LOOK_S = 0.001
-_LOCK_S_MAX = 10.0
+#: How long others may hold the record.
+LOCK_S_MAX = 10.0
 
 _logger = logging.getLogger(__name__)
 
@@ -47,8 +48,12 @@ _logger = logging.getLogger(__name__)
 class Quota(Protocol):
     """Where the record is."""
 
-    def usage(self) -> AbstractContextManager[Usage]:
-        """The record, brought to the present, for the length of a `with`."""
+    def usage(self, wait_s: float = LOCK_S_MAX) -> AbstractContextManager[Usage]:
+        """The record, brought to the present, for the length of a `with`.
+
+        Args:
+            wait_s: how long others may hold it before LockedError.
+        """
         ...
 
 
@@ -66,7 +71,7 @@ class MemoryQuota:
         self._usage = Usage(np.zeros(1, STATE), minute_s)
 
     @contextmanager
-    def usage(self) -> Iterator[Usage]:
+    def usage(self, wait_s: float = LOCK_S_MAX) -> Iterator[Usage]:  # noqa: ARG002  (nobody waits)
         """The record, brought to the present, for the length of a `with`."""
         with self._lock:
             self._usage.advance(_moment(self._clock, b"memory"))
@@ -103,15 +108,20 @@ class FileQuota:
             os.close(file)
 
     @contextmanager
-    def usage(self) -> Iterator[Usage]:
+    def usage(self, wait_s: float = LOCK_S_MAX) -> Iterator[Usage]:
         """The record, brought to the present, for the length of a `with`.
 
+        Args:
+            wait_s: how long others may hold it.
+
         Raises:
-            LockedError: another process stands still while it holds the record.
+            LockedError: another process holds it for longer, so it stands still.
             StorageError: the file cannot be read or written.
         """
-        with self._lock:
-            self._take_lock()
+        if not self._lock.acquire(timeout=wait_s):
+            raise self._held()
+        try:
+            self._take_lock(wait_s)
             try:
                 state = self._read()
                 usage = Usage(state, self._minute_s)
@@ -122,17 +132,22 @@ class FileQuota:
                 raise self._failed(error) from None
             finally:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+        finally:
+            self._lock.release()
 
-    def _take_lock(self) -> None:
+    def _take_lock(self, wait_s: float) -> None:
         never = threading.Event()
-        for _ in range(round(_LOCK_S_MAX / _LOOK_S)):
+        for _ in range(1 + round(wait_s / _LOOK_S)):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 never.wait(_LOOK_S)
             else:
                 return
-        raise LockedError(
+        raise self._held()
+
+    def _held(self) -> LockedError:
+        return LockedError(
             f"{self._path} is held by a process that stands still; continue or end it (fuser "
             f"{self._path} names it)"
         )

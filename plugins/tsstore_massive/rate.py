@@ -8,10 +8,11 @@ A plan may allow less for one class of assets than for others: then only that cl
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tsstore.errors import InvalidArgumentError, StorageError
+from tsstore.errors import InvalidArgumentError, LockedError, StorageError
 from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.quota import FileQuota, MemoryQuota, quota_path
 from tsstore_massive.usage import Ticket
@@ -63,6 +64,9 @@ class RateLimiter:
         self._per_day = per_day
         self._clock = clock
         self._quota = quota or MemoryQuota(clock, minute_s)
+        self._shown: dict[str, Any] = {
+            "minute": 0, "per_minute": per_minute, "day": 0, "per_day": per_day, "learnt": {},
+        }  # fmt: skip
 
     def acquire(self, stop: threading.Event, asset_class: AssetClass = "stocks") -> Ticket | None:
         """Wait for leave to send one request; None when `stop` was set first.
@@ -110,15 +114,16 @@ class RateLimiter:
             usage.pause(seconds)
 
     def describe(self) -> dict[str, Any]:
-        """The use of the quota, for a status."""
-        with self._quota.usage() as usage:
-            return {
+        """The use of the quota, for a status; it does not wait, and tells the last if it had to."""
+        with suppress(LockedError), self._quota.usage(wait_s=0) as usage:
+            self._shown = {
                 "minute": usage.in_minute,
                 "per_minute": self._per_minute,
                 "day": usage.in_day,
                 "per_day": self._per_day,
                 "learnt": usage.limits(),
             }
+        return self._shown
 
 
 def quota_text(quota: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.massive.http_server import KEY
 from tsstore.clock import ManualClock
-from tsstore.errors import StorageError
+from tsstore.errors import LockedError, StorageError
 from tsstore.timeframe import Timeframe
 from tsstore_massive.quota import FileQuota
 from tsstore_massive.rate import RateLimiter
@@ -238,6 +238,21 @@ def test_a_damaged_file_costs_a_minute_and_is_told(tmp_path, caplog):
     limiter.acquire(threading.Event())
     assert machine.true_s == pytest.approx(MINUTE_S)
     assert f"{path} is damaged" in caplog.text
+
+
+def test_whoever_stands_still_with_the_record_is_told_and_holds_up_no_status(tmp_path):
+    clock = ManualClock(10**9)
+    limiter = RateLimiter(5, MINUTE_S, clock, quota=FileQuota(tmp_path / "quota", clock))
+    limiter.acquire(threading.Event())
+    before = limiter.describe()
+    with FileQuota(tmp_path / "quota", clock).usage():
+        assert limiter.describe() == before
+        with (
+            pytest.raises(LockedError, match="quota is held by a process that stands still"),
+            limiter._quota.usage(wait_s=0.02),
+        ):
+            pass
+    assert limiter.acquire(threading.Event())
 
 
 def test_a_link_in_place_of_the_file_is_refused(tmp_path):

@@ -368,6 +368,15 @@ def test_names_that_the_vendor_takes_back_are_forgotten(desk):
     assert names_of(desk.store, "META") == [("META", date.min, date.max)]
 
 
+def test_names_of_the_whole_market_are_fetched_if_that_is_said(desk):
+    desk.vendor.tickers = [ticker("META"), ticker("A")]
+    desk.vendor.events = {"META": [("2022-06-09", "META"), ("2012-05-18", "FB")]}
+    desk.sync()
+    assert not any("events" in target for target in desk.asked)
+    assert desk.sync(kinds=["names"]).changed == {"names": 1}
+    assert sum("events" in target for target in desk.asked) == 2
+
+
 def test_only_stocks_have_splits_and_names(desk):
     desk.sync("X:BTC-USD", "I:SPX", kinds=["splits", "dividends", "names"])
     assert desk.asked == []

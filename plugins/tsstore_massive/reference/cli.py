@@ -118,17 +118,17 @@ def _over(base: Config, flags: dict[str, Any]) -> Config:
     return Config(**msgspec.structs.asdict(base) | given)
 
 
-def _kinds(names: list[str]) -> tuple[Kind, ...]:
+def _kinds(names: list[str]) -> tuple[Kind, ...] | None:
     unknown = sorted(set(names) - set(_KINDS))
     if unknown:
         raise InvalidArgumentError(f"--kinds {','.join(unknown)}: use some of {','.join(_KINDS)}")
-    return tuple(kind for kind in _KINDS if not names or kind in names)
+    return tuple(kind for kind in _KINDS if kind in names) or None
 
 
 def _sync(
     config: Config,
     wanted: list[str],
-    kinds: tuple[Kind, ...],
+    kinds: tuple[Kind, ...] | None,
     whole: bool,
     directory: Path,
     timezone: str | None,

@@ -63,7 +63,7 @@ def sync_reference(
     symbols: Sequence[str] | None = None,
     *,
     clock: Clock,
-    kinds: Iterable[Kind] = KINDS,
+    kinds: Iterable[Kind] | None = None,
     whole: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -72,10 +72,9 @@ def sync_reference(
     Args:
         store: where they go, see `buckets.py`.
         rest: the vendor.
-        symbols: of buckets; None for every stock, of which no names are fetched: each of these
-            costs a request.
+        symbols: of buckets; None for every stock.
         clock: says what day it is.
-        kinds: which of them.
+        kinds: which of them; None for all, but of every stock no names, which cost a request each.
         whole: whether everything is fetched again.
         on_step: told what is about to be done.
 
@@ -85,6 +84,8 @@ def sync_reference(
         TsStoreError: the store refused it.
     """
     run = _Sync(store, rest, symbols, clock=clock, whole=whole)
+    if kinds is None:
+        kinds = KINDS if symbols is not None else [kind for kind in KINDS if kind != "names"]
     for kind in kinds:
         on_step(f"{kind} of {'the market' if symbols is None else f'{len(symbols)} symbols'}")
         run.fetch(kind)
@@ -232,9 +233,10 @@ class _Sync:
     # Names.
 
     def _names(self) -> None:
-        if self._symbols is None:
-            return
-        scope = _stocks(self._symbols)
+        scope = self._symbols
+        if scope is None:
+            scope = sorted(filter(None, map(bucket_symbol, self._rest.tickers())))
+        scope = _stocks(scope)
         # Whoever is stopped goes on behind the last of these.
         for at in range(0, len(scope), _NAMES_AT_A_TIME):
             some = [symbol for symbol in scope[at : at + _NAMES_AT_A_TIME] if self._is_old(symbol)]
