@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsstore.api import Replace
+from tsstore.api import Replace, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
 from tsstore_massive.reference.buckets import (
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from tsstore.schema import Schema
     from tsstore_massive.rest.models import Dividend, Split
 
-#: Buckets that are written in one commit.
-_BUCKETS_PER_COMMIT = 2000
+#: Rows that are written in one commit.
+_ROWS_PER_COMMIT = 200_000
 #: Rows that are structs at a time.
 _STRUCTS_MAX = 20_000
 
@@ -44,7 +44,7 @@ class Gathered:
     """Rows by symbol.
 
     Attributes:
-        rows: of each symbol, ascending.
+        rows: of each symbol, ascending; parts of the same arrays.
         unusable: rows that were left out, by reason.
     """
 
@@ -69,18 +69,16 @@ class Action:
     def gather(self, told: Iterable[Any], wanted: Callable[[str], bool]) -> Gathered:
         """Rows of the symbols that are wanted; a row that is told twice counts once."""
         found = Gathered()
-        parts: dict[str, list[Columns]] = {}
-        seen = set[object]()
-        for some in _batched(_once(told, seen), _STRUCTS_MAX):
+        symbols, parts = list[str](), list[Columns]()
+        for some in _batched(_once(told), _STRUCTS_MAX):
             named = [(bucket_symbol(each.ticker), each) for each in some]
             found.unusable["symbol that cannot be a bucket"] += sum(not name for name, _ in named)
             structs = [each for name, each in named if name and wanted(name)]
-            symbols, rows = self.columns(structs, found.unusable)
-            for symbol, columns in _by_symbol(symbols, rows):
-                parts.setdefault(symbol, []).append(columns)
-        for symbol, pieces in parts.items():
-            together = Columns.concat(pieces)
-            found.rows[symbol] = together.take(np.argsort(together.ts, kind="stable"))
+            tickers, rows = self.columns(structs, found.unusable)
+            symbols += [bucket_symbol(each) or "" for each in tickers]
+            parts.append(rows)
+        if symbols:
+            found.rows = dict(_by_symbol(symbols, Columns.concat(parts)))
         found.unusable += Counter()  # drops zeros
         return found
 
@@ -120,14 +118,21 @@ class Action:
             How many symbols had other rows before.
         """
         span = np.datetime64(_start_ns(first), "ns"), np.datetime64(EVER_NS[1], "ns")
-        replaces = list[Replace]()
-        for symbol in sorted({*found.rows, *stored}):
-            rows = found.rows.get(symbol, Columns.empty(self.schema))
-            if symbol not in stored or not _is_same(stored[symbol], rows):
-                replaces.append(Replace(f"{symbol}/{self.group}", *span, rows, self.schema))
-        for at in range(0, len(replaces), _BUCKETS_PER_COMMIT):
-            store.commit(replaces[at : at + _BUCKETS_PER_COMMIT])
-        return len(replaces)
+        changed = {
+            symbol: found.rows.get(symbol, Columns.empty(self.schema))
+            for symbol in stored
+            if not _is_same(stored[symbol], found.rows.get(symbol))
+        }
+        replaces = [
+            Replace(f"{symbol}/{self.group}", *span, rows, self.schema)
+            for symbol, rows in changed.items()
+        ]
+        if replaces:
+            store.commit(replaces)
+        new = {symbol: rows for symbol, rows in found.rows.items() if symbol not in stored}
+        for some in _portions(new):
+            store.commit([WriteTable(self.group, _table(some), self.schema)])
+        return len(changed) + len(new)
 
 
 def _split_columns(splits: Sequence[Split], unusable: Counter[str]) -> tuple[list[str], Columns]:
@@ -176,8 +181,9 @@ def _start_ns(first: date | None) -> int:
     return EVER_NS[0] if first is None else int(action_times([first])[0])
 
 
-def _once(told: Iterable[Any], seen: set[object]) -> Iterator[Any]:
+def _once(told: Iterable[Any]) -> Iterator[Any]:
     """Without rows that have been told: by id, and where there is none by all they say."""
+    seen = set[object]()
     for each in told:
         mark = each.id if each.id is not None else each
         if mark not in seen:
@@ -185,14 +191,34 @@ def _once(told: Iterable[Any], seen: set[object]) -> Iterator[Any]:
             yield each
 
 
-def _by_symbol(tickers: Sequence[str], rows: Columns) -> Iterator[tuple[str, Columns]]:
-    if not tickers:
-        return
-    order = np.argsort(np.array(tickers, object), kind="stable")
-    names = np.array(tickers, object)[order]
-    starts = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
-    for at in np.split(order, starts[1:]):
-        yield bucket_symbol(tickers[at[0]]) or "", rows.take(at)
+def _by_symbol(symbols: Sequence[str], rows: Columns) -> Iterator[tuple[str, Columns]]:
+    numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
+    codes = np.fromiter(map(numbers.__getitem__, symbols), np.int64, len(symbols))
+    order = np.lexsort((rows.ts, codes))
+    ordered = rows.take(order)
+    ends = np.cumsum(np.bincount(codes)).tolist()
+    for symbol, start, end in zip(numbers, [0, *ends], ends, strict=False):
+        yield symbol, ordered.slice(start, end)
+
+
+def _portions(rows: Mapping[str, Columns]) -> Iterator[dict[str, Columns]]:
+    """Some symbols at a time, whole ones."""
+    some, count = dict[str, Columns](), 0
+    for symbol, columns in rows.items():
+        some[symbol] = columns
+        count += len(columns)
+        if count >= _ROWS_PER_COMMIT:
+            yield some
+            some, count = {}, 0
+    if some:
+        yield some
+
+
+def _table(rows: Mapping[str, Columns]) -> dict[str, Any]:
+    """Rows of symbols as a cross-section."""
+    together = Columns.concat(list(rows.values()))
+    symbols = np.repeat(np.array(list(rows)), list(map(len, rows.values())))
+    return {"Symbol": symbols, "Epoch": together.ts.view("M8[ns]"), **dict(together.items())}
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -206,9 +232,10 @@ def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _is_same(one: Columns, other: Columns) -> bool:
+def _is_same(one: Columns, other: Columns | None) -> bool:
     return (
-        len(one) == len(other)
+        other is not None
+        and len(one) == len(other)
         and np.array_equal(one.ts, other.ts)
         and all(
             name in one.schema.dtypes and np.array_equal(one[name], other[name])
