@@ -33,6 +33,7 @@ WORKLOADS = {
     "P12": "p12_firehose",
     "P13": "p13_latency",
     "P14": "p14_recovery",
+    "P15": "p15_backfill",
 }
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

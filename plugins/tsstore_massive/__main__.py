@@ -1,0 +1,7 @@
+"""`python -m tsstore_massive` is `massive_backfiller`."""
+
+from __future__ import annotations
+
+from tsstore_massive.cli import main
+
+main()
