@@ -13,22 +13,17 @@ What it is subscribed to may change at any time, and while that is nothing there
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from tsstore.plugin import FatalPluginError
-from tsstore_massive.backoff import Backoff
-from tsstore_massive.errors import NoStreamError
+from tsstore_massive.dialing import abort_soon, dial
+from tsstore_massive.endings import Endings
 from tsstore_massive.intake import Intake
 from tsstore_massive.messages import Events
-from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.patience import Timing
 from tsstore_massive.protocol import (
     Dropped,
@@ -41,6 +36,7 @@ from tsstore_massive.protocol import (
 )
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterable
 
     from websockets.asyncio.client import ClientConnection
@@ -50,16 +46,12 @@ if TYPE_CHECKING:
     from tsstore_massive.faults import Faults
     from tsstore_massive.streamed import Status
 
-#: The vendor's frames are below 1 MiB; a larger one than this ends the connection.
-FRAME_BYTES_MAX = 8 * 2**20
 #: Received bytes that go into one commit at most, some 50,000 events.
 _DRAIN_BYTES_MAX = 8 * 2**20
 _TICK_S = 0.1
 #: How long the writer may take at the end for what is in the intake; the rest is a gap to fill.
 _STOP_GRACE_S = 1.0
 _MUTE_DOUBLINGS_MAX = 5
-#: The vendor's words for a plan without streaming.
-_NO_STREAM = "websocket access"
 
 
 class Sink(Protocol):
@@ -161,13 +153,7 @@ class Feed:
         self._logger = logger
         self._stop = stop
         self._timing = timing = timing or Timing()
-        jitter = random.Random()  # noqa: S311  (spreads reconnects, guards nothing)
-        self._backoff = Backoff(
-            timing.backoff_first_s, timing.backoff_max_s, healthy_s=timing.healthy_s, jitter=jitter
-        )
-        self._eviction_backoff = Backoff(
-            timing.evicted_first_s, timing.evicted_max_s, healthy_s=timing.healthy_s, jitter=jitter
-        )
+        self._endings = Endings(config.stream_url, timing)
         self._mutes = 0
         self._streaming_since = float("inf")
         self._failure: BaseException | None = None
@@ -291,29 +277,13 @@ class Feed:
         since = connection.streaming_since
         self._streaming_since = float("inf")
         streamed_s = 0.0 if since is None else self._clock.monotonic() - since
-        match connection.ending:
-            case KeyRefused(message) if _NO_STREAM in message:
-                raise NoStreamError(
-                    f"the plan of this API key has no stream {self._config.stream_url}: {message}"
-                )
-            case KeyRefused(message):
-                raise FatalPluginError(
-                    f"Massive refuses the API key on {self._config.stream_url}: {message}; set the "
-                    "right key, and check that the plan includes this stream"
-                )
-            case Evicted(message):
-                self.state = "evicted"
-                self.alarm = f"another connection uses this API key: {message}"
-                self._logger.error("%s; only one may stream, stop the other one", self.alarm)
-                connection.reason = message
-                return self._eviction_backoff.pause_s(streamed_s)
-            case Dropped(status, message):
-                self.alarm = f"the server dropped the connection ({status}): {message}"
-                connection.reason = f"{status}: {message}"
-            case None:
-                pass
-        self.state = "waiting"
-        return self._backoff.pause_s(streamed_s)
+        pause = self._endings.pause_after(connection.ending, streamed_s)
+        self.state = pause.state
+        self.alarm = pause.alarm or self.alarm
+        connection.reason = pause.reason or connection.reason
+        if pause.state == "evicted":
+            self._logger.error("%s; only one may stream, stop the other one", self.alarm)
+        return pause.seconds
 
     async def _one_connection(self) -> _Connection:
         session = Session(
@@ -324,7 +294,8 @@ class Feed:
         )
         self._connection = connection = _Connection(session)
         try:
-            async with self._dial() as socket:
+            url, ping_s = self._config.stream_url, self._config.ping_interval_s
+            async with dial(url, ping_s=ping_s, timing=self._timing) as socket:
                 self.connections += 1
                 await self._converse(connection, socket)
         except ConnectionClosed as error:
@@ -338,30 +309,13 @@ class Feed:
             self._observer.on_lost()
         return connection
 
-    def _dial(self) -> connect:
-        url = self._config.stream_url
-        ping_s = self._config.ping_interval_s
-        return connect(
-            url,
-            # Frames would show the key; the library logs them at DEBUG.
-            logger=_quiet_logger(),
-            compression=None,
-            max_size=FRAME_BYTES_MAX,
-            open_timeout=self._timing.handshake_s,
-            close_timeout=self._timing.close_s,
-            ping_interval=ping_s,
-            ping_timeout=ping_s,
-            # A proxy of the environment is for the world outside, not for a local simulator.
-            proxy=None if is_loopback(url) else True,
-        )
-
     async def _converse(self, connection: _Connection, socket: ClientConnection) -> None:
         async with asyncio.timeout(self._timing.handshake_s):
             await self._authenticate(connection, socket)
         if connection.ending is not None:
             return
         loop = asyncio.get_running_loop()
-        connection.abort = partial(_abort_soon, loop, socket)
+        connection.abort = partial(abort_soon, loop, socket)
         connection.streaming_since = self._streaming_since = self._clock.monotonic()
         self.state = "streaming"
         self._logger.info("streaming from %s", self._config.stream_url)
@@ -422,13 +376,3 @@ class Feed:
                     return None
             else:
                 return frame
-
-
-def _abort_soon(loop: asyncio.AbstractEventLoop, socket: ClientConnection) -> None:
-    loop.call_soon_threadsafe(socket.transport.abort)
-
-
-def _quiet_logger() -> logging.Logger:
-    logger = logging.getLogger("tsstore_massive.websocket")
-    logger.setLevel(logging.WARNING)
-    return logger
