@@ -3,6 +3,7 @@
     start     what came since the last stop, and today of symbols without rows
     lost      from the last event on, until it streams again
     polling   while it stays down: what is missed so far, once a minute
+    carried   what is missed so far, when another connection takes its symbols
     added     today, of symbols that are new
     clock     what lies between this machine's time and the vendor's, when that is ahead
 
@@ -132,6 +133,17 @@ class CatchUp:
             for kind in self._config.data_types:
                 seen_ns = seen.get(kind) or self._streaming_from_ns or self._started_ns
                 self._miss(kind, seen_ns)
+
+    def carried(self) -> None:
+        """Another connection streams its symbols from now on: what is missed by now is fetched.
+
+        From here on it stays missed, so nothing depends on what the other one may stream.
+        """
+        kinds = [kind for kind in self._config.data_types if self._has_history(kind)]
+        with self._lock:
+            end_ns = self._clock.now_ns() + round(self._settle_s * NS_PER_SECOND)
+            not_before = self._clock.monotonic() + self._settle_s
+            self._gaps.add(*self._missed.so_far(kinds, end_ns, not_before))
 
     def added(self, symbols: tuple[str, ...]) -> None:
         """These are streamed from now on; what came today is fetched."""

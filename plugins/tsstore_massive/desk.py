@@ -164,7 +164,7 @@ class Desk:
                 self._context.logger.info("connection %s carries its symbols again", name)
         self._carriers = found
         for line in lines:
-            line.is_carried = line.name in found
+            line.let_be_carried(line.name in found)
             carried = [one for one in lines if found.get(one.name) == line.name]
             line.carry(topic for one in carried for topic in one.topics())
 

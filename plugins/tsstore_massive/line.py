@@ -207,6 +207,12 @@ class Line:
                 self._carried = wanted
                 self._subscribe()
 
+    def let_be_carried(self, is_carried: bool) -> None:
+        """Whether another connection streams its symbols meanwhile."""
+        begins, self.is_carried = is_carried and not self.is_carried, is_carried
+        if begins:
+            self._catch_up.carried()
+
     def down_s(self) -> float:
         """How long it has not been streaming; 0.0 while it does, or has nothing to stream."""
         return 0.0 if self._feed.state == "idle" else self._catch_up.down_s()

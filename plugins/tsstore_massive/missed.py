@@ -53,7 +53,9 @@ class Missed:
             stretches, self._stretches = self._stretches, []
         return [stretch.until(end_ns, not_before) for stretch in stretches]
 
-    def so_far(self, kinds: Collection[Kind], end_ns: int) -> list[Stretch]:
+    def so_far(
+        self, kinds: Collection[Kind], end_ns: int, not_before: float = 0.0
+    ) -> list[Stretch]:
         """What is missed of some kinds up to an instant; it goes on being missed."""
         with self._lock:
             mine = [stretch for stretch in self._stretches if stretch.kind in kinds]
@@ -62,4 +64,4 @@ class Missed:
                 Stretch(s.kind, s.symbols, max(s.start_ns, end_ns - overlap_ns(s.kind)))
                 for s in mine
             ]
-        return [stretch.until(end_ns, 0.0) for stretch in mine]
+        return [stretch.until(end_ns, not_before) for stretch in mine]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import ConfigError
@@ -124,7 +125,7 @@ class _Runner:
     ) -> None:
         self.name = planned.name
         self.error: BaseException | None = None
-        self._context = context
+        self._context = _with_logger_of(context, planned.name)
         self._planned = planned
         self._desk = desk
         self._limiter = limiter
@@ -201,6 +202,15 @@ class _Runner:
                 )
             return True
         return False
+
+
+def _with_logger_of(context: WorkerContext, name: str) -> WorkerContext:
+    """The context with a logger that names the connection, and masks secrets as the worker's."""
+    if not name:
+        return context
+    logger = context.logger.getChild(name)
+    logger.filters = context.logger.filters
+    return replace(context, logger=logger)
 
 
 def _all_refused(ended: list[_Runner]) -> BaseException:

@@ -195,6 +195,22 @@ def test_it_polls_bars_once_a_minute_and_leaves_ticks_to_the_gap(store: tsstore.
     assert not tried.catch_up.polling.is_on
 
 
+def test_what_was_missed_before_another_one_carries_it_is_fetched_at_once(
+    store: tsstore.Store,
+) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.clock.pass_s(100)
+    tried.catch_up.carried()
+    (stretch,) = tried.handed.stretches
+    assert stretch.not_before == 160 + SETTLE_S
+    assert tried.handed.take() == [("trades", 60 - OVERLAP_S, 163)]
+    tried.clock.pass_s(1000)
+    tried.catch_up.streaming()
+    assert tried.handed.take() == [("trades", 163 - OVERLAP_S, 1163)]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

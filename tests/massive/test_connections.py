@@ -58,7 +58,9 @@ def ask(store: tsstore.Store, symbols: list[str], wanted: int, connection: str =
     write_changes(store, symbols, wanted, connection=connection, now_ns=now_ns)
 
 
-def test_one_that_is_down_disturbs_no_other(market: Simulator, store: tsstore.Store) -> None:
+def test_one_that_is_down_disturbs_no_other(
+    market: Simulator, store: tsstore.Store, caplog: Any
+) -> None:
     connections = {
         "spy": {"symbols": ["SPY"]},
         "nowhere": {"symbols": ["AAPL"], "ws_server": NOBODY, "api_key": OTHER},
@@ -75,6 +77,8 @@ def test_one_that_is_down_disturbs_no_other(market: Simulator, store: tsstore.St
         assert set(worker.status["lines"]) == {"spy", "nowhere"}
         assert read_watched(store) == {"nowhere": ["AAPL"], "spy": ["SPY"]}
     assert worker.error is None
+    warned = {record.name for record in caplog.records if record.levelname == "WARNING"}
+    assert warned == {"tests.worker.nowhere"}
 
 
 def test_one_refused_key_ends_its_connection_only(
