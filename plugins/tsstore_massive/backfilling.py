@@ -10,7 +10,7 @@ import click
 
 import tsstore
 from tsstore_massive.backfill import PARALLELISM_MAX, Backfiller
-from tsstore_massive.display import make_display
+from tsstore_massive.display import State, make_display
 from tsstore_massive.dryrun import say_estimates
 from tsstore_massive.estimate import Estimator
 from tsstore_massive.options import resolve_symbols
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from tsstore.client import RemoteStore
     from tsstore.clock import Clock
     from tsstore.store import Store
+    from tsstore_massive.display import Bars, Lines
     from tsstore_massive.options import Options
     from tsstore_massive.plan import Plan
+    from tsstore_massive.report import Progress
 
 # Whoever has mistyped the address, or has no network, learns of it within seconds.
 _FIRST_ATTEMPTS = 3
@@ -53,8 +55,9 @@ def backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
             timezone=options.timezone,
             token=os.environ.get("TSSTORE_TOKEN"),
         ) as store,
+        make_display(sys.stderr, clock) as display,
     ):  # fmt: skip
-        return _Command(options, clock, stop, rest, store).run()
+        return _Command(options, clock, stop, rest, store, display).run()
 
 
 class _Command:
@@ -65,12 +68,14 @@ class _Command:
         stop: threading.Event,
         rest: RestClient,
         store: Store | RemoteStore,
+        display: Bars | Lines,
     ) -> None:
         self._options = options
         self._clock = clock
         self._stop = stop
         self._rest = rest
         self._store = store
+        self._display = display
         config = options.config
         self._backfiller = Backfiller(
             store,
@@ -96,8 +101,8 @@ class _Command:
         if options.dry_run:
             self._say_costs(plan)
             return True
-        with make_display(sys.stderr, self._clock, plan.total_days) as display:
-            report = self._backfiller.run(plan, progress=display.show)
+        show = self._display.part("backfill", "symbol-days", plan.total_days)
+        report = self._backfiller.run(plan, progress=lambda now: show(_state(now)))
         if plan.total_days:
             click.echo(quota_text(self._rest.quota))
         return summarise(report, plan, options.directory, self._clock.now_ns())
@@ -129,5 +134,17 @@ class _Command:
             return False
         estimates = self._estimator(None).estimate(plan)
         return load_chosen(
-            access, self._store, self._options, symbols, estimates, self._clock, self._stop
+            access,
+            self._store,
+            self._options,
+            symbols,
+            estimates,
+            clock=self._clock,
+            stop=self._stop,
+            display=self._display,
         )
+
+
+def _state(progress: Progress) -> State:
+    failed = f"{progress.failed_days:,} failed" if progress.failed_days else ""
+    return State(progress.days, progress.rows, failed)

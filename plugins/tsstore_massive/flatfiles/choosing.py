@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tsstore.client import RemoteStore
     from tsstore.clock import Clock
     from tsstore.store import Store
+    from tsstore_massive.display import Bars, Lines
     from tsstore_massive.estimate import Estimate
     from tsstore_massive.flatfiles.credentials import Access
     from tsstore_massive.flatfiles.sync import Sync
@@ -71,8 +72,10 @@ def load_chosen(
     options: BackfillOptions,
     symbols: list[str],
     estimates: Iterable[Estimate],
+    *,
     clock: Clock,
     stop: threading.Event,
+    display: Bars | Lines,
 ) -> bool:
     """Say which parts of a backfill come from files, and load them; whether any were loaded.
 
@@ -84,6 +87,7 @@ def load_chosen(
         estimates: the parts, as they would come by REST.
         clock: the source of time.
         stop: ends it soon after it is set.
+        display: shows how far it is.
     """
     parts = [part for part in estimates if _may_pay(part, options)]
     if not parts:
@@ -101,7 +105,7 @@ def load_chosen(
             return False
         with archive.locked():
             plan = sync.plan(spans, load_options.selection, reload=options.refetch)
-            carry_out(sync, plan, options.directory, clock)
+            carry_out(sync, plan, options.directory, clock, display)
     return True
 
 

@@ -13,10 +13,10 @@ import click
 
 import tsstore
 from tsstore.errors import ConfigError
+from tsstore_massive.display import State, make_display
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
-from tsstore_massive.flatfiles.display import shown
 from tsstore_massive.flatfiles.fallback import Context
 from tsstore_massive.flatfiles.memory import give_back_large_blocks
 from tsstore_massive.flatfiles.providers import find_provider
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from tsstore.store import Store
     from tsstore_massive.config import Config
     from tsstore_massive.datasets import Dataset
+    from tsstore_massive.display import Bars, Lines
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.fallback import Fallback
-    from tsstore_massive.flatfiles.sync import Missing, Plan, Report
+    from tsstore_massive.flatfiles.sync import Missing, Plan, Progress, Report
     from tsstore_massive.options import Options as BackfillOptions
 
 _SHOWN = 20
@@ -159,13 +160,14 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
             options.directory, timezone=options.timezone, token=os.environ.get("TSSTORE_TOKEN")
         ) as store,
         _fallback(options, store, clock, stop) as fallback,
+        make_display(sys.stderr, clock) as display,
     ):
         sync = sync_of(options, store, archive, remote, clock, stop)
         plan = sync.plan(options.spans, options.selection, reload=options.reload)
         announce(plan)
         if options.dry_run:
             return True
-        missing = carry_out(sync, plan, options.directory, clock)
+        missing = carry_out(sync, plan, options.directory, clock, display)
         is_whole = all(each.reason == "pending" for each in missing)
         pending = [each for each in missing if each.reason == "pending"]
         if fallback is None or not pending or stop.is_set():
@@ -194,11 +196,13 @@ def sync_of(
     )
 
 
-def carry_out(sync: Sync, plan: Plan, directory: Path, clock: Clock) -> list[Missing]:
+def carry_out(
+    sync: Sync, plan: Plan, directory: Path, clock: Clock, display: Bars | Lines
+) -> list[Missing]:
     """Load the files of a plan, showing how far it is, and say how it went; what is missing."""
     started = clock.monotonic()
-    with shown(sys.stderr, clock, len(plan.wanted)) as show:
-        report = sync.run(plan, progress=show)
+    show = display.part("flat files", "days", len(plan.wanted))
+    report = sync.run(plan, progress=lambda now: show(_state(now)))
     _summarise(report, plan, clock.monotonic() - started, directory)
     return report.missing
 
@@ -247,6 +251,13 @@ def announce(plan: Plan) -> None:
         click.echo(f"{plan.loaded_days:,} days were loaded before and are left out")
     if plan.covered_days:
         click.echo(f"{plan.covered_days:,} days were fetched by REST before and are left out")
+
+
+def _state(progress: Progress) -> State:
+    fetched = ""
+    if progress.total_bytes:
+        fetched = f"{progress.bytes / 1e6:,.0f} of {progress.total_bytes / 1e6:,.0f} MB"
+    return State(progress.days, progress.rows, fetched)
 
 
 def _summarise(report: Report, plan: Plan, seconds: float, directory: Path) -> None:
