@@ -101,15 +101,20 @@ class Probe:
             UnreachableError: nobody answers, or not in time, or not in HTTP.
             StoppedError: it was stopped.
         """
-        if not self._limiter.acquire(self._stop):
+        ticket = self._limiter.acquire(self._stop)
+        if ticket is None:
             raise StoppedError("stopped")
         self.asked += 1
         started, started_ns = self._clock.monotonic(), self._clock.now_ns()
+        status = 429
         try:
             response = self._http.get(path, params=query)
+            status = response.status_code
         except httpx.HTTPError as error:
             # The text of a transport error names no header, so it cannot hold the key.
             raise UnreachableError(str(error) or type(error).__name__) from None
+        finally:
+            self._limiter.answered(ticket, granted=status != 429)
         seconds = self._clock.monotonic() - started
         body = _json_object(response.content)
         return Answer(
