@@ -38,6 +38,7 @@ from tsstore_massive.reference.buckets import Kind as ReferenceKind  # noqa: TC0
 from tsstore_massive.schemas import Kind  # noqa: TC001  (msgspec reads the annotations)
 from tsstore_massive.symbols import MARKETS, Market, parse_symbol
 from tsstore_massive.universes import Lists  # noqa: TC001
+from tsstore_massive.usage import AssetClass  # noqa: TC001
 
 API_KEY_VARIABLE = "MASSIVE_API_KEY"
 _TICK_STARTS = frozenset({"trades", "quotes"})
@@ -71,6 +72,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         requests_per_minute: REST requests in any minute, of all programs with the key on this
             machine together; 5 on the free plan.
         requests_per_day: the same for any day, for plans that limit it.
+        requests_by_class: the same in any minute for `stocks`, `options`, `indices`, `forex`,
+            `crypto`, `futures` or `reference`, where the plan allows less.
         quota_directory: where the use of these is kept over restarts; `tsstore` in
             $XDG_STATE_HOME, or else in ~/.local/state, if empty.
         reference: what of `splits`, `dividends`, `tickers` and `names` is kept up to date daily.
@@ -104,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ws_query_start: date | None = None
     requests_per_minute: Annotated[int, Meta(ge=1)] = 6_000
     requests_per_day: Annotated[int, Meta(ge=1)] | None = None
+    requests_by_class: dict[AssetClass, Annotated[int, Meta(ge=1)]] = {}
     quota_directory: str = ""
     reference: tuple[ReferenceKind, ...] = ()
     backfill_parallelism: Annotated[int, Meta(ge=1, le=64)] | None = None

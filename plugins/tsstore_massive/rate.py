@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tsstore.errors import InvalidArgumentError, LockedError, StorageError
 from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.quota import FileQuota, MemoryQuota, quota_path
-from tsstore_massive.usage import Ticket
+from tsstore_massive.usage import Plan, Ticket
 
 if TYPE_CHECKING:
     import threading
@@ -43,6 +44,7 @@ class RateLimiter:
         minute_s: the length of the vendor's minute; another one only in tests.
         clock: the source of time.
         per_day: requests in any day, at least 1; None for any number.
+        by_class: requests in any minute for some classes of assets, at least 1.
         quota: where it is kept what was used; in memory if left out.
     """
 
@@ -53,15 +55,15 @@ class RateLimiter:
         clock: Clock,
         *,
         per_day: int | None = None,
+        by_class: Mapping[AssetClass, int] = MappingProxyType({}),
         quota: Quota | None = None,
     ) -> None:
-        if per_minute < 1 or (per_day is not None and per_day < 1):
+        if min(per_minute, 1 if per_day is None else per_day, *by_class.values()) < 1:
             raise InvalidArgumentError(
-                f"a limit of {per_minute} requests a minute and {per_day} a day lets nothing "
-                "through; give at least 1"
+                f"one of the limits of {per_minute} requests a minute, {per_day} a day and "
+                f"{dict(by_class)} by class lets nothing through; give at least 1"
             )
-        self._per_minute = per_minute
-        self._per_day = per_day
+        self._plan = Plan(per_minute, per_day, by_class)
         self._clock = clock
         self._quota = quota or MemoryQuota(clock, minute_s)
         self._shown: dict[str, Any] = {
@@ -76,7 +78,7 @@ class RateLimiter:
         """
         while not stop.is_set():
             with self._quota.usage() as usage:
-                taken = usage.take(asset_class, self._per_minute, self._per_day)
+                taken = usage.take(asset_class, self._plan)
             if isinstance(taken, Ticket):
                 return taken
             self._clock.wait(stop, min(max(taken, _RESOLUTION_S), _STEP_S))
@@ -118,9 +120,9 @@ class RateLimiter:
         with suppress(LockedError), self._quota.usage(wait_s=0) as usage:
             self._shown = {
                 "minute": usage.in_minute,
-                "per_minute": self._per_minute,
+                "per_minute": self._plan.per_minute,
                 "day": usage.in_day,
-                "per_day": self._per_day,
+                "per_day": self._plan.per_day,
                 "learnt": usage.limits(),
             }
         return self._shown
@@ -150,6 +152,7 @@ def limiter_for(config: Config, api_key: str, clock: Clock) -> RateLimiter:
         MINUTE_S,
         clock,
         per_day=config.requests_per_day,
+        by_class=config.requests_by_class,
         quota=_quota_for(config, api_key, clock),
     )
 

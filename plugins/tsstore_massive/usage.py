@@ -13,11 +13,14 @@ wall clock if that says more. So a clock that is set back frees nothing.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 #: Plans limit a key as a whole, or the requests for one of these.
@@ -86,6 +89,20 @@ class Ticket(NamedTuple):
     minute_time: float
 
 
+class Plan(NamedTuple):
+    """What a plan allows.
+
+    Attributes:
+        per_minute: requests in any minute, for the key as a whole.
+        per_day: requests in any day; None for any number.
+        by_class: requests in any minute for a class of assets, where it is allowed less.
+    """
+
+    per_minute: int
+    per_day: int | None = None
+    by_class: Mapping[AssetClass, int] = MappingProxyType({})
+
+
 class Lesson(NamedTuple):
     """A limit that the vendor turned out to have.
 
@@ -128,10 +145,10 @@ class Usage:
         self._move("day_time", _DAY_CELL_S, max(passed_s, wall_s), state["day"])
         state["boot"], state["monotonic"], state["wall"] = now
 
-    def take(self, asset_class: AssetClass, per_minute: int, per_day: int | None) -> Ticket | float:
+    def take(self, asset_class: AssetClass, plan: Plan) -> Ticket | float:
         """Count a request that is about to be sent, or tell for how many seconds it may not be."""
         row = _NAMES.index(asset_class)
-        wait_s = self._wait_s(row, per_minute, per_day)
+        wait_s = self._wait_s(row, plan, plan.by_class.get(asset_class))
         if wait_s > 0:
             return wait_s
         state = self._state
@@ -221,21 +238,21 @@ class Usage:
         until = float(self._state["minute_time"]) + seconds
         self._state["paused_until"][row] = max(until, float(self._state["paused_until"][row]))
 
-    def _wait_s(self, row: int, per_minute: int, per_day: int | None) -> float:
+    def _wait_s(self, row: int, plan: Plan, class_limit: int | None) -> float:
         state = self._state
         sent, now = state["sent"], float(state["minute_time"])
-        limit = min(per_minute, self._learnt(_WHOLE_KEY) or per_minute)
+        limit = min(plan.per_minute, self._learnt(_WHOLE_KEY) or plan.per_minute)
         waits_s = [
             float(state["paused_until"][_WHOLE_KEY]) - now,
             float(state["paused_until"][row]) - now,
             _free_in_s(sent.sum(0), now, self._cell_s, limit),
         ]
-        learnt = self._learnt(row)
-        if learnt is not None:
-            waits_s.append(_free_in_s(sent[row], now, self._cell_s, learnt))
-        if per_day is not None:
+        of_class = [limit for limit in (class_limit, self._learnt(row)) if limit is not None]
+        if of_class:
+            waits_s.append(_free_in_s(sent[row], now, self._cell_s, min(of_class)))
+        if plan.per_day is not None:
             day_time = float(state["day_time"])
-            waits_s.append(_free_in_s(state["day"], day_time, _DAY_CELL_S, per_day))
+            waits_s.append(_free_in_s(state["day"], day_time, _DAY_CELL_S, plan.per_day))
         return max(waits_s)
 
     def _learnt(self, row: int) -> int | None:

@@ -55,8 +55,9 @@ def test_waiting_ends_when_told_to_stop():
 
 
 def test_a_limit_below_one_is_refused():
-    with pytest.raises(InvalidArgumentError, match="at least 1"):
-        RateLimiter(0, 60.0, ManualClock())
+    for limits in ({"per_minute": 0}, {"per_day": 0}, {"by_class": {"forex": 0}}):
+        with pytest.raises(InvalidArgumentError, match="at least 1"):
+            RateLimiter(**{"per_minute": 9, "minute_s": 60.0, "clock": ManualClock()} | limits)
 
 
 def test_a_request_counts_from_its_answer_on():
@@ -88,6 +89,19 @@ def test_a_day_has_a_limit_of_its_own():
     assert limiter.describe() | {"learnt": None} == {
         "minute": 1, "per_minute": 5, "day": 1, "per_day": 7, "learnt": None,
     }  # fmt: skip
+
+
+def test_a_class_may_have_a_limit_of_its_own():
+    clock = ManualClock(100 * 10**9)
+    limiter = RateLimiter(6000, 60.0, clock, by_class={"indices": 5})
+    vendor = Vendor(clock, {"indices": 5})
+    for _ in range(11):
+        request(limiter, vendor, clock, "indices")
+    assert vendor.refused.total() == 0
+    began = clock.monotonic()
+    assert began > 220
+    request(limiter, vendor, clock, "stocks")
+    assert clock.monotonic() == pytest.approx(began + 0.05)
 
 
 class Vendor:
