@@ -17,6 +17,7 @@ from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
+from tsstore_massive import open_rest
 from tsstore_massive.errors import BadResponseError, NoSuchTickerError, UnavailableError
 from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient
@@ -262,6 +263,17 @@ def pairs(rows: Any, name: str) -> list[tuple[int, float]]:
 
 
 # What small servers say
+
+
+def test_a_client_is_opened_with_the_key_of_the_environment(monkeypatch):
+    monkeypatch.setenv("MASSIVE_API_KEY", KEY)
+    with (
+        scripted(page([{"ticker": "A"}])) as server,
+        open_rest(base_url=server.url, requests_per_minute=7) as rest,
+    ):
+        assert list(rest.tickers()) == ["A"]
+        assert (rest.quota["minute"], rest.quota["per_minute"]) == (1, 7)
+    assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
 
 
 def test_a_day_without_trading_has_no_rows():

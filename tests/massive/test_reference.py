@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -385,13 +384,12 @@ def test_only_stocks_have_splits_and_names(desk):
 # Every day
 
 
-@contextmanager
-def keeper(desk: Desk, *kinds: Any, symbols: Any = ("A",)) -> Iterator[ReferenceKeeper]:
-    yield ReferenceKeeper(
+def keeper(desk: Desk, *kinds: Any) -> ReferenceKeeper:
+    return ReferenceKeeper(
         desk.store,
         desk.rest,
         kinds,
-        symbols=lambda: symbols,
+        symbols=lambda: ("A",),
         clock=desk.clock,
         logger=logging.getLogger("tests.reference"),
         stop=threading.Event(),
@@ -404,22 +402,22 @@ def test_the_worker_refreshes_once_a_day_restarts_included(desk):
     for hours, expected in ((0, 1), (0, 0), (10, 0), (14, 1)):
         desk.clock.advance(hours * 3600)
         desk._server.requests.clear()
-        with keeper(desk, "splits") as one:
-            assert one.refresh()
-            assert len(desk.asked) == expected
+        one = keeper(desk, "splits")
+        assert one.refresh()
+        assert len(desk.asked) == expected
     assert one.describe() == {"refreshed": "2026-10-06 16:00:00Z", "unusable": {}, "error": ""}
 
 
 def test_a_refresh_that_fails_is_told_and_tried_again(desk, caplog):
     desk.vendor.broken = 500
-    with keeper(desk, "splits", "tickers") as one:
-        assert not one.refresh()
-        assert "the service fails (500)" in one.describe()["error"]
-        assert "next try in 60 s" in caplog.text
-        desk.vendor.broken = 0
-        desk.vendor.tickers = [ticker("A")]
-        assert one.refresh()
-        assert one.describe()["error"] == ""
+    one = keeper(desk, "splits", "tickers")
+    assert not one.refresh()
+    assert "the service fails (500)" in one.describe()["error"]
+    assert "next try in 60 s" in caplog.text
+    desk.vendor.broken = 0
+    desk.vendor.tickers = [ticker("A")]
+    assert one.refresh()
+    assert one.describe()["error"] == ""
     assert desk.rows("A/24H/TICKER", "Active") == [("2026-10-05", True)]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tsstore.clock import SystemClock
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import BadResponseError
 from tsstore_massive.reference.actions import ACTIONS
@@ -62,7 +63,7 @@ def sync_reference(
     rest: RestClient,
     symbols: Sequence[str] | None = None,
     *,
-    clock: Clock,
+    clock: Clock | None = None,
     kinds: Iterable[Kind] | None = None,
     whole: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
@@ -73,7 +74,7 @@ def sync_reference(
         store: where they go, see `buckets.py`.
         rest: the vendor.
         symbols: of buckets; None for every stock.
-        clock: says what day it is.
+        clock: says what day it is; the machine's if left out.
         kinds: which of them; None for all, but of every stock no names, which cost a request each.
         whole: whether everything is fetched again.
         on_step: told what is about to be done.
@@ -83,7 +84,7 @@ def sync_reference(
         MassiveError: the vendor did not give it; what was stored before stays.
         TsStoreError: the store refused it.
     """
-    run = _Sync(store, rest, symbols, clock=clock, whole=whole)
+    run = _Sync(store, rest, symbols, clock=clock or SystemClock(), whole=whole)
     if kinds is None:
         kinds = KINDS if symbols is not None else [kind for kind in KINDS if kind != "names"]
     for kind in kinds:
