@@ -188,6 +188,18 @@ def grouped_daily(question: Question) -> Page:
     )
 
 
+def with_test_ticker(question: Question, page: Page) -> Page:
+    """The same with a ticker that exchanges try their systems with: a bar of no trade."""
+    if question.market.name != "stocks" or not page.body["results"]:
+        return page
+    price = 12345
+    bar: dict[str, Any] = {"T": "ZTST", "v": 0, "o": price, "c": price, "h": price, "l": price}
+    bar["t"] = question.market.schedule.close_ns(question.day) // _MS
+    results = [*page.body["results"], bar]
+    counts = dict.fromkeys(("queryCount", "resultsCount", "count"), len(results))
+    return Page({**page.body, **counts, "results": results})
+
+
 def previous_close(question: Question) -> Page:
     """The last complete day bar of a ticker."""
     found = next(_days(question, "day", 0, question.horizon_ns, ascending=False), None)

@@ -120,6 +120,7 @@ _REST = (
     Fault("null_next_url", Unit.NONE, None, "the last page has next_url: null"),
     Fault("null_results", Unit.NONE, None, "an empty answer has results: null"),
     Fault("no_results", Unit.TIMES, None, "200 without the results there are"),
+    Fault("test_tickers", Unit.NONE, None, "stocks' grouped bars hold ZTST, without any volume"),
     Fault("page", Unit.NUMBER, 100, "rows per page at most, whatever the limit"),
     Fault("clock", Unit.SECONDS, 90, "the header Date is ahead of the real time"),
 )

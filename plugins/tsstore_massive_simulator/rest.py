@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from tsstore_massive_simulator import entitlements
+from tsstore_massive_simulator import aggregates, entitlements
 from tsstore_massive_simulator.http import Reply
 from tsstore_massive_simulator.limits import RequestCount
 from tsstore_massive_simulator.question import BadRequestError, NoSuchThingError, Page, Question
@@ -90,6 +90,8 @@ class Rest:
             )
         question = replace(question, horizon_ns=entitlements.horizon_ns(plan, question))
         page = route.answer(question)
+        if route.answer is aggregates.grouped_daily and faults.on("test_tickers"):
+            page = aggregates.with_test_ticker(question, page)
         return self._page(request, page, request_id, "DELAYED" if plan and plan.delay_s else "OK")
 
     def _why_not(self, question: Question, route: Route, plan: Plan | None) -> str | None:

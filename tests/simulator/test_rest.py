@@ -225,6 +225,14 @@ def test_all_tickers_of_a_day_are_stamped_with_the_close(running: Running) -> No
     assert {row["t"] for row in body["results"]} == {hours(date(2026, 10, 1)).close_ns // 10**6}
 
 
+def test_a_test_ticker_may_stand_among_the_rest(start: Start) -> None:
+    running = start(None, "test_tickers", start_ns=START)
+    body = running.get(f"/v2/aggs/grouped/locale/us/market/stocks/{DAY}").json()
+    last = body["results"][-1]
+    assert (body["count"], last["T"], last["v"]) == (6, "ZTST", 0)
+    assert not {"vw", "n"} & last.keys()
+
+
 def test_a_holiday_has_no_results(running: Running) -> None:
     body = running.get("/v2/aggs/grouped/locale/us/market/stocks/2026-07-03").json()
     assert "results" not in body
