@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from tsstore.zones import NS_PER_SECOND, zone
 from tsstore_massive_simulator.calendar import NEW_YORK, day_of, session
 from tsstore_massive_simulator.question import Page
+from tsstore_massive_simulator.schedules import BusinessWeek
 
 if TYPE_CHECKING:
     from tsstore_massive_simulator.question import Question
+    from tsstore_massive_simulator.schedules import Schedule
 
+_CURRENCIES = BusinessWeek()
 _DAYS_AHEAD = 365
 
 
@@ -27,15 +30,26 @@ def market_status(question: Question) -> Page:
     return Page(
         {
             "afterHours": late,
-            "currencies": {"crypto": "open", "fx": "open"},
+            "currencies": {"crypto": "open", "fx": _open_or_closed(_trades(_CURRENCIES, now))},
             "earlyHours": early,
-            "exchanges": {"nasdaq": state, "nyse": state, "otc": "open" if is_open else "closed"},
-            "indicesGroups": {"s_and_p": "closed", "dow_jones": "closed"},
+            "exchanges": {"nasdaq": state, "nyse": state, "otc": _open_or_closed(is_open)},
+            "indicesGroups": dict.fromkeys(("s_and_p", "dow_jones"), _open_or_closed(is_open)),
             "market": state,
             "serverTime": local.isoformat(timespec="seconds"),
         },
         is_standard=False,
     )
+
+
+def _trades(schedule: Schedule, ns: int) -> bool:
+    """Whether a market trades at an instant."""
+    day = schedule.day_of(ns)
+    first_ns, last_ns = schedule.span(day)
+    return bool(schedule.days(day, day)) and first_ns <= ns <= last_ns
+
+
+def _open_or_closed(is_open: bool) -> str:
+    return "open" if is_open else "closed"
 
 
 def market_holidays(question: Question) -> Page:

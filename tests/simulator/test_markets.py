@@ -159,7 +159,7 @@ def test_one_sided_quotes_of_futures_lack_the_other_side(others: dict[str, Other
 
 
 def test_stocks_tell_bands_imbalances_and_fair_values(
-    start: Start, market: GeneratedMarket
+    start: Start, market: GeneratedMarket, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = start(start_ns=hours(DAY).first_ns)
     topics = ["LULD.*", "NOI.*", "FMV.AAPL"]
@@ -168,6 +168,7 @@ def test_stocks_tell_bands_imbalances_and_fair_values(
     values = values.of("AAPL")
     total = len(bands) + len(imbalances) + len(values)
     events = streamed(running.host, "stocks", topics, lambda found: len(found) >= total)[:total]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     told = {name: [each for each in events if each.event_type == name] for name in ("LULD", "NOI")}
     apple = [each for each in told["LULD"] if each.symbol == "AAPL"]
     assert [each.high_price for each in apple] == bands.of("AAPL")["high_price"].tolist()

@@ -395,6 +395,13 @@ def test_the_market_status_is_that_of_the_market_that_is_played(running: Running
     assert (body["market"], body["serverTime"]) == ("extended-hours", "2026-10-05T09:29:59-04:00")
 
 
+@pytest.mark.parametrize(("day", "state"), [(2, "open"), (3, "closed")])
+def test_currencies_rest_on_saturdays(start: Start, day: int, state: str) -> None:
+    noon = day_start_ns(date(2026, 10, day)) + 12 * 3600 * 10**9
+    body = start(start_ns=noon).get("/v1/marketstatus/now").json()
+    assert body["currencies"] == {"crypto": "open", "fx": state}
+
+
 def test_holidays_are_a_bare_list(running: Running) -> None:
     body = running.get("/v1/marketstatus/upcoming").json()
     days = {(row["date"], row["status"]) for row in body}
@@ -564,21 +571,14 @@ def test_time_can_be_let_run_without_a_subscription(start: Start) -> None:
 # Real data
 
 
-@pytest.mark.parametrize(
-    ("day", "counts"),
-    [
-        ("2013-10-07", {"trades": 388_417, "quotes": 109_066}),
-        ("2013-10-08", {"trades": 654_140, "quotes": 125_749}),
-    ],
-)
-def test_every_real_tick_is_served_in_pages(
-    start: Start, real_market: FlatFileMarket, day: str, counts: dict[str, int]
+def test_every_real_tick_of_a_day_is_served_in_pages(
+    start: Start, real_market: FlatFileMarket
 ) -> None:
     running = start(real_market)
-    for kind, expected in counts.items():
+    for kind, expected in {"trades": 388_417, "quotes": 109_066}.items():
         found = 0
         for ticker in ("SPY", "AIG", "BAC", "IBM"):
-            path: str | None = f"/v3/{kind}/{ticker}?timestamp={day}&order=asc&limit=50000"
+            path: str | None = f"/v3/{kind}/{ticker}?timestamp=2013-10-07&order=asc&limit=50000"
             while path is not None:
                 page = msgspec.json.decode(running.get(path).content, type=_Ticks)
                 found += len(page.results)
