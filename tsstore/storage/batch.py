@@ -88,6 +88,8 @@ class Batch:
         self._catalog = catalog
         self._timezone = timezone
         self._parts: list[_Part] = []
+        self._written: set[int] = set()  # buckets that a part is all of
+        self._has_tables = False
         self._deletes: list[tuple[int, int, int]] = []
         self._schemas: dict[int, Schema] = {}
         self._created: list[tuple[int, str, int]] = []
@@ -128,6 +130,7 @@ class Batch:
         part = _Part(bucket.schema_id, bucket.schema, key, bucket.timeframe, bucket.id, table)
         if len(table):
             self._parts.append(part)
+            self._written.add(bucket.id)
 
     def _check_inside(self, bucket: Bucket, ts: NDArray[np.int64], first: int, last: int) -> None:
         """Refuse rows outside of the range that they are to replace."""
@@ -153,6 +156,8 @@ class Batch:
         self._deletes.append((bucket.id, first, last))
         cut = cut_milliseconds(bucket.schema, first, last)
         self.cuts |= bool(cut)
+        if bucket.id not in self._written and not self._has_tables:
+            return  # thousands of buckets may be replaced in one call
         for place, part in enumerate(self._parts):
             mine = part.row_ids == bucket.id
             ts = part.table.ts
@@ -193,6 +198,7 @@ class Batch:
             check_origin(f"{symbols[int(mine.argmax())]}/{group}", schema, operation.schema)
             where = f"*/{group}"
             self._parts.append(_Part(schema_id, schema, where, timeframe, part_ids, part))
+            self._has_tables = True
 
     def _create_members(self, operation: WriteTable, table: Table, symbols: list[str]) -> None:
         schema = operation.schema or schema_of(table, variable=operation.variable)
