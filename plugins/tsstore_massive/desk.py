@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 #: Contracts whose quotes may be subscribed to on one connection.
 OPTION_QUOTES_MAX = 1000
+_STRAYS_SHOWN = 20
 
 
 class Desk:
@@ -54,7 +55,7 @@ class Desk:
     @property
     def problems(self) -> list[str]:
         """What is wrong with a universe or a command, for people."""
-        strays = [f"no connection streams {name}" for name in sorted(self._strays)]
+        strays = [f"no connection streams {name}" for name in sorted(self._strays)[:_STRAYS_SHOWN]]
         return [text for text in (self._book.error, self._error, *strays) if text]
 
     def open(self) -> None:
@@ -123,7 +124,16 @@ class Desk:
             gone = {s for connection, s in self._changes.removed if connection in ("", name)}
             if gone and some is not None:
                 watched[name] = tuple(symbol for symbol in some if symbol not in gone)
+        self._cut_contracts(watched)
         return watched
+
+    def _cut_contracts(self, watched: dict[str, tuple[str, ...] | None]) -> None:
+        """Commands may ask for more contracts than a connection may have; the last ones wait."""
+        for one in self._planned:
+            some = watched[one.name]
+            if some is not None and _has_contract_quotes(one.config):
+                self._strays.update(some[OPTION_QUOTES_MAX:])
+                watched[one.name] = some[:OPTION_QUOTES_MAX]
 
     def _place(
         self, connection: str, symbol: str, watched: Mapping[str, tuple[str, ...] | None]
@@ -145,7 +155,7 @@ class Desk:
         listed = self._book.symbols(config.universe_names)
         symbols = (*config.bucket_symbols, *(symbol_of(config.market, text) for text in listed))
         unique = tuple(dict.fromkeys(symbols))
-        if config.market == "options" and "quotes" in config.data_types:
+        if _has_contract_quotes(config):
             _check_contracts(planned.name, len(unique))
         return unique
 
@@ -171,6 +181,10 @@ class Desk:
 
 def _covers(symbols: tuple[str, ...] | None, symbol: str) -> bool:
     return symbols is None or symbol in symbols
+
+
+def _has_contract_quotes(config: Config) -> bool:
+    return config.market == "options" and "quotes" in config.data_types
 
 
 def _check_contracts(name: str, count: int) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Gaps that the status spells out; the others are counted.
 _SHOWN_MAX = 50
+#: Stretches without hope that are kept, the newest; of further ones only the number is known.
+_HOPELESS_MAX = 1000
 _IDLE_S = 0.1
 
 NO_HISTORY = "the vendor tells these rows on the socket only"
@@ -137,7 +139,8 @@ class GapFiller:
         self._lock = threading.Lock()
         self._open: deque[Stretch] = deque()
         self._running: Stretch | None = None
-        self._hopeless: list[Stretch] = []
+        self._hopeless = deque[Stretch](maxlen=_HOPELESS_MAX)
+        self._forgotten = 0
 
     def add(self, *stretches: Stretch) -> None:
         """Have stretches fetched, or only shown when they are hopeless; thread-safe.
@@ -157,7 +160,9 @@ class GapFiller:
         with self._lock:
             running = [] if self._running is None else [self._running]
             missing = [*self._hopeless, *running, *self._open]
-        return len(missing), [stretch.describe() for stretch in missing[:_SHOWN_MAX]]
+        return len(missing) + self._forgotten, [
+            stretch.describe() for stretch in missing[:_SHOWN_MAX]
+        ]
 
     def run(self) -> None:
         """Fetch until stopped."""
@@ -174,6 +179,7 @@ class GapFiller:
     def _take(self, stretches: Iterable[Stretch]) -> None:
         for stretch in stretches:
             if stretch.hopeless:
+                self._forgotten += len(self._hopeless) == _HOPELESS_MAX
                 self._hopeless.append(stretch)
             else:
                 self._open.append(self._joined(stretch))

@@ -45,6 +45,7 @@ _RATE_PERIOD_S = 0.5
 _PRICES_SHOWN_MAX = 100
 _THREADS_GRACE_S = 0.5
 _POLL_STEP_S = 0.2
+_HISTORY_STEP_S = 0.5
 
 
 class Line:
@@ -79,6 +80,7 @@ class Line:
         self._config = config = planned.config
         self._patience = patience
         self._stop = threading.Event()
+        self._has_new = threading.Event()
         self._lock = threading.Lock()
         self._symbols = symbols
         self._carried = frozenset[str]()
@@ -163,7 +165,7 @@ class Line:
             self._catch_up.resume()
             threads = [self._start(self._gaps.run, "massive-gaps")]
             if self._config.starts:
-                threads.append(self._start(self._history.run, "massive-history"))
+                threads.append(self._start(self._keep_history, "massive-history"))
             if self._config.reference:
                 threads.append(self._start(self._reference.run, "massive-reference"))
             try:
@@ -198,6 +200,7 @@ class Line:
         new = tuple(symbol for symbol in symbols if symbol not in set(before))
         if new:
             self._catch_up.added(new)
+            self._has_new.set()
 
     def carry(self, carried: Iterable[str]) -> None:
         """Stream these topics of other connections besides its own."""
@@ -256,6 +259,14 @@ class Line:
             self._catch_up.polling.begin()
             while not self._context.clock.wait(self._stop, _POLL_STEP_S):
                 self._poll(self._config.data_types)
+
+    def _keep_history(self) -> None:
+        """Fetch what query_start asks for, again when there are new symbols."""
+        self._history.run()
+        while not self._context.clock.wait(self._stop, _HISTORY_STEP_S):
+            if self._has_new.is_set():
+                self._has_new.clear()
+                self._history.run()
 
     def _poll(self, kinds: Iterable[Kind]) -> None:
         if self._feed.state != "idle":

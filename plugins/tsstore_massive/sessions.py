@@ -64,7 +64,8 @@ def _wall_ns(day: date) -> int:
     return (day - _EPOCH).days * NS_PER_DAY
 
 
-_CALENDAR_MARKETS = frozenset({"stocks", "options", "indices"})
+#: Markets with the days and hours of US stocks.
+CALENDAR_MARKETS = frozenset({"stocks", "options", "indices"})
 _HOUR_NS = 3600 * NS_PER_SECOND
 _FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
 #: Currencies rest from Friday to Sunday at this hour of New York, and futures for an hour daily.
@@ -80,7 +81,7 @@ def market_open(market: Market, ns: int) -> bool:
     """
     if market == "crypto":
         return True
-    if market in _CALENDAR_MARKETS:
+    if market in CALENDAR_MARKETS:
         session = MarketCalendar().session(day_of(ns))
         return session is not None and session.open_ns <= ns < session.close_ns
     day = day_of(ns)

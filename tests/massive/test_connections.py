@@ -11,6 +11,7 @@ from tests.massive.simulated import KEY, RunningWorker, simulator
 from tests.massive.test_worker import MINUTE, NO_REVISIONS, SECOND, assert_complete, last_ns
 from tsstore.clock import SystemClock
 from tsstore.plugin import FatalPluginError
+from tsstore.times import to_ns
 from tsstore_massive.changes import read_watched, write_changes
 
 if TYPE_CHECKING:
@@ -131,7 +132,11 @@ def test_the_symbols_of_a_dead_one_are_carried_and_given_back(store: tsstore.Sto
 def test_symbols_are_added_and_removed_while_it_streams_and_stay_so(
     market: Simulator, store: tsstore.Store
 ) -> None:
-    options: dict[str, Any] = {"symbols": ["SPY"], "data_types": ["bars", "trades"]}
+    options: dict[str, Any] = {
+        "symbols": ["SPY"],
+        "data_types": ["bars", "trades"],
+        "query_start": {"1Min": "2024-05-31"},
+    }
     with RunningWorker(store, market, market.clock(), **options) as worker:
         worker.until_received(20)
         ask(store, ["AAPL"], 1)
@@ -141,6 +146,7 @@ def test_symbols_are_added_and_removed_while_it_streams_and_stay_so(
         # Today's history is fetched: trades from 04:00 in New York on.
         worker.until(lambda: "AAPL/1Sec/TRADE" in store.list())
         worker.until_gapless()
+        worker.until(lambda: (store.info("AAPL/1Min/OHLCV").first_ns or 0) < to_ns("2024-06-01"))
         begun_ns = store.info("AAPL/1Sec/TRADE").first_ns or 0
         assert begun_ns < worker.context.clock.now_ns() - 60 * MINUTE
         assert worker.status["connections"] == 1

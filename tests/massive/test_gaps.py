@@ -221,6 +221,17 @@ def test_a_hopeless_stretch_is_only_shown(store: tsstore.Store) -> None:
         assert "AAPL/1Sec/TRADE" not in store.list()
 
 
+def test_of_very_many_hopeless_ones_the_newest_are_kept_and_all_are_counted(
+    store: tsstore.Store,
+) -> None:
+    with filling(store, running=False) as tried:
+        for number in range(1_200):
+            tried.filler.add(stretch("AAPL").given_up(START + number, f"number {number}"))
+        count, shown = tried.filler.describe()
+        assert count == 1_200
+        assert shown[0]["reason"] == "number 200"
+
+
 @pytest.mark.parametrize("repeat", [1, 3])
 def test_filling_twice_doubles_nothing(store: tsstore.Store, repeat: int) -> None:
     with filling(store) as tried:

@@ -161,6 +161,7 @@ def test_only_what_is_to_be_done_is_printed_and_the_rest_is_counted(tmp_path: Pa
     [
         (["A*", "--start", DAY], "no bucket matches"),
         (["A,B B", "--start", DAY], "not a symbol"),
+        (["X:BTC-USD", "--start", DAY], "other hours than US stocks"),
         (["A", "--start", DAY, "--timeframe", "1D"], "use up to 1H"),
         (["A", "--start", DAY, "--timeframe", "x"], "no bar length"),
     ],

@@ -26,8 +26,8 @@ from tsstore_massive.options import from_file
 from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.schemas import bar_group
-from tsstore_massive.sessions import day_end_ns, day_of
-from tsstore_massive.symbols import parse_symbol
+from tsstore_massive.sessions import CALENDAR_MARKETS, day_end_ns, day_of
+from tsstore_massive.symbols import market_of, parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -115,7 +115,8 @@ def _symbols(store: StoreApi, texts: Iterable[str], group: str) -> list[str]:
             keys = store.list(f"{text}/{group}")
             if not keys:
                 raise NotFoundError(f"no bucket matches {text}/{group}; `tsstore ls` shows them")
-            names.update(dict.fromkeys(key.partition("/")[0] for key in keys))
+            found = (key.partition("/")[0] for key in keys)
+            names.update(dict.fromkeys(s for s in found if market_of(s) in CALENDAR_MARKETS))
         else:
             names[_parsed(text)] = None
     return list(names)
@@ -123,9 +124,15 @@ def _symbols(store: StoreApi, texts: Iterable[str], group: str) -> list[str]:
 
 def _parsed(text: str) -> str:
     try:
-        return parse_symbol(text)
+        symbol = parse_symbol(text)
     except InvalidKeyError as error:
         raise InvalidArgumentError(f"{text!r} is not a symbol: {error}") from None
+    if market_of(symbol) not in CALENDAR_MARKETS:
+        raise InvalidArgumentError(
+            f"{symbol} is of {market_of(symbol)}, which has other hours than US stocks; name "
+            "stocks, options or indices"
+        )
+    return symbol
 
 
 def _timeframe(text: str) -> Timeframe:

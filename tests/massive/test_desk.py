@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from tsstore.clock import SystemClock
+from tsstore.errors import ConfigError
+from tsstore.plugin import WorkerContext
+from tsstore_massive.changes import write_changes
+from tsstore_massive.config import Config
+from tsstore_massive.desk import OPTION_QUOTES_MAX, Desk
+from tsstore_massive.lineup import lineup
+
+if TYPE_CHECKING:
+    import tsstore
+
+KEY = "secret-key-0001"
+
+
+def desk(store: tsstore.Store, **options: Any) -> Desk:
+    config = msgspec.convert({"api_key": KEY} | options, Config)
+    context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests.desk"))
+    return Desk(context, config, lineup(config))
+
+
+def add(store: tsstore.Store, *symbols: str, connection: str = "", wanted: int = 1) -> None:
+    write_changes(store, symbols, wanted, connection=connection, now_ns=1)
+
+
+def test_symbols_and_universes_are_put_together_in_their_order(store: tsstore.Store) -> None:
+    universes = {"etfs": ["SPY", "QQQ"], "more": {"a": ["QQQ", "DIA"]}}
+    found = desk(store, symbols=["AAPL"], universe=["etfs", "more:a"], universes=universes)
+    assert found.watched == {"": ("AAPL", "SPY", "QQQ", "DIA")}
+
+
+def test_an_added_symbol_goes_to_a_connection_of_its_market(store: tsstore.Store) -> None:
+    connections: dict[str, Any] = {
+        "a": {"symbols": ["SPY"]},
+        "b": {"symbols": ["QQQ"], "api_key": "secret-key-0002"},
+        "coins": {"market": "crypto", "symbols": ["BTC-USD"]},
+    }
+    add(store, "AAPL", "QQQ", "X:ETH-USD", "C:EUR-USD")
+    add(store, "DIA", connection="b")
+    add(store, "SPY", "X:BTC-USD", wanted=-1)
+    found = desk(store, connections=connections)
+    assert found.watched == {"a": ("AAPL",), "b": ("QQQ", "DIA"), "coins": ("X:ETH-USD",)}
+    assert found.problems == ["no connection streams C:EUR-USD"]
+
+
+def test_a_connection_with_the_whole_market_has_added_symbols_already(store: tsstore.Store) -> None:
+    add(store, "AAPL")
+    add(store, "SPY", wanted=-1)
+    assert desk(store).watched == {"": None}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"universe": "tech"}, "there is no universe 'tech'"),
+        ({"universe": "fx", "universes": {"fx": ["C:EUR-USD"]}}, "of forex, not of stocks"),
+    ],
+)
+def test_a_universe_that_cannot_be_streamed_is_refused(
+    store: tsstore.Store, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        desk(store, **options)
+
+
+def test_no_connection_has_more_contracts_with_quotes_than_the_vendor_allows(
+    store: tsstore.Store,
+) -> None:
+    contracts = [f"O:SPY251219C{number:08d}" for number in range(OPTION_QUOTES_MAX + 1)]
+    options: dict[str, Any] = {"market": "options", "symbols": contracts}
+    assert len(desk(store, **options).watched[""] or ()) == OPTION_QUOTES_MAX + 1
+    with pytest.raises(ConfigError, match="allows 1000"):
+        desk(store, **options, data_types=["quotes"])
+    add(store, contracts[-1])
+    options["symbols"] = contracts[:-1]
+    found = desk(store, **options, data_types=["quotes"])
+    assert found.watched == {"": tuple(contracts[:-1])}
+    assert found.problems == [f"no connection streams {contracts[-1]}"]
