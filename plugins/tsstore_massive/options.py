@@ -16,6 +16,7 @@ from tsstore.key import KeyPattern, is_pattern
 from tsstore.yamlfile import convert
 from tsstore_massive.backfill import Target
 from tsstore_massive.config import Config
+from tsstore_massive.configured import configured_symbols
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.listing import symbols_of
 from tsstore_massive.symbols import market_of, parse_symbol
@@ -91,7 +92,7 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
     return Options(
         config,
         _targets(flags, config, last),
-        split_list(flags["symbols"] or "") or list(config.symbols) or ["*"],
+        split_list(flags["symbols"] or "") or configured_symbols(config),
         Path(directory),
         timezone,
         **{name: flags[name] for name in _AS_GIVEN},

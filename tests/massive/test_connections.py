@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.massive.simulated import KEY, RunningWorker, simulator
+from tests.massive.simulated import KEY, QUICK, RunningWorker, simulator
 from tests.massive.test_worker import MINUTE, NO_REVISIONS, SECOND, assert_complete, last_ns
 from tsstore.clock import SystemClock
 from tsstore.plugin import FatalPluginError
@@ -177,6 +178,16 @@ def test_a_changed_universe_changes_the_subscription(
         worker.until(lambda: topics_held(market) == [["T.SPY"]])
         worker.until(lambda: worker.status["problems"] == [])
         assert worker.status["connections"] == 1
+
+
+def test_after_a_sleep_it_connects_anew(market: Simulator, store: tsstore.Store) -> None:
+    clock = market.clock()
+    woken = replace(QUICK, sleep_s=3600)
+    with RunningWorker(store, market, clock, symbols=["SPY"], patience=woken) as worker:
+        worker.until_received(20)
+        clock._base_ns += 7200 * SECOND
+        worker.until(lambda: worker.status["connections"] == 2)
+        worker.until_received(20)
 
 
 def test_without_any_symbol_there_is_no_connection(market: Simulator, store: tsstore.Store) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore_massive.configured import configured_symbols
 from tsstore_massive.flatfiles.catalogue import MARKETS, FlatSet
 from tsstore_massive.flatfiles.credentials import BUCKET, ENDPOINT, PROFILE
 from tsstore_massive.flatfiles.run import Options, default_archive, load
@@ -133,7 +134,7 @@ def _read_options(flags: Mapping[str, Any], today: date) -> Options:
     directory = Path(directory)
     last = _date(flags["end"]) if flags["end"] else today - timedelta(days=1)
     first = _first(flags, last)
-    include = split_list(flags["symbols"] or "") or list(config.symbols) or ["*"]
+    include = split_list(flags["symbols"] or "") or configured_symbols(config)
     return Options(
         [
             Span(FlatSet.of(flags["market"], name), first, last)

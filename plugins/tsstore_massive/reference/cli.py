@@ -18,6 +18,7 @@ from tsstore.clock import SystemClock
 from tsstore.config import read_secret
 from tsstore.errors import InvalidArgumentError, TsStoreError
 from tsstore_massive.config import API_KEY_VARIABLE, Config
+from tsstore_massive.configured import configured_symbols
 from tsstore_massive.options import DEFAULT_CONFIG, from_file, resolve_symbols, split_list
 from tsstore_massive.rate import limiter_for, quota_text
 from tsstore_massive.reference.buckets import Kind
@@ -88,7 +89,7 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
             "where is the store? give its directory with --dir, or a mkts.yml with --config"
         )
     config = _over(base, flags)
-    wanted = split_list(flags["symbols"] or "") or list(config.symbols) or ["*"]
+    wanted = split_list(flags["symbols"] or "") or configured_symbols(config)
     kinds = _kinds(split_list(flags["kinds"] or ""))
     run_until_stopped(
         partial(_sync, config, wanted, kinds, flags["whole"], Path(directory), timezone)
