@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: How far the number of requests may be off when ticks are estimated, by what it is based on.
 _FACTORS = {"an average": 10, "one day of the market": 3, "stored day bars": 3}
+#: How many quotes there are for each trade differs that much.
+_QUOTES_FACTOR = 10
 
 
 def say_estimates(
@@ -52,5 +54,7 @@ def say_estimates(
 def _doubt(estimate: Estimate) -> str:
     if estimate.dataset.kind == "bars":
         return ""
+    if estimate.dataset.kind == "quotes" and "fetched before" not in estimate.basis:
+        return f"; they may be {_QUOTES_FACTOR} times as many or as few"
     factors = [factor for basis, factor in _FACTORS.items() if basis in estimate.basis]
     return f"; they may be {max(factors, default=2)} times as many or as few"

@@ -80,7 +80,9 @@ def _say_refused(what: str, gaps: Sequence[Gap]) -> None:
     click.echo(f"{count_days(gaps):,} symbol-days {what}:", err=True)
     alike: dict[tuple[str, str], list[Gap]] = {}
     for gap in gaps:
-        alike.setdefault((str(gap.dataset), gap.reason), []).append(gap)
+        # When it was asked, and for which of the symbols, is no other reason.
+        reason = gap.reason.partition(" (asked ")[0]
+        alike.setdefault((str(gap.dataset), reason), []).append(gap)
     for (dataset, reason), some in sorted(alike.items()):
         first = day_in(some[0].dataset, min(gap.start_ns for gap in some))
         last = day_in(some[0].dataset, max(gap.end_ns for gap in some))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,23 +185,6 @@ def test_fetching_again_changes_nothing(vendor, filled):
 
 
 @needs_real_data
-def test_a_killed_backfill_goes_on_and_ends_with_the_same_rows(vendor, filled, tmp_path):
-    data = tmp_path / "data"
-    many_pages = [*SMALL, "-batchSize", "500", "-parallelism", "2"]
-    for pause_s in (1.2, 1.8):
-        with subprocess.Popen(
-            command(vendor, data, *many_pages), env=ENVIRONMENT,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ) as running:  # fmt: skip
-            time.sleep(pause_s)  # any moment will do
-            running.send_signal(signal.SIGKILL)
-    backfill(vendor, data, *many_pages)
-    expected = {key: rows for key, rows in contents(filled).items() if key in contents(data)}
-    assert len(expected) == 4
-    assert contents(data) == expected
-
-
-@needs_real_data
 def test_a_backfill_beside_a_running_server_goes_through_it(vendor, filled, tmp_path):
     data = tmp_path / "data"
     config = tmp_path / "mkts.yml"
@@ -271,3 +256,54 @@ def test_days_beside_a_server_stand_at_the_midnights_of_its_zone(tmp_path):
             assert store.timezone == NEW_YORK
             midnights = [to_ns("2024-06-03", NEW_YORK), to_ns("2024-06-04", NEW_YORK)]
             assert store.read(store.list("*/1D/OHLCV")[0]).ts.tolist() == midnights
+
+
+def replies(url: str) -> dict[str, int]:
+    """How many requests were answered so far, by status."""
+    with urllib.request.urlopen(f"{url}/_simulator/state", timeout=10) as answer:
+        return json.load(answer)["replies"]
+
+
+MIXED = [
+    "-symbols", "*", "-bars", "-barFrequencies", "1Min,1D", "-trades", "-from", "2024-06-03",
+    "-to", "2024-06-06", "-batchSize", "2000", "-requestsPerMinute", "299", "-parallelism", "2",
+]  # fmt: skip
+
+
+def test_a_run_that_is_killed_asks_again_for_what_was_under_way_only(tmp_path):
+    with simulator("--symbols", "3", "--seed", "7") as url:
+        backfill(url, tmp_path / "whole", *MIXED)
+        whole = sum(replies(url).values())
+    kills = 2
+    with simulator("--symbols", "3", "--seed", "7") as url:
+        for part in range(1, kills + 1):
+            with subprocess.Popen(
+                command(url, tmp_path / "killed", *MIXED), env=ENVIRONMENT,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            ) as running:  # fmt: skip
+                while sum(replies(url).values()) < whole * part // (kills + 1):
+                    assert running.poll() is None
+                    time.sleep(0.002)
+                running.send_signal(signal.SIGKILL)
+        backfill(url, tmp_path / "killed", *MIXED)
+        asked = sum(replies(url).values())
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    # Two at a time, and a page that begins a row earlier may make one more of a day.
+    assert asked <= whole + kills * 2 * 2
+
+
+def test_what_a_plan_excludes_is_found_with_few_requests_and_not_asked_again(tmp_path):
+    wanted = ["-symbols", "*", "-bars", "-trades", "-from", "2010-01-04", "-to", "2021-08-01"]
+    with simulator("--symbols", "6", "--plan", "starter", "--date", "2026-06-03T10:00") as url:
+        for _ in range(2):
+            done = subprocess.run(
+                command(url, tmp_path / "data", *wanted), env=ENVIRONMENT, capture_output=True,
+                text=True, timeout=100, check=False,
+            )  # fmt: skip
+            assert done.returncode == 8, done.stderr
+            assert "1Min bars of 6 symbols, 2010-01-04 to 2021-06-0" in done.stderr
+            assert "trades of 6 symbols, 2010-01-04 to 2021-07-30: You are not" in done.stderr
+            # Refused: what two began with of bars, a search by halves in 2,900 days, and trades of
+            # three symbols, or of those that both had begun.
+            refused = replies(url)["403"]
+            assert refused <= 2 + 12 + 4
