@@ -123,6 +123,7 @@ class _Command:
             plan.covered_days,
             config.requests_per_minute,
             parallelism,
+            config.requests_per_day,
         )
 
     def _files(self, plan: Plan, symbols: list[str]) -> bool:

@@ -21,7 +21,11 @@ _QUOTES_FACTOR = 10
 
 
 def say_estimates(
-    estimates: Sequence[Estimate], covered_days: int, per_minute: int, parallelism: int
+    estimates: Sequence[Estimate],
+    covered_days: int,
+    per_minute: int,
+    parallelism: int,
+    per_day: int | None = None,
 ) -> None:
     """Say what a run would cost, and how sure that is.
 
@@ -30,6 +34,7 @@ def say_estimates(
         covered_days: symbol-days that are there already.
         per_minute: requests that the plan of the key allows.
         parallelism: requests under way at a time.
+        per_day: requests that it allows in a day; None for any number.
     """
     for each in estimates:
         how = "exactly" if each.is_exact else "about"
@@ -41,7 +46,7 @@ def say_estimates(
         click.echo(f"  rows by {each.basis}{_doubt(each)}")
     if covered_days:
         click.echo(f"{covered_days:,} symbol-days are there already")
-    seconds = seconds_of(estimates, per_minute, parallelism)
+    seconds = seconds_of(estimates, per_minute, parallelism, per_day)
     click.echo(
         f"in all {sum(each.calls for each in estimates):,} requests, "
         f"{size(sum(each.wire_bytes for each in estimates))} to receive, "

@@ -89,17 +89,25 @@ class _Sum:
     bases: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
-def seconds_of(estimates: Iterable[Estimate], per_minute: int, parallelism: int) -> float:
+def seconds_of(
+    estimates: Iterable[Estimate],
+    per_minute: int,
+    parallelism: int,
+    per_day: int | None = None,
+) -> float:
     """How long it takes: as long as the plan's pace, the answers, or storing, whichever is longest.
 
     Args:
         estimates: of all that is to be fetched.
         per_minute: requests that the plan allows.
         parallelism: requests under way at a time.
+        per_day: requests that the plan allows in a day; None for any number.
     """
     each = list(estimates)
     calls, rows = sum(e.calls for e in each), sum(e.rows for e in each)
     paced = max(0, -(-calls // per_minute) - 1) * 60.0
+    if per_day is not None:
+        paced = max(paced, max(0, -(-calls // per_day) - 1) * 86_400.0)
     return max(paced, calls * _CALL_S / parallelism, rows / _ROWS_PER_S)
 
 

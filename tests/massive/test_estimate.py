@@ -97,6 +97,7 @@ def test_else_as_one_day_of_the_market_tells(bench):
 def test_the_time_is_that_of_the_slowest_part():
     few = Estimate(MINUTES, 1, 12, 100, "", is_exact=True)
     assert seconds_of([few], 5, 8) == 120  # five now, five in a minute, two in another
+    assert seconds_of([few], 5, 8, per_day=10) == 86_400  # the last two tomorrow
     many = Estimate(TRADES_SET, 1, 1_000, 10, "", is_exact=False)
     assert seconds_of([many], 10**6, 4) == pytest.approx(62.5)
     rows = Estimate(TRADES_SET, 1, 1, 3e9, "", is_exact=False)

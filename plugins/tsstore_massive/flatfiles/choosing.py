@@ -134,7 +134,9 @@ def _quicker(
         wanted = [_span(target, part, now_ns) for target in options.targets]
         spans = [span for span in wanted if span is not None]
         plan = sync.plan(spans, selection, reload=options.refetch)
-        by_file, by_rest = _seconds(plan), seconds_of([part], options.config.requests_per_minute, 8)
+        config = options.config
+        by_file = _seconds(plan)
+        by_rest = seconds_of([part], config.requests_per_minute, 8, config.requests_per_day)
         is_quicker = bool(plan.wanted) and by_file < by_rest
         click.echo(
             f"{_name(part)} by {'flat files' if is_quicker else 'REST'}: {len(plan.wanted):,} "
