@@ -134,7 +134,8 @@ def _official(folder: Path, options: tuple[str, ...], events: int) -> Figure:
 
 def _stored(folder: Path) -> int:
     with tsstore.open(folder, read_only=True) as store:
-        return sum(len(store.read(key, columns=["Sequence"])) for key in store.list())
+        keys = (key for key in store.list() if not key.startswith("_"))  # the worker's own
+        return sum(len(store.read(key, columns=["Sequence"])) for key in keys)
 
 
 def _sent(url: str) -> dict[str, int]:

@@ -55,7 +55,7 @@ _QUOTES = {
     "ParticipantNs": "participant_timestamp",
 }
 _CONDITIONS = ("Cond1", "Cond2", "Cond3", "Cond4")
-_EXCHANGES = np.array([4, 11, 12, 19], np.uint8)
+_EXCHANGES = np.array([4, 11, 12, 19], np.uint16)
 _SHARES = (0.4, 0.3, 0.2, 0.1)
 
 
