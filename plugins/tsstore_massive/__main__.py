@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tsstore_massive.cli import main
+from tsstore_massive.backfilling.cli import main
 
 main()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError
-from tsstore_massive import fetched, streamed
+from tsstore_massive.decoding import fetched, streamed
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
 
 if TYPE_CHECKING:

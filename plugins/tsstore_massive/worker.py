@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import ConfigError
 from tsstore.plugin import FatalPluginError
-from tsstore_massive.backoff import Backoff
 from tsstore_massive.config import Config as MassiveConfig
-from tsstore_massive.desk import Desk
-from tsstore_massive.line import Line
-from tsstore_massive.linehealth import added_up
-from tsstore_massive.lineup import lineup
-from tsstore_massive.patience import Patience
-from tsstore_massive.rate import limiter_for
+from tsstore_massive.rest.rate import limiter_for
+from tsstore_massive.streaming.backoff import Backoff
+from tsstore_massive.streaming.desk import Desk
+from tsstore_massive.streaming.line import Line
+from tsstore_massive.streaming.linehealth import added_up
+from tsstore_massive.streaming.lineup import lineup
+from tsstore_massive.streaming.patience import Patience
 from tsstore_massive.synthetic import source
 
 if TYPE_CHECKING:
     from tsstore.plugin import WorkerContext
-    from tsstore_massive.lineup import Planned
-    from tsstore_massive.rate import RateLimiter
+    from tsstore_massive.rest.rate import RateLimiter
+    from tsstore_massive.streaming.lineup import Planned
 
 
 _RESTART_FIRST_S = 1.0

@@ -8,7 +8,7 @@ from tests.flatfiles.conftest import write_credentials
 from tests.flatfiles.test_whole import FIRST, SECOND, bars, path_of, stored
 from tests.massive.backfilling import at
 from tests.massive.http_server import KEY, Server, Vendor, bar
-from tsstore_massive.cli import main
+from tsstore_massive.backfilling.cli import main
 
 THIRD = "2026-06-03"
 SYMBOLS = [f"S{n}" for n in range(250)]

@@ -9,7 +9,7 @@ import pytest
 from tests.massive.backfilling import Bench, at, ticks
 from tests.massive.http_server import Server, Vendor, bar, trade
 from tsstore.clock import ManualClock
-from tsstore_massive.backfill import Target
+from tsstore_massive.backfilling.backfill import Target
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.covering import coverage_of_file, covered_days, dataset_of
 from tsstore_massive.flatfiles.selection import Selection

@@ -117,7 +117,7 @@ def test_every_column_of_a_trade(load_file, store):
 
 
 def test_a_trade_id_that_is_text_is_the_number_that_rest_gives_it(load_file, store):
-    from tsstore_massive.pages import decode_page
+    from tsstore_massive.decoding.pages import decode_page
 
     load_file(STOCK_TRADES, TRADES + trade("A", 1) + trade("A", 2, number_text="5XB-1"))
     answer = f'{{"results":[{{"sip_timestamp":{T0},"price":1,"id":"5XB-1"}}]}}'

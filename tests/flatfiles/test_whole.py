@@ -18,7 +18,7 @@ import tsstore
 from tests.flatfiles.conftest import BIN, contents, packed, write_credentials
 from tests.massive.test_backfill_whole import KEY, process, simulator
 from tsstore.clock import SystemClock
-from tsstore_massive.cli import main as backfiller
+from tsstore_massive.backfilling.cli import main as backfiller
 from tsstore_massive.flatfiles.cli import main
 from tsstore_massive.sessions import MarketCalendar, day_of
 

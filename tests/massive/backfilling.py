@@ -13,10 +13,10 @@ from tests.massive.http_server import KEY, Server, Vendor, trade
 from tsstore.clock import ManualClock
 from tsstore.testing.model import ModelStore
 from tsstore.times import to_ns
-from tsstore_massive.backfill import Backfiller, Plan, Report, Target
+from tsstore_massive.backfilling.backfill import Backfiller, Plan, Report, Target
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive.schemas import TRADES
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import msgspec
 from tsstore.clock import SystemClock
 from tsstore.plugin import WorkerContext
 from tsstore_massive.config import Config
-from tsstore_massive.patience import Patience, Timing
+from tsstore_massive.streaming.patience import Patience, Timing
 from tsstore_massive.worker import Worker
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from tsstore import StorageError
 from tsstore.clock import ManualClock
 from tsstore.testing.model import ModelStore
 from tsstore.times import to_ns
-from tsstore_massive import backfill
-from tsstore_massive.backfill import Target, targets
+from tsstore_massive.backfilling import backfill
+from tsstore_massive.backfilling.backfill import Target, targets
 from tsstore_massive.config import Config
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.errors import ApiKeyError, UnavailableError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from tsstore_massive.backoff import Backoff
+from tsstore_massive.streaming.backoff import Backoff
 
 
 def make(first_s: float = 1.0, max_s: float = 60.0, seed: int = 1) -> Backoff:

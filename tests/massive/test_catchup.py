@@ -12,15 +12,15 @@ import pytest
 from tsstore.clock import SystemClock
 from tsstore.plugin import WorkerContext
 from tsstore.times import to_ns
-from tsstore_massive import outages
-from tsstore_massive.catchup import CatchUp
 from tsstore_massive.config import Config
-from tsstore_massive.missed import overlap_ns
+from tsstore_massive.missing import outages
+from tsstore_massive.missing.catchup import CatchUp
+from tsstore_massive.missing.missed import overlap_ns
 from tsstore_massive.sessions import day_start_ns
 
 if TYPE_CHECKING:
     import tsstore
-    from tsstore_massive.gaps import Stretch
+    from tsstore_massive.missing.gaps import Stretch
     from tsstore_massive.schemas import Kind
 
 SECOND = 1_000_000_000

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import tsstore
 from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
 from tsstore.times import to_ns
-from tsstore_massive import cli
+from tsstore_massive.backfilling import cli
 
 COMMAND = Path(sys.executable).with_name("massive_backfiller")
 START = to_ns("2024-06-03 09:30", "America/New_York")
@@ -195,7 +195,7 @@ def test_a_signal_ends_it_soon_and_cleanly(vendor, data, number):
 #: Ends the command while its main thread holds the lock of what it waits for.
 INTERRUPTED = """
 import signal, sys, threading
-from tsstore_massive.cli import main
+from tsstore_massive.backfilling.cli import main
 
 def trace(frame, event, _):
     if frame.f_code is threading.Condition.wait.__code__ and frame.f_locals["timeout"]:

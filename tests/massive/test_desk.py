@@ -9,10 +9,10 @@ import pytest
 from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError
 from tsstore.plugin import WorkerContext
-from tsstore_massive.changes import write_changes
 from tsstore_massive.config import Config
-from tsstore_massive.desk import OPTION_QUOTES_MAX, Desk
-from tsstore_massive.lineup import lineup
+from tsstore_massive.streaming.changes import write_changes
+from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
+from tsstore_massive.streaming.lineup import lineup
 
 if TYPE_CHECKING:
     import tsstore

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 from tsstore.clock import ManualClock
-from tsstore_massive.display import State, make_display
+from tsstore_massive.backfilling.display import State, make_display
 
 
 class Terminal(io.StringIO):

@@ -18,8 +18,8 @@ from tsstore_massive.connections import quota_place
 from tsstore_massive.doctor import cli, machine, stream
 from tsstore_massive.doctor.questions import questions
 from tsstore_massive.doctor.service import requests_needed
-from tsstore_massive.lock import KeyLock
 from tsstore_massive.sessions import MarketCalendar, day_of
+from tsstore_massive.streaming.lock import KeyLock
 from tsstore_massive.symbols import MARKETS
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.othermarkets import other_markets

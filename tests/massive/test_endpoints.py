@@ -19,8 +19,8 @@ from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore_massive import open_rest
 from tsstore_massive.errors import BadResponseError, NoSuchTickerError, UnavailableError
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive_simulator.calendar import hours
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.othermarkets import other_markets

@@ -11,11 +11,11 @@ from tests.massive.backfilling import LATER, TRADES_SET, Bench, at, spread
 from tests.massive.http_server import Server, Vendor, bar
 from tsstore.clock import ManualClock
 from tsstore.times import to_ns
-from tsstore_massive.backfill import Target
+from tsstore_massive.backfilling.backfill import Target
+from tsstore_massive.backfilling.dryrun import say_estimates
+from tsstore_massive.backfilling.estimate import Estimate, Estimator, seconds_of
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.dryrun import say_estimates
-from tsstore_massive.estimate import Estimate, Estimator, seconds_of
-from tsstore_massive.rate import RateLimiter
+from tsstore_massive.rest.rate import RateLimiter
 
 FIRST, LAST = date(2024, 1, 2), date(2024, 6, 3)
 SYMBOLS = ["A", "B", "C", "D", "X:BTC-USD", "C:EUR-USD"]

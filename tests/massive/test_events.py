@@ -34,8 +34,8 @@ from massive.websocket.models import Market as OfficialMarket
 from tests.massive.examples import EXAMPLES, MS, NAN, START, Example
 from tests.massive.socket_server import frame
 from tsstore_massive.channels import channels_of
+from tsstore_massive.decoding.messages import Events
 from tsstore_massive.faults import Faults
-from tsstore_massive.messages import Events
 from tsstore_massive.schemas import SCHEMAS, Kind
 from tsstore_massive.symbols import MARKETS, Market, bucket_symbol
 

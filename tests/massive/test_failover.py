@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsstore_massive.failover import Standing, carriers
+from tsstore_massive.streaming.failover import Standing, carriers
 
 DEAD_S = 60.0
 

@@ -24,14 +24,14 @@ from tsstore.errors import StorageError
 from tsstore.plugin import FatalPluginError
 from tsstore_massive.config import Config
 from tsstore_massive.faults import Faults
-from tsstore_massive.feed import Feed
-from tsstore_massive.patience import Timing
-from tsstore_massive.protocol import topics
+from tsstore_massive.streaming.feed import Feed
+from tsstore_massive.streaming.patience import Timing
+from tsstore_massive.streaming.protocol import topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tsstore_massive.messages import Events
+    from tsstore_massive.decoding.messages import Events
 
 QUICK = Timing(
     backoff_first_s=0.01, backoff_max_s=0.02, evicted_first_s=0.3, evicted_max_s=0.3,

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tsstore_massive.flags import GoFlagsCommand
+from tsstore_massive.backfilling.flags import GoFlagsCommand
 
 
 @click.command(cls=GoFlagsCommand)

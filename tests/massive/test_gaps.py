@@ -10,11 +10,11 @@ import pytest
 
 from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
 from tsstore.clock import SystemClock
-from tsstore_massive.backfill import Backfiller
-from tsstore_massive.gaps import GapFiller, Stretch
-from tsstore_massive.journal import Journal
-from tsstore_massive.rate import RateLimiter
+from tsstore_massive.backfilling.backfill import Backfiller
+from tsstore_massive.missing.gaps import GapFiller, Stretch
+from tsstore_massive.missing.journal import Journal
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

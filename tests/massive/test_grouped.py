@@ -13,7 +13,7 @@ from tests.massive.test_refusals import ENTITLEMENT, TIMEFRAME, refusal
 from tsstore.clock import ManualClock
 from tsstore.testing.model import ModelStore
 from tsstore.times import to_ns
-from tsstore_massive.backfill import Target
+from tsstore_massive.backfilling.backfill import Target
 from tsstore_massive.datasets import Dataset
 
 DAYS = Dataset.parse("1D")

@@ -11,11 +11,11 @@ import msgspec
 from tests.massive.http_server import KEY, Reply, Server, Vendor, bar
 from tsstore.clock import ManualClock
 from tsstore.times import to_ns
-from tsstore_massive.backfill import Backfiller
+from tsstore_massive.backfilling.backfill import Backfiller
+from tsstore_massive.backfilling.history import History
 from tsstore_massive.config import Config
-from tsstore_massive.history import History
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,13 +16,13 @@ from tsstore.cli.main import main
 from tsstore.columns import Columns
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
-from tsstore_massive import outages
-from tsstore_massive.coverage import SCHEMA as COVERAGE
-from tsstore_massive.coverage import coverage_rows
+from tsstore_massive.backfilling.coverage import SCHEMA as COVERAGE
+from tsstore_massive.backfilling.coverage import coverage_rows
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.holes.evidence import touched
 from tsstore_massive.holes.grid import make_grid
-from tsstore_massive.journal import Journal
+from tsstore_massive.missing import outages
+from tsstore_massive.missing.journal import Journal
 from tsstore_massive.schemas import BARS, LULD, TRADES
 
 if TYPE_CHECKING:

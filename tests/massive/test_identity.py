@@ -18,16 +18,16 @@ from tests.massive.examples import MS, START
 from tests.massive.socket_server import frame
 from tsstore.clock import ManualClock
 from tsstore.columns import Columns
-from tsstore_massive import identity
+from tsstore_massive.decoding import identity
+from tsstore_massive.decoding.identity import Numbering
+from tsstore_massive.decoding.messages import Events
+from tsstore_massive.decoding.pages import decode_page
 from tsstore_massive.faults import Faults
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.load import Job, Loader
 from tsstore_massive.flatfiles.selection import Selection
-from tsstore_massive.identity import Numbering
-from tsstore_massive.messages import Events
-from tsstore_massive.pages import decode_page
 from tsstore_massive.schemas import SCHEMAS, Kind, bucket_key
-from tsstore_massive.sink import Sink
+from tsstore_massive.streaming.sink import Sink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tsstore_massive.intake import Intake
+from tsstore_massive.streaming.intake import Intake
 
 FRAME = b"x" * 1_000
 ALL = 2**30

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsstore_massive.jumps import JUMP_S, Jumps
+from tsstore_massive.streaming.jumps import JUMP_S, Jumps
 
 SECOND = 1_000_000_000
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tsstore_massive.linehealth import added_up
+from tsstore_massive.streaming.linehealth import added_up
 
 
 def part(**fields: Any) -> dict[str, Any]:

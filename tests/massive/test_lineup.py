@@ -7,7 +7,7 @@ import pytest
 
 from tsstore.errors import ConfigError
 from tsstore_massive.config import Config
-from tsstore_massive.lineup import SOLE, Planned, lineup
+from tsstore_massive.streaming.lineup import SOLE, Planned, lineup
 
 if TYPE_CHECKING:
     from pathlib import Path

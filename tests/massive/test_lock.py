@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tsstore.errors import LockedError
-from tsstore_massive.lock import KeyLock
+from tsstore_massive.streaming.lock import KeyLock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOLDER = """
 import signal, sys
-from tsstore_massive.lock import KeyLock
+from tsstore_massive.streaming.lock import KeyLock
 with KeyLock("secret-key-0001", "wss://h/stocks"):
     print("held", flush=True)
     signal.pause()

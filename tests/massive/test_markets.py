@@ -10,7 +10,7 @@ from tests.massive.backfilling import Bench, at
 from tests.massive.http_server import Server, Vendor, bar, trade
 from tsstore.clock import ManualClock
 from tsstore.times import to_ns
-from tsstore_massive.backfill import Target
+from tsstore_massive.backfilling.backfill import Target
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.tradingdays import day_in, trading_days
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.massive.socket_server import MORNING_MS, MS, bar, frame, quote, status, trade
+from tsstore_massive.decoding.messages import Events
 from tsstore_massive.faults import Faults
-from tsstore_massive.messages import Events
 from tsstore_massive.schemas import Kind
 
 

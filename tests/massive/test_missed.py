@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsstore_massive.gaps import Stretch
-from tsstore_massive.missed import Missed, overlap_ns
+from tsstore_massive.missing.gaps import Stretch
+from tsstore_massive.missing.missed import Missed, overlap_ns
 from tsstore_massive.schemas import Kind
 
 SECOND = 1_000_000_000

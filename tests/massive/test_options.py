@@ -11,11 +11,11 @@ from tsstore.clock import ManualClock
 from tsstore.errors import ConfigError, InvalidArgumentError
 from tsstore.testing.model import ModelStore
 from tsstore_massive import options as module
-from tsstore_massive.backfill import Target
+from tsstore_massive.backfilling.backfill import Target
+from tsstore_massive.backfilling.options import Options, read_options, resolve_symbols, split_list
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.options import Options, read_options, resolve_symbols, split_list
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import RestClient
+from tsstore_massive.rest.rate import RateLimiter
 
 TODAY = date(2024, 6, 5)
 NOTHING = {

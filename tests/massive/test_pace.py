@@ -6,8 +6,8 @@ import pytest
 
 from tsstore.clock import ManualClock
 from tsstore.errors import InvalidArgumentError
-from tsstore_massive.pace import AdaptivePace, FixedPace
-from tsstore_massive.traffic import Traffic
+from tsstore_massive.backfilling.pace import AdaptivePace, FixedPace
+from tsstore_massive.rest.traffic import Traffic
 
 
 class Line:

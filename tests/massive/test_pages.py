@@ -9,8 +9,8 @@ import pytest
 
 from tests.massive.socket_server import MORNING_MS, MS
 from tsstore.errors import ConfigError
-from tsstore_massive.fields import text_id
-from tsstore_massive.pages import Page, decode_page
+from tsstore_massive.decoding.fields import text_id
+from tsstore_massive.decoding.pages import Page, decode_page
 from tsstore_massive.schemas import SCHEMAS, Kind
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.massive.socket_server import AUTHENTICATED, CONNECTED, KEY, frame, status, trade
 from tsstore_massive.config import Config
+from tsstore_massive.decoding.messages import Events
 from tsstore_massive.faults import Faults
-from tsstore_massive.messages import Events
-from tsstore_massive.protocol import (
+from tsstore_massive.streaming.protocol import (
     Dropped,
     Evicted,
     KeyRefused,

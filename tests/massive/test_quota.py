@@ -17,9 +17,9 @@ from tests.massive.http_server import KEY
 from tsstore.clock import ManualClock
 from tsstore.errors import LockedError, StorageError
 from tsstore.timeframe import Timeframe
-from tsstore_massive.quota import FileQuota
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import RestClient
+from tsstore_massive.rest.quota import FileQuota
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive_simulator.faults import Faults
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.server import Simulator
@@ -187,8 +187,8 @@ ASKER = """
 import sys, threading, time
 from pathlib import Path
 from tsstore.clock import SystemClock
-from tsstore_massive.quota import FileQuota
-from tsstore_massive.rate import RateLimiter
+from tsstore_massive.rest.quota import FileQuota
+from tsstore_massive.rest.rate import RateLimiter
 
 path, limit, minute_s, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 clock, stop, lock = SystemClock(), threading.Event(), threading.Lock()

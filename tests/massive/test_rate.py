@@ -10,7 +10,7 @@ import pytest
 from tsstore.clock import ManualClock
 from tsstore.errors import InvalidArgumentError, StorageError
 from tsstore_massive.config import Config
-from tsstore_massive.rate import RateLimiter, limiter_for, quota_text
+from tsstore_massive.rest.rate import RateLimiter, limiter_for, quota_text
 
 
 def test_requests_within_the_limit_start_at_once():

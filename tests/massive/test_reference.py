@@ -19,12 +19,12 @@ from tsstore.errors import NotFoundError
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore_massive.errors import BadResponseError, UnavailableError
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.reference import names_of, read_through_names, sync_reference
 from tsstore_massive.reference.buckets import DIVIDENDS_GROUP, SPLITS_GROUP
 from tsstore_massive.reference.cli import main
 from tsstore_massive.reference.keeper import ReferenceKeeper
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.server import Simulator
 

@@ -23,8 +23,8 @@ from tests.massive.backfilling import (
 )
 from tests.massive.http_server import Reply, Server, Vendor, bar
 from tsstore.clock import ManualClock
-from tsstore_massive.backfill import Target
-from tsstore_massive.refusals import KEY as REFUSED_KEY
+from tsstore_massive.backfilling.backfill import Target
+from tsstore_massive.backfilling.refusals import KEY as REFUSED_KEY
 from tsstore_massive.sessions import MarketCalendar, day_of
 
 UPGRADE = "Please upgrade your plan at https://massive.com/pricing"

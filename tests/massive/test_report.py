@@ -8,12 +8,12 @@ import pytest
 
 from tsstore.times import to_ns
 from tsstore_massive import report as module
+from tsstore_massive.backfilling.plan import Job, Plan
+from tsstore_massive.backfilling.report import Gap, GapList, Progress, Report
+from tsstore_massive.backfilling.summary import summarise
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.errors import NotInPlanError
-from tsstore_massive.plan import Job, Plan
-from tsstore_massive.report import Gap, GapList, Progress, Report
-from tsstore_massive.summary import summarise
-from tsstore_massive.traffic import Counts
+from tsstore_massive.rest.traffic import Counts
 
 TRADES = Dataset.parse("trades")
 NOW = to_ns("2024-07-01 12:00")

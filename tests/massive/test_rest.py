@@ -37,8 +37,8 @@ from tsstore_massive.errors import (
     UnavailableError,
     UnreachableError,
 )
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive.rest.replies import retry_after
 
 NOON = 1_717_516_800_000_000_000  # 2024-06-04 16:00 UTC

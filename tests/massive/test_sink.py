@@ -11,10 +11,10 @@ from tests.massive.socket_server import MORNING_MS, MS, bar, frame, quote, trade
 from tsstore.clock import ManualClock
 from tsstore.errors import ClosedError
 from tsstore.schema import Schema
+from tsstore_massive.decoding.messages import Events
 from tsstore_massive.faults import Faults
-from tsstore_massive.messages import Events
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
-from tsstore_massive.sink import Sink
+from tsstore_massive.streaming.sink import Sink
 from tsstore_massive.symbols import MARKETS
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import tsstore
 from tests.massive.simulated import KEY, RunningWorker, Simulator, simulator
 from tests.massive.test_worker import FETCHED_ONLY, MS, SECOND
 from tsstore.clock import SystemClock
-from tsstore_massive.backfill import Backfiller
+from tsstore_massive.backfilling.backfill import Backfiller
 from tsstore_massive.channels import channel_of
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import RestClient
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive.schemas import bucket_key
 
 if TYPE_CHECKING:

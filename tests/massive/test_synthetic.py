@@ -16,7 +16,7 @@ from tsstore import Replace, Schema, Write, WriteTable
 from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError
 from tsstore.plugin import FatalPluginError, WorkerContext
-from tsstore_massive import cli
+from tsstore_massive.backfilling import cli
 from tsstore_massive.config import Config
 from tsstore_massive.doctor import cli as doctor
 from tsstore_massive.synthetic import marking, source

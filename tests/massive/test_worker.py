@@ -23,8 +23,8 @@ from tsstore.plugin import FatalPluginError
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore_massive import Worker
-from tsstore_massive.rate import RateLimiter
 from tsstore_massive.rest import RestClient
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
 
 if TYPE_CHECKING:
@@ -236,7 +236,9 @@ def test_a_new_start_goes_on_from_what_the_store_holds(market: Simulator, tmp_pa
 def test_a_gap_that_is_open_at_the_stop_is_filled_by_the_next_start(
     market: Simulator, store: tsstore.Store, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("tsstore_massive.resume.RESUME_GRID_NS", SECOND)  # else it may cover it
+    monkeypatch.setattr(
+        "tsstore_massive.missing.resume.RESUME_GRID_NS", SECOND
+    )  # else it may cover it
     clock = market.clock()
     never = replace(QUICK, settle_s=60)
     with RunningWorker(store, market, clock, patience=never) as worker:

@@ -19,9 +19,9 @@ from rich.text import Text
 from tsstore.clock import SystemClock
 from tsstore.errors import TsStoreError
 from tsstore.redact import Redactor, secrets_in_environment
+from tsstore_massive.backfilling.options import DEFAULT_CONFIG
 from tsstore_massive.doctor.examine import Examination, Wishes
 from tsstore_massive.doctor.findings import Verdict, is_healthy
-from tsstore_massive.options import DEFAULT_CONFIG
 from tsstore_massive.symbols import MARKETS
 
 if TYPE_CHECKING:

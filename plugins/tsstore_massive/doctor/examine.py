@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError
+from tsstore_massive.backfilling.options import from_file
 from tsstore_massive.doctor import machine
 from tsstore_massive.doctor.files import check_files
 from tsstore_massive.doctor.findings import fail, ok, skip
@@ -18,10 +19,9 @@ from tsstore_massive.doctor.questions import SYMBOLS
 from tsstore_massive.doctor.service import check_service, requests_needed
 from tsstore_massive.doctor.stream import Target, check_stream
 from tsstore_massive.errors import StoppedError
-from tsstore_massive.lineup import lineup
-from tsstore_massive.options import from_file
-from tsstore_massive.rate import limiter_for
+from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.sessions import MarketCalendar, day_of, market_open
+from tsstore_massive.streaming.lineup import lineup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

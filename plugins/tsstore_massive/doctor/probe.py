@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import threading
 
     from tsstore.clock import Clock
-    from tsstore_massive.rate import RateLimiter
+    from tsstore_massive.rest.rate import RateLimiter
 
 _TIMEOUT_S = 15.0
 _TEXT_CHARACTERS_MAX = 200

@@ -14,8 +14,8 @@ from tsstore.errors import LockedError
 from tsstore_massive.channels import channels_of
 from tsstore_massive.connections import quota_place
 from tsstore_massive.doctor.findings import fail, ok, skip, warn
-from tsstore_massive.lock import KeyLock
 from tsstore_massive.optionvalues import is_loopback
+from tsstore_massive.streaming.lock import KeyLock
 from tsstore_massive.symbols import streamed_symbol
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsstore_massive.fields import id_number
+from tsstore_massive.decoding.fields import id_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from tsstore.errors import ConfigError
+from tsstore_massive.backfilling.estimate import seconds_of
 from tsstore_massive.errors import MassiveError
-from tsstore_massive.estimate import seconds_of
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from tsstore.client import RemoteStore
     from tsstore.clock import Clock
     from tsstore.store import Store
-    from tsstore_massive.display import Bars, Lines
-    from tsstore_massive.estimate import Estimate
+    from tsstore_massive.backfilling.display import Bars, Lines
+    from tsstore_massive.backfilling.estimate import Estimate
+    from tsstore_massive.backfilling.options import Options as BackfillOptions
+    from tsstore_massive.backfilling.plan import Target
     from tsstore_massive.flatfiles.credentials import Access
     from tsstore_massive.flatfiles.sync import Sync
-    from tsstore_massive.options import Options as BackfillOptions
-    from tsstore_massive.plan import Target
 
 #: What the vendor sends over many connections, and packed bytes that a core takes in.
 _FETCH_BYTES_PER_S = 25e6

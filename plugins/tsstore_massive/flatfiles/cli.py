@@ -16,15 +16,15 @@ import msgspec
 
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, TsStoreError
-from tsstore_massive.configured import configured_symbols
+from tsstore_massive.backfilling.options import DEFAULT_CONFIG, from_file, split_list
 from tsstore_massive.flatfiles.catalogue import MARKETS, FlatSet
 from tsstore_massive.flatfiles.credentials import BUCKET, ENDPOINT, PROFILE
 from tsstore_massive.flatfiles.run import Options, default_archive, load
 from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span
-from tsstore_massive.options import DEFAULT_CONFIG, from_file, split_list
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
+from tsstore_massive.streaming.configured import configured_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

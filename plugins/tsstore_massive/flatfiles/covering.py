@@ -13,7 +13,7 @@ import numpy as np
 from tsstore.api import WriteTable
 from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
-from tsstore_massive.coverage import SCHEMA, coverage_table, read_coverage
+from tsstore_massive.backfilling.coverage import SCHEMA, coverage_table, read_coverage
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.symbols import market_of

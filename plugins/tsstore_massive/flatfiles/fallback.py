@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tsstore.errors import InvalidArgumentError
-from tsstore_massive.backfill import Backfiller, Target
+from tsstore_massive.backfilling.backfill import Backfiller, Target
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:

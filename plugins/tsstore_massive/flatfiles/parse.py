@@ -17,12 +17,12 @@ import numpy as np
 
 from tsstore.errors import ConfigError
 from tsstore.zones import NS_PER_DAY
+from tsstore_massive.decoding.identity import Numbering
+from tsstore_massive.decoding.rows import CODES_MAX
 from tsstore_massive.flatfiles.cells import ids, numbers, whole
 from tsstore_massive.flatfiles.errors import BadFileError
 from tsstore_massive.flatfiles.inflate import open_gzip
 from tsstore_massive.flatfiles.lines import TICKERS_MAX, LinesOf
-from tsstore_massive.identity import Numbering
-from tsstore_massive.rows import CODES_MAX
 from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import click
 
 import tsstore
 from tsstore.errors import ConfigError
-from tsstore_massive.display import State, make_display
+from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from tsstore.client import RemoteStore
     from tsstore.clock import Clock
     from tsstore.store import Store
+    from tsstore_massive.backfilling.display import Bars, Lines
+    from tsstore_massive.backfilling.options import Options as BackfillOptions
     from tsstore_massive.config import Config
     from tsstore_massive.datasets import Dataset
-    from tsstore_massive.display import Bars, Lines
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.fallback import Fallback
     from tsstore_massive.flatfiles.sync import Missing, Plan, Progress, Report
-    from tsstore_massive.options import Options as BackfillOptions
 
 _SHOWN = 20
 _HEADINGS = {

@@ -17,14 +17,14 @@ from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
 from tsstore.timeframe import Timeframe
 from tsstore.times import format_ns, to_ns
 from tsstore.usmarket import NEW_YORK
+from tsstore_massive.backfilling.options import from_file
 from tsstore_massive.holes.evidence import Evidence
 from tsstore_massive.holes.grid import make_grid
 from tsstore_massive.holes.reasons import Reason
 from tsstore_massive.holes.vendor import ask
 from tsstore_massive.holes.verdicts import holes, judge
-from tsstore_massive.options import from_file
-from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.schemas import bar_group
 from tsstore_massive.sessions import CALENDAR_MARKETS, day_end_ns, day_of
 from tsstore_massive.symbols import market_of, parse_symbol

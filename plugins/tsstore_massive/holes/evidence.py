@@ -14,9 +14,9 @@ import numpy as np
 from tsstore import tradebars
 from tsstore.errors import NotFoundError
 from tsstore.zones import NS_PER_DAY
-from tsstore_massive import outages
+from tsstore_massive.backfilling.refusals import KEY as REFUSED_KEY
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.refusals import KEY as REFUSED_KEY
+from tsstore_massive.missing import outages
 from tsstore_massive.schemas import STREAM_GROUPS
 from tsstore_massive.symbols import market_of
 

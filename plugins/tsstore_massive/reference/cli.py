@@ -17,14 +17,19 @@ import tsstore
 from tsstore.clock import SystemClock
 from tsstore.config import read_secret
 from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore_massive.backfilling.options import (
+    DEFAULT_CONFIG,
+    from_file,
+    resolve_symbols,
+    split_list,
+)
 from tsstore_massive.config import API_KEY_VARIABLE, Config
-from tsstore_massive.configured import configured_symbols
-from tsstore_massive.options import DEFAULT_CONFIG, from_file, resolve_symbols, split_list
-from tsstore_massive.rate import limiter_for, quota_text
 from tsstore_massive.reference.buckets import Kind
 from tsstore_massive.reference.sync import sync_reference
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.rate import limiter_for, quota_text
 from tsstore_massive.stopping import run_until_stopped
+from tsstore_massive.streaming.configured import configured_symbols
 
 if TYPE_CHECKING:
     import threading

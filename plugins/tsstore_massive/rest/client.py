@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tsstore.clock import SystemClock
 from tsstore_massive.config import Config
-from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest.limits import Limits
 from tsstore_massive.rest.marketdata import MarketData
+from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.rest.referencedata import ReferenceData
 from tsstore_massive.rest.transport import Transport
 
 if TYPE_CHECKING:
     from tsstore.clock import Clock
-    from tsstore_massive.rate import RateLimiter
-    from tsstore_massive.traffic import Traffic
+    from tsstore_massive.rest.rate import RateLimiter
+    from tsstore_massive.rest.traffic import Traffic
 
 
 class RestClient(MarketData, ReferenceData):

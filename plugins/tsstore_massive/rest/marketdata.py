@@ -12,8 +12,9 @@ import numpy as np
 from tsstore.errors import InvalidArgumentError
 from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc
+from tsstore_massive.decoding.pages import decode_page
+from tsstore_massive.decoding.rows import columns_of, records_of
 from tsstore_massive.errors import BadResponseError
-from tsstore_massive.pages import decode_page
 from tsstore_massive.rest import futures
 from tsstore_massive.rest.decoding import rows_of, value_of
 from tsstore_massive.rest.endpoints import Endpoints, in_path
@@ -26,7 +27,6 @@ from tsstore_massive.rest.models import (
     UnifiedSnapshot,
 )
 from tsstore_massive.rest.replies import RetryableError, check_empty
-from tsstore_massive.rows import columns_of, records_of
 from tsstore_massive.symbols import bars_symbol, bucket_symbol, market_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tsstore.columns import Columns
     from tsstore.timeframe import Timeframe
-    from tsstore_massive.pages import Page
+    from tsstore_massive.decoding.pages import Page
     from tsstore_massive.schemas import Kind
     from tsstore_massive.symbols import Market
 

@@ -25,9 +25,9 @@ from tsstore_massive.errors import (
     UnreachableError,
 )
 from tsstore_massive.optionvalues import is_loopback
-from tsstore_massive.rate import MINUTE_S
+from tsstore_massive.rest.rate import MINUTE_S
 from tsstore_massive.rest.replies import RetryableError, decode_whole, refusal
-from tsstore_massive.traffic import Traffic
+from tsstore_massive.rest.traffic import Traffic
 
 # httpx has had no release since 2024; httpx2 continues it with the same interface.
 try:
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tsstore.clock import Clock
-    from tsstore_massive.rate import RateLimiter
     from tsstore_massive.rest.limits import Limits
-    from tsstore_massive.usage import AssetClass, Ticket
+    from tsstore_massive.rest.rate import RateLimiter
+    from tsstore_massive.rest.usage import AssetClass, Ticket
 
 _GZIP = 16 + zlib.MAX_WBITS
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tsstore.plugin import FatalPluginError
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import MassiveError, NotEntitledError, StoppedError
-from tsstore_massive.rate import limiter_for
 from tsstore_massive.rest import RestClient
+from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.rollup.compare import Tolerance, differences, official_of
 from tsstore_massive.rollup.config import Config as RollupConfig
 from tsstore_massive.rollup.day import collected, day_bars

@@ -1,0 +1,1 @@
+"""History by REST: `massive_backfiller`, and what the worker fetches like it."""

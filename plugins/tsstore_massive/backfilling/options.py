@@ -1,0 +1,210 @@
+"""What a command line and a mkts.yml together ask the backfiller to do."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tsstore.config import load_config, read_secret
+from tsstore.errors import ConfigError, InvalidArgumentError
+from tsstore.key import KeyPattern, is_pattern
+from tsstore.yamlfile import convert
+from tsstore_massive.backfilling.backfill import Target
+from tsstore_massive.backfilling.listing import symbols_of
+from tsstore_massive.config import Config
+from tsstore_massive.datasets import Dataset
+from tsstore_massive.streaming.configured import configured_symbols
+from tsstore_massive.symbols import market_of, parse_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tsstore.api import StoreApi
+    from tsstore.clock import Clock
+    from tsstore_massive.rest import RestClient
+
+DEFAULT_CONFIG = "/etc/mkts.yml"
+#: Flags that are options as they are.
+_AS_GIVEN = (
+    "refetch", "ask_again", "source", "dry_run", "archive", "profile", "endpoint", "bucket",
+)  # fmt: skip
+_WORKER_MODULES = frozenset({"massive", "massive.so", "tsstore_massive:Worker"})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything a run needs to know.
+
+    Attributes:
+        config: the worker's options, with those of the command line put over them.
+        targets: what to fetch.
+        symbols: exact symbols and patterns.
+        directory: of the store.
+        timezone: of the store; None for the one it has, as a running server does.
+        refetch: whether days that were fetched before are fetched again.
+        ask_again: whether what the plan of the key lately excluded is asked for.
+        source: `rest`, `flatfiles`, or `auto` for whichever is quicker.
+        dry_run: whether it is only to be said what it would cost.
+        archive: where flat files are kept; None for beside the store.
+        profile: of the S3 keys, as `endpoint` and `bucket`; None for the usual ones.
+        endpoint: URL of the S3 service.
+        bucket: name of the S3 bucket.
+    """
+
+    config: Config
+    targets: list[Target]
+    symbols: list[str]
+    directory: Path
+    timezone: str | None
+    refetch: bool
+    ask_again: bool = False
+    source: str = "rest"
+    dry_run: bool = False
+    archive: Path | None = None
+    profile: str | None = None
+    endpoint: str | None = None
+    bucket: str | None = None
+
+
+def read_options(flags: Mapping[str, Any], today: date) -> Options:
+    """The command line over mkts.yml over the defaults.
+
+    Args:
+        flags: the parameters of the command by name; None for what was not given.
+        today: in New York; the last day unless `-to` names another.
+
+    Raises:
+        InvalidArgumentError: something is missing, or cannot be right.
+    """
+    base, root, timezone = from_file(flags["config_path"])
+    directory = flags["directory"] or root
+    if directory is None:
+        raise InvalidArgumentError(
+            "where is the store? give its directory with -dir, or a mkts.yml with -config"
+        )
+    config = _over(base, flags)
+    last = _date(flags["end"]) - timedelta(days=1) if flags["end"] else today
+    return Options(
+        config,
+        _targets(flags, config, last),
+        split_list(flags["symbols"] or "") or configured_symbols(config),
+        Path(directory),
+        timezone,
+        **{name: flags[name] for name in _AS_GIVEN},
+    )
+
+
+def resolve_symbols(
+    wanted: list[str], store: StoreApi, rest: RestClient, clock: Clock
+) -> list[str]:
+    """Exact symbols as buckets spell them, and the vendor's symbols that match a pattern, sorted.
+
+    The list of all symbols of a market is asked for only when there is a pattern of it.
+
+    Raises:
+        ConfigError: a pattern that nothing matches.
+        InvalidKeyError: no symbol of any market.
+    """
+    symbols = {parse_symbol(text) for text in wanted if not is_pattern(text)}
+    patterns = [text for text in wanted if is_pattern(text)]
+    for market in sorted(set(map(market_of, patterns))):
+        wide = [KeyPattern(f"{text}/1Min/OHLCV") for text in patterns if market_of(text) == market]
+        symbols |= {
+            symbol
+            for symbol in symbols_of(market, store, rest, clock)
+            if any(pattern.matches(f"{symbol}/1Min/OHLCV") for pattern in wide)
+        }
+    if not symbols:
+        raise ConfigError(f"no symbol matches {','.join(wanted)}; change -symbols")
+    return sorted(symbols)
+
+
+def split_list(text: str) -> list[str]:
+    """Items of a list with commas; a comma within braces belongs to a pattern."""
+    items, depth = [""], 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item.strip() for item in items if item.strip()]
+
+
+def from_file(path: Path | None) -> tuple[Config, str | None, str | None]:
+    """Options of the Massive worker, root directory and time zone of mkts.yml."""
+    if path is None and not Path(DEFAULT_CONFIG).exists():
+        return Config(), None, None
+    file = load_config(path or DEFAULT_CONFIG)
+    for entry in file.bgworkers:
+        if entry.module.content in _WORKER_MODULES and entry.config is not None:
+            return convert(entry.config, Config), file.root_directory, file.timezone
+    return Config(), file.root_directory, file.timezone
+
+
+def _over(base: Config, flags: Mapping[str, Any]) -> Config:
+    """The worker's options with those of the command line put over them."""
+    given = {
+        "api_key": flags["api_key"],
+        "base_url": flags["base_url"],
+        "backfill_batch_size": flags["batch_size"],
+        "backfill_adjusted": flags["adjusted"],
+        "backfill_parallelism": flags["parallelism"],
+        "requests_per_minute": flags["requests_per_minute"],
+    }
+    if flags["api_key_file"] is not None:
+        given["api_key"] = read_secret(flags["api_key_file"], "--api-key-file")
+    fields = msgspec.structs.asdict(base)
+    return Config(**fields | {name: value for name, value in given.items() if value is not None})
+
+
+def _targets(flags: Mapping[str, Any], config: Config, last: date) -> list[Target]:
+    """What to fetch, from its first day on: what flags name, else what has a first day."""
+    given, for_all = _starts(flags["starts"])
+    in_file = {Dataset.parse(name): first for name, first in config.starts.items()}
+    datasets = _named(flags, config) or list(given or in_file)
+    if not datasets:
+        raise InvalidArgumentError("what is to be fetched? give -bars, -trades or -quotes")
+    starts = in_file | dict.fromkeys(datasets if for_all else (), for_all) | given
+    return [Target(dataset, _first(starts, dataset), last) for dataset in datasets]
+
+
+def _named(flags: Mapping[str, Any], config: Config) -> list[Dataset]:
+    names = []
+    if flags["bars"] or flags["bar_frequencies"]:
+        names += split_list(flags["bar_frequencies"] or "") or list(config.bar_frequencies)
+    names += [kind for kind in ("trades", "quotes") if flags[kind]]
+    return [Dataset.parse(name) for name in names]
+
+
+def _first(starts: Mapping[Dataset, date | None], dataset: Dataset) -> date:
+    first = starts.get(dataset)
+    if first is None:
+        name = dataset.timeframe if dataset.kind == "bars" else dataset.kind
+        raise InvalidArgumentError(f"{dataset} from which day? give -from {name}=2024-01-01")
+    return first
+
+
+def _starts(texts: Iterable[str]) -> tuple[dict[Dataset, date], date | None]:
+    """First days by dataset, and the one that was given without a name."""
+    starts: dict[Dataset, date] = {}
+    for_all = None
+    for text in itertools.chain.from_iterable(split_list(text) for text in texts):
+        name, equals, day = text.rpartition("=")
+        if equals:
+            starts[Dataset.parse(name.strip())] = _date(day.strip())
+        else:
+            for_all = _date(day)
+    return starts, for_all
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgumentError(f"{text!r} is not a date such as 2024-01-31") from None

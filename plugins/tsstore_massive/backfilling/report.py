@@ -1,0 +1,140 @@
+"""What a backfill has done, and what is missing and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tsstore_massive.rest.traffic import Counts
+from tsstore_massive.tradingdays import day_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+
+    from tsstore_massive.backfilling.allowance import Reason
+    from tsstore_massive.datasets import Dataset
+
+#: Gaps that are kept one by one; further ones are only counted. Those of neighbouring days are one.
+GAPS_MAX = 20_000
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Rows that could not be fetched.
+
+    Attributes:
+        symbol: as the vendor spells it.
+        dataset: which rows.
+        start_ns: first instant that is missing.
+        end_ns: last instant that is missing.
+        reason: why, in one line.
+        refused: what the plan of the key excludes; None when it failed, so that the next try may
+            succeed.
+        days: market days in it.
+    """
+
+    symbol: str
+    dataset: Dataset
+    start_ns: int
+    end_ns: int
+    reason: str
+    refused: Reason | None = None
+    days: int = 1
+
+    @property
+    def entitled(self) -> bool:
+        """False when the plan does not include the range, so that trying again cannot help."""
+        return self.refused is None
+
+    def __str__(self) -> str:
+        first, last = day_in(self.dataset, self.start_ns), day_in(self.dataset, self.end_ns)
+        days = f"{first}" if first == last else f"{first} to {last}"
+        return f"{self.symbol} {self.dataset} of {days}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        days: symbol-days that were dealt with, failed ones included.
+        total_days: symbol-days of the plan.
+        rows: rows stored.
+        failed_days: symbol-days that failed, or that the plan of the key does not include.
+        empty_days: symbol-days of which the vendor has no rows.
+    """
+
+    days: int
+    total_days: int
+    rows: int = 0
+    failed_days: int = 0
+    empty_days: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        progress: the last state.
+        gaps: what could not be fetched, by symbol, dataset and time.
+        stopped: whether the run was told to stop before its end.
+        more_gaps: gaps beyond those of `gaps`.
+        traffic: what was asked of the vendor.
+        seconds: how long it took.
+    """
+
+    progress: Progress
+    gaps: tuple[Gap, ...]
+    stopped: bool
+    more_gaps: int = 0
+    traffic: Counts = field(default_factory=Counts)
+    seconds: float = 0.0
+
+
+class GapList:
+    """Gaps of a run: neighbouring ones of one kind are put together, and many are only counted."""
+
+    def __init__(self) -> None:
+        self._gaps: list[Gap] = []
+        self._last: dict[tuple[str, Dataset, str], tuple[int, np.datetime64]] = {}
+        self.left_out = 0
+
+    def add(
+        self, gap: Gap, last_day: np.datetime64 | None, day_before: np.datetime64 | None
+    ) -> None:
+        """Add a gap.
+
+        Args:
+            gap: what is missing.
+            last_day: its last market day.
+            day_before: the market day before it, if it is known.
+        """
+        key = (gap.symbol, gap.dataset, gap.reason)
+        at, last = self._last.get(key, (-1, None))
+        if last is not None and last == day_before:
+            before = self._gaps[at]
+            self._gaps[at] = replace(before, end_ns=gap.end_ns, days=before.days + gap.days)
+        elif len(self._gaps) < GAPS_MAX:
+            at = len(self._gaps)
+            self._gaps.append(gap)
+        else:
+            self.left_out += 1
+            return
+        if last_day is not None:
+            self._last[key] = at, last_day
+
+    def sorted(self) -> tuple[Gap, ...]:
+        """The gaps by symbol, dataset and time."""
+        return tuple(sorted(self._gaps, key=_place))
+
+
+def _place(gap: Gap) -> tuple[str, str, int]:
+    return gap.symbol, str(gap.dataset), gap.start_ns
+
+
+def count_days(gaps: Iterable[Gap]) -> int:
+    """Symbol-days of some gaps."""
+    return sum(gap.days for gap in gaps)

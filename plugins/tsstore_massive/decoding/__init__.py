@@ -1,0 +1,1 @@
+"""What the vendor writes, as columns: events of the socket and rows of REST. No I/O here."""

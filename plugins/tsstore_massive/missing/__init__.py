@@ -1,0 +1,1 @@
+"""What was missed while nothing was connected: remembered, fetched, and told."""

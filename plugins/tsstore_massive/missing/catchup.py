@@ -1,0 +1,216 @@
+"""What a connection misses, from its start to its end, and when it is handed to be fetched.
+
+    start     what came since the last stop, and today of symbols without rows
+    lost      from the last event on, until it streams again
+    polling   while it stays down: what is missed so far, once a minute
+    carried   what is missed so far, when another connection takes its symbols
+    added     today, of symbols that are new
+    clock     what lies between this machine's time and the vendor's, when that is ahead
+
+Everything that it hands over begins at the time of an event and not of the clock, so that a clock
+that was set leaves nothing out.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from tsstore.zones import NS_PER_SECOND
+from tsstore_massive.channels import channel_of
+from tsstore_massive.missing import outages
+from tsstore_massive.missing.gaps import NO_HISTORY, Stretch
+from tsstore_massive.missing.missed import Missed, overlap_ns
+from tsstore_massive.missing.resume import at_start, today
+from tsstore_massive.streaming.polling import Polling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tsstore.plugin import WorkerContext
+    from tsstore_massive.config import Config
+    from tsstore_massive.missing.gaps import GapFiller
+    from tsstore_massive.rest.referencedata import TickerMarket
+    from tsstore_massive.schemas import Kind
+    from tsstore_massive.streaming.sink import Sink
+    from tsstore_massive.symbols import Market
+
+#: What the list of tickers calls the markets that it has.
+LISTED: Mapping[Market, TickerMarket] = {
+    "stocks": "stocks",
+    "indices": "indices",
+    "forex": "fx",
+    "crypto": "crypto",
+}
+_NO_LIST = "nobody lists all contracts; name symbols to have what they missed fetched"
+#: A clock that is so far behind the vendor's is told.
+CLOCK_BEHIND_NS = 5 * NS_PER_SECOND
+
+
+class CatchUp:
+    """Hands what one connection has missed to its gap filler; thread-safe.
+
+    Args:
+        context: what the host gives.
+        config: the options of the connection.
+        name: of the connection; empty for the only one.
+        symbols: those that it streams now; None for all of the market.
+        gaps: fetches.
+        sink: knows the times of the last events.
+        settle_s: how long after a reconnect a gap is fetched, and how far it reaches beyond.
+
+    Attributes:
+        polling: when to fetch what does not stream.
+        clock_behind_s: how far this machine's clock is behind the vendor's; 0.0 when it is not.
+    """
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        config: Config,
+        name: str,
+        *,
+        symbols: Callable[[], tuple[str, ...] | None],
+        gaps: GapFiller,
+        sink: Sink,
+        settle_s: float,
+    ) -> None:
+        self.polling = Polling(config.poll_after_s)
+        self.clock_behind_s = 0.0
+        self._store = context.store
+        self._clock = context.clock
+        self._logger = context.logger
+        self._config = config
+        self._name = name
+        self._symbols = symbols
+        self._gaps = gaps
+        self._sink = sink
+        self._settle_s = settle_s
+        self._lock = threading.Lock()
+        self._missed = Missed()
+        self._started_ns = self._down_from_ns = context.clock.now_ns()
+        self._streaming_from_ns: int | None = None
+        self._down_since: float | None = context.clock.monotonic()
+
+    def down_s(self) -> float:
+        """How long it has not been streaming; 0.0 while it does."""
+        since = self._down_since
+        return 0.0 if since is None else self._clock.monotonic() - since
+
+    def resume(self) -> None:
+        """Go on where an earlier run left off."""
+        self._gaps.resume(self._config.data_types)
+        if self._config.ws_query_start is not None:
+            return  # a replay goes on from nowhere
+        start = at_start(self._store, self._config, self._symbols(), self._started_ns)
+        self._missed.add(*start.missed)
+        self._down_from_ns = start.seen_ns or self._started_ns
+        self._gaps.add(*start.given_up)
+
+    def streaming(self) -> None:
+        """Have everything fetched that was missed up to now, and a little beyond."""
+        with self._lock:
+            if self.polling.end():
+                self._logger.info("%s streams again, no more polling", self.shown_name)
+            self._hand_over()
+            self.clock_behind_s = 0.0  # it may have been set meanwhile
+            self._streaming_from_ns = self._clock.now_ns()
+            self._down_since = None
+            outages.write(
+                self._store,
+                self._down_from_ns,
+                self._streaming_from_ns,
+                market=self._config.market,
+                connection=self._name,
+            )
+
+    def lost(self) -> None:
+        """From here on everything is missed."""
+        with self._lock:
+            self._down_since = self._clock.monotonic()
+            seen = self._sink.watermarks
+            self._down_from_ns = max(seen.values(), default=self._started_ns)
+            for kind in self._config.data_types:
+                seen_ns = seen.get(kind) or self._streaming_from_ns or self._started_ns
+                self._miss(kind, seen_ns)
+
+    def carried(self) -> None:
+        """Another connection streams its symbols from now on: what is missed by now is fetched.
+
+        From here on it stays missed, so nothing depends on what the other one may stream.
+        """
+        kinds = [kind for kind in self._config.data_types if self._has_history(kind)]
+        with self._lock:
+            end_ns = self._clock.now_ns() + round(self._settle_s * NS_PER_SECOND)
+            not_before = self._clock.monotonic() + self._settle_s
+            self._gaps.add(*self._missed.so_far(kinds, end_ns, not_before))
+
+    def added(self, symbols: tuple[str, ...]) -> None:
+        """These are streamed from now on; what came today is fetched."""
+        with self._lock:
+            self._missed.add(*today(self._config.data_types, symbols, self._clock.now_ns()))
+            if self._down_since is None:
+                self._hand_over()
+
+    def poll(self, kinds: Iterable[Kind]) -> None:
+        """Have what is missed by now fetched, if it is time to, while the connection is down."""
+        now_ns = self._clock.now_ns()
+        if not self.polling.is_due(self.down_s(), now_ns):
+            return
+        wanted = [kind for kind in kinds if self._has_history(kind)]
+        with self._lock:
+            if self.polling.rounds == 1:
+                self._begin_polling(wanted)
+            self._gaps.add(*self._missed.so_far(wanted, now_ns))
+
+    def heed_clock(self) -> None:
+        """Fetch what a clock that is behind has left out of the last gap."""
+        behind_ns, self._sink.ahead_ns = self._sink.ahead_ns, 0
+        if behind_ns < self.clock_behind_s * NS_PER_SECOND + CLOCK_BEHIND_NS:
+            return
+        with self._lock:
+            self.clock_behind_s = behind_ns / NS_PER_SECOND
+            self._logger.error(
+                "this machine's clock is %.0f s behind the vendor's; set it", self.clock_behind_s
+            )
+            if self._down_since is None and self._streaming_from_ns is not None:
+                for kind in self._config.data_types:
+                    self._miss(kind, self._streaming_from_ns)
+                self._hand_over()
+
+    @property
+    def shown_name(self) -> str:
+        """What people know the connection by."""
+        return f"connection {self._name}" if self._name else "the connection"
+
+    def _miss(self, kind: Kind, seen_ns: int) -> None:
+        self._missed.add(Stretch(kind, self._symbols(), seen_ns - overlap_ns(kind)))
+
+    def _hand_over(self) -> None:
+        reach_s = self._settle_s + self.clock_behind_s
+        end_ns = self._clock.now_ns() + round(reach_s * NS_PER_SECOND)
+        missed = self._missed.take(end_ns, self._clock.monotonic() + self._settle_s)
+        self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
+
+    def _begin_polling(self, kinds: list[Kind]) -> None:
+        self._logger.warning(
+            "%s has not streamed for %.0f s; until it does, %s are fetched every minute",
+            self.shown_name,
+            self.down_s(),
+            " and ".join(kinds) or "no rows",
+        )
+        # A whole market is fetched from the start on only if it does not stream soon.
+        if self._symbols() is None and self._streaming_from_ns is None:
+            for kind in kinds:
+                self._miss(kind, self._started_ns)
+
+    def _to_fetch(self, stretch: Stretch) -> Stretch:
+        """The stretch, given up if nobody but the socket tells such rows."""
+        if not self._has_history(stretch.kind):
+            return stretch.given_up(stretch.end_ns, NO_HISTORY)
+        if stretch.symbols is None and self._config.market not in LISTED:
+            return stretch.given_up(stretch.end_ns, _NO_LIST)
+        return stretch
+
+    def _has_history(self, kind: Kind) -> bool:
+        return channel_of(self._config.market, kind).has_history

@@ -1,0 +1,67 @@
+"""What a connection has missed and nobody has fetched yet: stretches without an end.
+
+A stretch begins where something was surely seen, with an overlap, and ends when the connection
+streams again. Until then `so_far` hands out what is missed up to now and goes on from there, with
+the same overlap, so that polling leaves nothing out either.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from tsstore.zones import NS_PER_SECOND
+from tsstore_massive.missing.gaps import Stretch
+from tsstore_massive.schemas import BAR_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from tsstore_massive.schemas import Kind
+
+#: Late trades change the bars of this long.
+BARS_OVERLAP_NS = 15 * 60 * NS_PER_SECOND
+#: Ticks of one instant may arrive out of order.
+TICKS_OVERLAP_NS = 10 * NS_PER_SECOND
+
+
+def overlap_ns(kind: Kind) -> int:
+    """How far before the last row that was seen rows may still be missing or change."""
+    return BARS_OVERLAP_NS if kind in BAR_KINDS else TICKS_OVERLAP_NS
+
+
+class Missed:
+    """The stretches of one connection; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stretches: list[Stretch] = []
+
+    def add(self, *stretches: Stretch) -> None:
+        """From the start of each on it is missed."""
+        with self._lock:
+            self._stretches += stretches
+
+    def take(self, end_ns: int, not_before: float) -> list[Stretch]:
+        """Everything, as missed up to an instant; nothing is missed from then on.
+
+        Args:
+            end_ns: the last instant that is missed.
+            not_before: monotonic second before which it cannot be fetched.
+        """
+        with self._lock:
+            stretches, self._stretches = self._stretches, []
+        return [stretch.until(end_ns, not_before) for stretch in stretches]
+
+    def so_far(
+        self, kinds: Collection[Kind], end_ns: int, not_before: float = 0.0
+    ) -> list[Stretch]:
+        """What is missed of some kinds up to an instant; it goes on being missed."""
+        with self._lock:
+            mine = [stretch for stretch in self._stretches if stretch.kind in kinds]
+            others = [stretch for stretch in self._stretches if stretch.kind not in kinds]
+            self._stretches = others + [
+                Stretch(s.kind, s.symbols, max(s.start_ns, end_ns - overlap_ns(s.kind)))
+                for s in mine
+            ]
+        return [stretch.until(end_ns, not_before) for stretch in mine]

@@ -1,0 +1,131 @@
+"""What is missing when a worker starts: since its last stop, and of today before it came.
+
+Where the store has rows of a symbol, the start goes on from the last one. Where it has none, the
+bars of today are fetched if the symbol was named, from the first session on: one request, so
+whoever comes late has the day. Of ticks, and of a whole market, only what comes from the start on.
+What lies further back is fetched because somebody asks for it, by `query_start` or by command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tsstore.errors import NotFoundError
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
+from tsstore_massive.channels import channel_of
+from tsstore_massive.datasets import Dataset
+from tsstore_massive.missing.gaps import Stretch
+from tsstore_massive.missing.missed import overlap_ns
+from tsstore_massive.schemas import BAR_KINDS, STREAM_GROUPS
+from tsstore_massive.sessions import day_of, day_start_ns
+from tsstore_massive.symbols import market_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tsstore.api import StoreApi
+    from tsstore_massive.config import Config
+    from tsstore_massive.schemas import Kind
+
+#: A start goes on from rows not older than this. What is older was no short stop.
+RESUME_NS_MAX = 7 * NS_PER_DAY
+#: Symbols whose last rows are this close are fetched together.
+RESUME_GRID_NS = 15 * 60 * NS_PER_SECOND
+TOO_OLD = "the last rows are more than 7 days old; fetch the rest with massive_backfiller"
+
+
+class Start(NamedTuple):
+    """What is missing at a start.
+
+    Attributes:
+        missed: to be fetched, up to where the connection streams.
+        given_up: too old to be fetched without being asked for.
+        seen_ns: time of the newest row of any symbol; 0 without any.
+    """
+
+    missed: list[Stretch]
+    given_up: list[Stretch]
+    seen_ns: int = 0
+
+
+def at_start(
+    store: StoreApi, config: Config, symbols: tuple[str, ...] | None, now_ns: int
+) -> Start:
+    """What is missing of the symbols of a connection, None for all of its market."""
+    start = Start([], [])
+    seen_ns = 0
+    for kind in config.data_types:
+        stored = dict(_last_stored(store, config, symbols, kind))
+        seen_ns = max((seen_ns, *stored.values()))
+        begun = _resumed(config, stored, kind, now_ns, start)
+        if channel_of(config.market, kind).has_history:
+            start.missed.extend(_fresh(config, symbols, kind, begun, now_ns))
+    return start._replace(seen_ns=seen_ns)
+
+
+def today(kinds: Iterable[Kind], symbols: tuple[str, ...], now_ns: int) -> list[Stretch]:
+    """Everything of today, of symbols that are new."""
+    start_ns = day_start_ns(day_of(now_ns))
+    return [Stretch(kind, symbols, start_ns) for kind in kinds]
+
+
+def is_history(config: Config, kind: Kind) -> bool:
+    """Whether the history that was asked for covers everything up to now anyway."""
+    streamed = Dataset.of_stream(kind)
+    return any(Dataset.parse(name) == streamed for name in config.starts)
+
+
+def _resumed(
+    config: Config, stored: Mapping[str, int], kind: Kind, now_ns: int, start: Start
+) -> set[str]:
+    """Go on from the last rows; returns the symbols that have recent ones."""
+    together: dict[int, list[str]] = {}
+    for symbol, last_ns in stored.items():
+        together.setdefault(last_ns // RESUME_GRID_NS, []).append(symbol)
+    old = list[str]()
+    old_ns = now_ns
+    for cell, some in together.items():
+        start_ns = cell * RESUME_GRID_NS - overlap_ns(kind)
+        if start_ns >= now_ns - RESUME_NS_MAX:
+            start.missed.append(Stretch(kind, tuple(some), start_ns))
+        else:
+            old += some
+            old_ns = min(old_ns, start_ns)
+    if old and not is_history(config, kind):
+        stretch = Stretch(kind, tuple(sorted(old)), old_ns)
+        start.given_up.append(stretch.given_up(now_ns, TOO_OLD))
+    return {symbol for some in together.values() for symbol in some}.difference(old)
+
+
+def _fresh(
+    config: Config,
+    symbols: tuple[str, ...] | None,
+    kind: Kind,
+    begun: set[str],
+    now_ns: int,
+) -> list[Stretch]:
+    """From the start on, and the bars of today of symbols without any."""
+    from_now = Stretch(kind, symbols, now_ns - overlap_ns(kind))
+    if symbols is None:  # a request for each symbol of the market, for the moment of a start
+        return [from_now] if is_history(config, kind) else []
+    new = tuple(symbol for symbol in symbols if symbol not in begun)
+    if new and kind in BAR_KINDS:
+        return [from_now, *today([kind], new, now_ns)]
+    return [from_now]
+
+
+def _last_stored(
+    store: StoreApi, config: Config, symbols: tuple[str, ...] | None, kind: Kind
+) -> Iterable[tuple[str, int]]:
+    """Symbols that the store has rows of, each with the time of the last one."""
+    group = STREAM_GROUPS[kind]
+    if symbols is None:
+        stored = (key.partition("/")[0] for key in store.list(f"*/{group}"))
+        symbols = tuple(symbol for symbol in stored if market_of(symbol) == config.market)
+    for symbol in symbols:
+        try:
+            last_ns = store.info(f"{symbol}/{group}").last_ns
+        except NotFoundError:
+            continue
+        if last_ns is not None:
+            yield symbol, last_ns

@@ -1,0 +1,195 @@
+"""Decides what each connection streams: its options, universes, commands, and who is down.
+
+It looks every half second, so nobody has to call it: a command writes a row into the store, a
+universe is a file, and a connection says how long it has been down.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsstore.errors import ConfigError, TsStoreError
+from tsstore_massive.config import symbol_of
+from tsstore_massive.streaming.changes import read_changes, write_watched
+from tsstore_massive.streaming.failover import Standing, carriers
+from tsstore_massive.streaming.universes import UniverseBook
+from tsstore_massive.symbols import market_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tsstore.plugin import WorkerContext
+    from tsstore_massive.config import Config
+    from tsstore_massive.streaming.line import Line
+    from tsstore_massive.streaming.lineup import Planned
+
+#: Contracts whose quotes may be subscribed to on one connection.
+OPTION_QUOTES_MAX = 1000
+_STRAYS_SHOWN = 20
+
+
+class Desk:
+    """What each connection is to stream.
+
+    Args:
+        context: what the host gives.
+        config: the worker's options.
+        planned: the connections.
+
+    Raises:
+        ConfigError: a universe is not there, or holds what the market does not.
+    """
+
+    def __init__(self, context: WorkerContext, config: Config, planned: Sequence[Planned]) -> None:
+        self._context = context
+        self._planned = planned
+        self._dead_after_s = config.dead_after_s
+        used = dict.fromkeys(name for one in planned for name in one.config.universe_names)
+        self._book = UniverseBook(config.universes, config.universe_file, used)
+        self._changes = read_changes(context.store)
+        self._carriers: Mapping[str, str] = {}
+        self._error = ""
+        self._named = {one.name: self._of_config(one) for one in planned}
+        self.watched = self._wanted()
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with a universe or a command, for people."""
+        strays = [f"no connection streams {name}" for name in sorted(self._strays)[:_STRAYS_SHOWN]]
+        return [text for text in (self._book.error, self._error, *strays) if text]
+
+    def open(self) -> None:
+        """Write down what is streamed; once, when the connections begin."""
+        write_watched(self._context.store, self.watched, now_ns=self._context.clock.now_ns())
+
+    def look(self, lines: Sequence[Line]) -> None:
+        """Have each connection stream what it should by now."""
+        if self._has_news():
+            self._watch(lines)
+        self._carry(lines)
+
+    def _has_news(self) -> bool:
+        try:
+            changes = read_changes(self._context.store)
+        except TsStoreError as error:
+            self._note(str(error))
+            return False
+        news = changes != self._changes
+        self._changes = changes
+        before = self._book.error
+        if self._book.refresh():
+            news |= self._take_universes()
+        elif self._book.error != before:
+            self._note(self._book.error)
+        return news
+
+    def _take_universes(self) -> bool:
+        try:
+            self._named = {one.name: self._of_config(one) for one in self._planned}
+        except ConfigError as error:
+            self._note(f"universe_file: {error}; the symbols stay as they were")
+            return False
+        self._note("")
+        return True
+
+    def _note(self, problem: str) -> None:
+        if problem and problem != self._error:
+            self._context.logger.error("%s", problem)
+        self._error = problem
+
+    def _watch(self, lines: Sequence[Line]) -> None:
+        before, self.watched = self.watched, self._wanted()
+        for line in lines:
+            old, new = before[line.name], self.watched[line.name]
+            if old == new:
+                continue
+            added, gone = set(new or ()) - set(old or ()), set(old or ()) - set(new or ())
+            self._context.logger.info(
+                "%s: %d symbols added, %d removed", line.name or "symbols", len(added), len(gone)
+            )
+            line.watch(new)
+        if self.watched != before:
+            self.open()
+
+    def _wanted(self) -> dict[str, tuple[str, ...] | None]:
+        self._strays = set[str]()
+        watched = dict(self._named)
+        for connection, symbol in sorted(self._changes.added):
+            name = self._place(connection, symbol, watched)
+            if name is None:
+                self._strays.add(symbol)
+            elif (some := watched[name]) is not None and symbol not in some:
+                watched[name] = (*some, symbol)
+        for name, some in watched.items():
+            gone = {s for connection, s in self._changes.removed if connection in ("", name)}
+            if gone and some is not None:
+                watched[name] = tuple(symbol for symbol in some if symbol not in gone)
+        self._cut_contracts(watched)
+        return watched
+
+    def _cut_contracts(self, watched: dict[str, tuple[str, ...] | None]) -> None:
+        """Commands may ask for more contracts than a connection may have; the last ones wait."""
+        for one in self._planned:
+            some = watched[one.name]
+            if some is not None and _has_contract_quotes(one.config):
+                self._strays.update(some[OPTION_QUOTES_MAX:])
+                watched[one.name] = some[:OPTION_QUOTES_MAX]
+
+    def _place(
+        self, connection: str, symbol: str, watched: Mapping[str, tuple[str, ...] | None]
+    ) -> str | None:
+        """The connection that an added symbol goes to; None if there is none for it."""
+        market = market_of(symbol)
+        fitting = [
+            one.name
+            for one in self._planned
+            if one.config.market == market and connection in ("", one.name)
+        ]
+        covering = [name for name in fitting if _covers(watched[name], symbol)]
+        return next(iter((*covering, *fitting)), None)
+
+    def _of_config(self, planned: Planned) -> tuple[str, ...] | None:
+        config = planned.config
+        if config.all_symbols:
+            return None
+        listed = self._book.symbols(config.universe_names)
+        symbols = (*config.bucket_symbols, *(symbol_of(config.market, text) for text in listed))
+        unique = tuple(dict.fromkeys(symbols))
+        if _has_contract_quotes(config):
+            _check_contracts(planned.name, len(unique))
+        return unique
+
+    def _carry(self, lines: Sequence[Line]) -> None:
+        standings = [
+            Standing(line.name, line.planned.config.market, line.planned.is_moved, line.down_s())
+            for line in lines
+        ]
+        found = carriers(standings, self._carriers, dead_after_s=self._dead_after_s)
+        if found != self._carriers:
+            for name in found.keys() - self._carriers.keys():
+                self._context.logger.warning(
+                    "connection %s is down; %s carries its symbols", name, found[name]
+                )
+            for name in self._carriers.keys() - found.keys():
+                self._context.logger.info("connection %s carries its symbols again", name)
+        self._carriers = found
+        for line in lines:
+            line.let_be_carried(line.name in found)
+            carried = [one for one in lines if found.get(one.name) == line.name]
+            line.carry(topic for one in carried for topic in one.topics())
+
+
+def _covers(symbols: tuple[str, ...] | None, symbol: str) -> bool:
+    return symbols is None or symbol in symbols
+
+
+def _has_contract_quotes(config: Config) -> bool:
+    return config.market == "options" and "quotes" in config.data_types
+
+
+def _check_contracts(name: str, count: int) -> None:
+    if count > OPTION_QUOTES_MAX:
+        raise ConfigError(
+            f"{name or 'symbols'}: {count} contracts with quotes on one connection, and Massive "
+            f"allows {OPTION_QUOTES_MAX}; leave some out, or leave quotes out of data_types"
+        )

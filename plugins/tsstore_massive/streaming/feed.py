@@ -1,0 +1,378 @@
+"""The connection to Massive's socket: read, queue, decode, store, reconnect.
+
+    event loop (the worker's thread)          writer thread
+    socket ──frames──▶ Intake (bounded) ──▶ decode ──▶ sink.write: one commit per drain
+       ▲                                       │
+       └──────── end of the connection ◀── statuses, judged by the Session
+
+The loop does nothing but read, so the vendor never sees a slow reader until the intake is full.
+Every end of a connection leads to the next one, a clean close too; only a refused key ends it all.
+What it is subscribed to may change at any time, and while that is nothing there is no connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from tsstore_massive.decoding.messages import Events
+from tsstore_massive.streaming.dialing import abort_soon, dial
+from tsstore_massive.streaming.endings import Endings
+from tsstore_massive.streaming.intake import Intake
+from tsstore_massive.streaming.patience import Timing
+from tsstore_massive.streaming.protocol import (
+    Dropped,
+    Evicted,
+    KeyRefused,
+    Session,
+    State,
+    Subscribed,
+    TopicRefused,
+)
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterable
+
+    from websockets.asyncio.client import ClientConnection
+
+    from tsstore.clock import Clock
+    from tsstore_massive.config import Config
+    from tsstore_massive.decoding.streamed import Status
+    from tsstore_massive.faults import Faults
+
+#: Received bytes that go into one commit at most, some 50,000 events.
+_DRAIN_BYTES_MAX = 8 * 2**20
+_TICK_S = 0.1
+#: How long the writer may take at the end for what is in the intake; the rest is a gap to fill.
+_STOP_GRACE_S = 1.0
+_MUTE_DOUBLINGS_MAX = 5
+
+
+class Sink(Protocol):
+    """Where decoded events go."""
+
+    def write(self, events: Events) -> None:
+        """Store everything, durably, or raise."""
+        ...
+
+
+class Observer(Protocol):
+    """Who is told how the feed fares; calls come on the event loop and must be quick."""
+
+    def on_streaming(self) -> None:
+        """The server answered the subscription: what comes from now on is not missed."""
+        ...
+
+    def on_lost(self) -> None:
+        """The connection that was streaming ended, and all that came over it is stored."""
+        ...
+
+    def on_tick(self) -> None:
+        """Some time went by."""
+        ...
+
+
+class _Connection:
+    """One connection and how it ended."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.ending: KeyRefused | Evicted | Dropped | None = None
+        self.reason = "closed"
+        self.streaming_since: float | None = None
+        self.is_answered = False
+        self.abort: Callable[[], None] = lambda: None
+
+
+class Feed:
+    """Keeps one connection to the socket and stores what comes.
+
+    Args:
+        config: the worker's options.
+        api_key: sent to authenticate.
+        topics: what to subscribe to at first.
+        sink: stores the events; called on the writer thread only.
+        observer: told how it fares.
+        market_open: whether messages must be coming at an instant (ns since 1970 UTC).
+        faults: where bad messages are counted.
+        clock: the source of time.
+        logger: for the operator.
+        stop: ends `run` when set.
+        timing: pauses and time-outs.
+
+    Attributes:
+        state: `connecting`, `streaming`, `waiting`, `evicted`, or `idle` without a topic.
+        connections: how many were made.
+        failures: how many ended, or could not be made.
+        last_message: monotonic second at which the last frame came; None before the first.
+        refusal: the server's words when a topic is not in the plan.
+        alarm: what an operator has to see to; empty when nothing.
+        intake: the frames under way.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        api_key: str,
+        topics: Iterable[str],
+        *,
+        sink: Sink,
+        observer: Observer,
+        market_open: Callable[[int], bool],
+        faults: Faults,
+        clock: Clock,
+        logger: logging.Logger,
+        stop: threading.Event,
+        timing: Timing | None = None,
+    ) -> None:
+        self.state = "connecting"
+        self.connections = 0
+        self.failures = 0
+        self.last_message: float | None = None
+        self.refusal = ""
+        self.alarm = ""
+        self.intake = Intake[_Connection](config.queue_bytes)
+        self._config = config
+        self._market = config.market
+        self._api_key = api_key
+        self._topics = tuple(topics)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._topics_changed = asyncio.Event()
+        self._connection: _Connection | None = None
+        self._sink = sink
+        self._observer = observer
+        self._market_open = market_open
+        self._faults = faults
+        self._clock = clock
+        self._logger = logger
+        self._stop = stop
+        self._timing = timing = timing or Timing()
+        self._endings = Endings(config.stream_url, timing)
+        self._mutes = 0
+        self._streaming_since = float("inf")
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Stream until stopped.
+
+        Raises:
+            FatalPluginError: the key is refused.
+            TsStoreError: the store does not take the rows.
+        """
+        writer = threading.Thread(target=self._write, name="massive-writer", daemon=True)
+        writer.start()
+        try:
+            asyncio.run(self._network())
+        finally:
+            self.intake.close()
+            writer.join(_STOP_GRACE_S)
+            if left := len(self.intake):
+                self._logger.warning(
+                    "%d received bytes are not stored; the next start fetches what is missing", left
+                )
+            self.intake.close(abandon=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def fail(self, error: Exception) -> None:
+        """Have `run` end and raise this; thread-safe."""
+        self._failure = error
+
+    def subscribe(self, topics: Iterable[str]) -> None:
+        """Have other topics streamed from now on; thread-safe."""
+        self._topics = tuple(topics)
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is over, nobody waits
+                self._loop.call_soon_threadsafe(self._topics_changed.set)
+
+    def renew(self) -> None:
+        """Leave the connection for a new one; to be called on the event loop."""
+        if self._connection is not None:
+            self._connection.abort()
+
+    # The writer thread.
+
+    def _write(self) -> None:
+        try:
+            while frames := self.intake.take(_DRAIN_BYTES_MAX):
+                self._store(frames)
+                self.intake.done()
+        except BaseException as error:  # noqa: BLE001  (raised again by `run`)
+            self._failure = error
+
+    def _store(self, frames: list[tuple[_Connection, bytes]]) -> None:
+        events = Events(self._faults, self._market)
+        for connection, frame in frames:
+            statuses = events.add(frame)
+            if statuses:
+                self._judge(connection, statuses)
+        if len(events):
+            self._mutes = 0
+            self._sink.write(events)
+        for kind, sample in self._faults.take_untold():
+            self._logger.warning("%s, counted from now on; the first was: %s", kind, sample)
+
+    def _judge(self, connection: _Connection, statuses: list[Status]) -> None:
+        for event in connection.session.receive(statuses):
+            match event:
+                case TopicRefused(message):
+                    self._refused(message)
+                case KeyRefused() | Evicted() | Dropped():
+                    connection.ending = event
+                    connection.abort()
+                case Subscribed():
+                    pass
+
+    def _refused(self, message: str) -> None:
+        if message != self.refusal:
+            self._logger.error(
+                "the server refuses a subscription: %s; check data_types %s against the plan",
+                message,
+                ", ".join(self._config.data_types),
+            )
+        self.refusal = message
+
+    # The event loop.
+
+    async def _network(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        connected = asyncio.create_task(self._stay_connected())
+        while not connected.done() and not self._stop.is_set() and self._failure is None:
+            await asyncio.wait({connected}, timeout=_TICK_S)
+            if self._clock.monotonic() - self._streaming_since >= self._timing.healthy_s:
+                self.alarm = ""
+            self._observer.on_tick()
+        connected.cancel()
+        with suppress(asyncio.CancelledError):
+            await connected
+
+    async def _stay_connected(self) -> None:
+        while True:
+            await self._any_topic()
+            self.state = "connecting"
+            connection = await self._one_connection()
+            self.failures += 1
+            pause_s = self._pause_after(connection)
+            self._logger.warning(
+                "connection to %s ended: %s; the next one in %.1f s",
+                self._config.stream_url,
+                connection.reason,
+                pause_s,
+            )
+            await asyncio.sleep(pause_s)
+
+    async def _any_topic(self) -> None:
+        while not self._topics:
+            self.state = "idle"
+            self._topics_changed.clear()
+            await self._topics_changed.wait()
+
+    def _pause_after(self, connection: _Connection) -> float:
+        since = connection.streaming_since
+        self._streaming_since = float("inf")
+        streamed_s = 0.0 if since is None else self._clock.monotonic() - since
+        pause = self._endings.pause_after(connection.ending, streamed_s)
+        self.state = pause.state
+        self.alarm = pause.alarm or self.alarm
+        connection.reason = pause.reason or connection.reason
+        if pause.state == "evicted":
+            self._logger.error("%s; only one may stream, stop the other one", self.alarm)
+        return pause.seconds
+
+    async def _one_connection(self) -> _Connection:
+        session = Session(
+            self._api_key,
+            self._topics,
+            faults=self._faults,
+            replay=self._config.ws_query_start,
+        )
+        self._connection = connection = _Connection(session)
+        try:
+            url, ping_s = self._config.stream_url, self._config.ping_interval_s
+            async with dial(url, ping_s=ping_s, timing=self._timing) as socket:
+                self.connections += 1
+                await self._converse(connection, socket)
+        except ConnectionClosed as error:
+            connection.reason = f"closed with {error.rcvd or 'no close frame'}"
+        except TimeoutError:
+            connection.reason = f"no answer within {self._timing.handshake_s:g} s"
+        except (OSError, WebSocketException) as error:
+            connection.reason = str(error) or type(error).__name__
+        await self.intake.drained()
+        if connection.is_answered:
+            self._observer.on_lost()
+        return connection
+
+    async def _converse(self, connection: _Connection, socket: ClientConnection) -> None:
+        async with asyncio.timeout(self._timing.handshake_s):
+            await self._authenticate(connection, socket)
+        if connection.ending is not None:
+            return
+        loop = asyncio.get_running_loop()
+        connection.abort = partial(abort_soon, loop, socket)
+        connection.streaming_since = self._streaming_since = self._clock.monotonic()
+        self.state = "streaming"
+        self._logger.info("streaming from %s", self._config.stream_url)
+        changes = asyncio.create_task(self._keep_subscribed(connection.session, socket))
+        try:
+            await self._read(connection, socket)
+        finally:
+            changes.cancel()
+
+    async def _keep_subscribed(self, session: Session, socket: ClientConnection) -> None:
+        with suppress(ConnectionClosed):  # `_read` meets that as well
+            while True:
+                self._topics_changed.clear()
+                session.want(self._topics)
+                for text in session.to_send():
+                    await socket.send(text)
+                await self._topics_changed.wait()
+
+    async def _authenticate(self, connection: _Connection, socket: ClientConnection) -> None:
+        session = connection.session
+        while session.state in (State.CONNECTING, State.AUTHENTICATING):
+            frame = await socket.recv(decode=False)
+            events = Events(self._faults, self._market)
+            self._judge(connection, events.add(frame))
+            for text in session.to_send():
+                await socket.send(text)
+            if len(events):
+                self.intake.put(connection, frame)
+
+    async def _read(self, connection: _Connection, socket: ClientConnection) -> None:
+        intake = self.intake
+        while True:
+            await intake.room()
+            frame = await self._receive(socket)
+            if frame is None:
+                connection.reason = "nothing came although the market is open"
+                return
+            self.last_message = self._clock.monotonic()
+            if not connection.is_answered:
+                # Only now is it sure that the subscription arrived, however long that took.
+                connection.is_answered = True
+                self._observer.on_streaming()
+            intake.put(connection, frame)
+
+    async def _receive(self, socket: ClientConnection) -> bytes | None:
+        """The next frame; None when the line went mute in market hours."""
+        while True:
+            mute_s = self._config.mute_timeout_s * 2**self._mutes
+            try:
+                async with asyncio.timeout(mute_s):
+                    frame = await socket.recv(decode=False)
+            except TimeoutError:
+                now_ns = self._clock.now_ns()
+                silent_since_ns = now_ns - round(mute_s * 1e9)
+                if self._market_open(now_ns) and self._market_open(silent_since_ns):
+                    # Perhaps the symbols are just quiet: the next connection is given more time.
+                    self._mutes = min(self._mutes + 1, _MUTE_DOUBLINGS_MAX)
+                    return None
+            else:
+                return frame

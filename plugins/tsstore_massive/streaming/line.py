@@ -1,0 +1,394 @@
+"""One connection with all that belongs to it, which needs no other one to go on.
+
+    feed (this thread and a writer)     the socket into the store, at once
+    gap filler (a thread)               what was missed while nothing was connected, by REST
+    history (a thread)                  what query_start asks for, by REST
+
+All three write the same rows to the same buckets, and a row that comes twice is stored once, so
+none waits for another. While the socket stays down, or if the plan has none, bars are fetched every
+minute in place of being streamed. What is missing stands in the store, so that a new start goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tsstore_massive.backfilling.backfill import Backfiller
+from tsstore_massive.backfilling.history import History
+from tsstore_massive.errors import NoStreamError
+from tsstore_massive.faults import Faults
+from tsstore_massive.missing.catchup import LISTED, CatchUp
+from tsstore_massive.missing.gaps import GapFiller
+from tsstore_massive.missing.journal import Journal
+from tsstore_massive.reference.keeper import ReferenceKeeper
+from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.schemas import BAR_KINDS
+from tsstore_massive.sessions import market_open
+from tsstore_massive.streaming.feed import Feed
+from tsstore_massive.streaming.jumps import Jumps
+from tsstore_massive.streaming.lock import KeyLock
+from tsstore_massive.streaming.protocol import narrowed, topics
+from tsstore_massive.streaming.sink import Sink
+from tsstore_massive.symbols import bucket_symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tsstore.plugin import WorkerContext
+    from tsstore_massive.rest.rate import RateLimiter
+    from tsstore_massive.schemas import Kind
+    from tsstore_massive.streaming.lineup import Planned
+    from tsstore_massive.streaming.patience import Patience
+
+_RATE_PERIOD_S = 0.5
+_PRICES_SHOWN_MAX = 100
+_THREADS_GRACE_S = 0.5
+_POLL_STEP_S = 0.2
+_HISTORY_STEP_S = 0.5
+
+
+class Line:
+    """One connection; also the observer of its feed.
+
+    Args:
+        context: what the host gives.
+        planned: which connection.
+        symbols: as buckets spell them; None for all of the market.
+        limiter: of the requests of its key.
+        patience: pauses and time-outs.
+
+    Attributes:
+        name: of the connection.
+        planned: which connection.
+        is_carried: whether others stream its symbols meanwhile.
+    """
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        planned: Planned,
+        symbols: tuple[str, ...] | None,
+        *,
+        limiter: RateLimiter,
+        patience: Patience,
+    ) -> None:
+        self.name = planned.name
+        self.planned = planned
+        self.is_carried = False
+        self._context = context
+        self._config = config = planned.config
+        self._patience = patience
+        self._stop = threading.Event()
+        self._has_new = threading.Event()
+        self._lock = threading.Lock()
+        self._symbols = symbols
+        self._carried = frozenset[str]()
+        self._faults = Faults()
+        clock, logger = context.clock, context.logger
+        self._jumps = Jumps(clock.now_ns(), clock.monotonic())
+        self._rate = _Rate()
+        self._sink = Sink(context.store, clock, logger)
+        self._rest = RestClient(
+            config.base_url,
+            planned.key,
+            clock=clock,
+            limiter=limiter,
+            stop=self._stop,
+            limits=Limits(page_rows=config.backfill_batch_size),
+        )
+        self._feed = Feed(
+            config,
+            planned.key,
+            self.topics(),
+            sink=self._sink,
+            observer=self,
+            market_open=lambda ns: market_open(config.market, ns),
+            faults=self._faults,
+            clock=clock,
+            logger=logger,
+            stop=self._stop,
+            timing=patience.feed,
+        )
+        self._gaps = GapFiller(
+            self._backfiller(),
+            Journal(context.store, planned.name),
+            all_symbols=self._all_symbols,
+            before_fill=self._sink.keep_bars,
+            before_symbol=self._sink.forget_bars,
+            after_fill=self._sink.repeat_bars,
+            clock=clock,
+            logger=logger,
+            stop=self._stop,
+            retry_s=patience.retry_s,
+        )
+        self._catch_up = CatchUp(
+            context,
+            config,
+            planned.name,
+            symbols=lambda: self._symbols,
+            gaps=self._gaps,
+            sink=self._sink,
+            settle_s=patience.settle_s,
+        )
+        self._history = History(
+            config,
+            self._backfiller(),
+            symbols=self._all_symbols,
+            clock=clock,
+            logger=logger,
+            stop=self._stop,
+            retry_s=patience.retry_s,
+        )
+
+        self._reference = ReferenceKeeper(
+            context.store,
+            self._rest,
+            config.reference,
+            symbols=self._referred,
+            clock=clock,
+            logger=logger,
+            stop=self._stop,
+            retry_s=patience.retry_s,
+        )
+
+    def run(self) -> None:
+        """Stream until stopped.
+
+        Raises:
+            FatalPluginError: the server refuses the key.
+            LockedError: another worker on this machine uses the key.
+            TsStoreError: the store does not take the rows.
+        """
+        allowed = self._config.connections_allowed
+        with KeyLock(self.planned.key, self.planned.place, allowed=allowed):
+            self._catch_up.resume()
+            threads = [self._start(self._gaps.run, "massive-gaps")]
+            if self._config.starts:
+                threads.append(self._start(self._keep_history, "massive-history"))
+            if self._config.reference:
+                threads.append(self._start(self._reference.run, "massive-reference"))
+            try:
+                self._stream()
+            finally:
+                self._stop.set()
+                self._join(threads)
+                self._rest.close()
+
+    def stop(self) -> None:
+        """Have `run` return soon; thread-safe."""
+        self._stop.set()
+
+    # What others may ask and change; thread-safe.
+
+    @property
+    def symbols(self) -> tuple[str, ...] | None:
+        """What is streamed, as buckets spell it; None for all of the market."""
+        return self._symbols
+
+    def topics(self) -> list[str]:
+        """What its own symbols are subscribed to as."""
+        return topics(self._config.channels, self._symbols)
+
+    def watch(self, symbols: tuple[str, ...] | None) -> None:
+        """Stream other symbols from now on; of new ones, what came today is fetched."""
+        with self._lock:
+            before, self._symbols = self._symbols, symbols
+            self._subscribe()
+        if before is None or symbols is None:
+            return
+        new = tuple(symbol for symbol in symbols if symbol not in set(before))
+        if new:
+            self._catch_up.added(new)
+            self._has_new.set()
+
+    def carry(self, carried: Iterable[str]) -> None:
+        """Stream these topics of other connections besides its own."""
+        wanted = frozenset(carried)
+        with self._lock:
+            if wanted != self._carried:
+                self._carried = wanted
+                self._subscribe()
+
+    def let_be_carried(self, is_carried: bool) -> None:
+        """Whether another connection streams its symbols meanwhile."""
+        begins, self.is_carried = is_carried and not self.is_carried, is_carried
+        if begins:
+            self._catch_up.carried()
+
+    def down_s(self) -> float:
+        """How long it has not been streaming; 0.0 while it does, or has nothing to stream."""
+        return 0.0 if self._feed.state == "idle" else self._catch_up.down_s()
+
+    # What the feed tells, on its event loop.
+
+    def on_streaming(self) -> None:
+        """Have everything fetched that was missed up to now, and a little beyond."""
+        self._catch_up.streaming()
+
+    def on_lost(self) -> None:
+        """From here on everything is missed."""
+        self._sink.reconnected()
+        self._catch_up.lost()
+
+    def on_tick(self) -> None:
+        """Look at the clocks, fetch what does not stream, count."""
+        clock = self._context.clock
+        now = clock.monotonic()
+        self._rate.note(now, self._sink.events)
+        self._catch_up.heed_clock()
+        jump_s = self._jumps.look(clock.now_ns(), now)
+        if jump_s >= self._patience.sleep_s:
+            self._context.logger.warning(
+                "the clock went on by %.0f s at once, as after a sleep; connecting anew", jump_s
+            )
+            self._feed.renew()
+        if not self.is_carried:
+            self._poll([kind for kind in self._config.data_types if kind in BAR_KINDS])
+
+    # Parts.
+
+    def _stream(self) -> None:
+        try:
+            self._feed.run()
+        except NoStreamError as error:
+            if not self._config.poll_after_s:
+                raise
+            self._context.logger.error("%s; bars and ticks are fetched every minute", error)  # noqa: TRY400
+            self._feed.state, self._feed.alarm = "polling", str(error)
+            self._catch_up.polling.begin()
+            while not self._context.clock.wait(self._stop, _POLL_STEP_S):
+                self._poll(self._config.data_types)
+
+    def _keep_history(self) -> None:
+        """Fetch what query_start asks for, again when there are new symbols."""
+        self._history.run()
+        while not self._context.clock.wait(self._stop, _HISTORY_STEP_S):
+            if self._has_new.is_set():
+                self._has_new.clear()
+                self._history.run()
+
+    def _poll(self, kinds: Iterable[Kind]) -> None:
+        if self._feed.state != "idle":
+            self._catch_up.poll(kinds)
+
+    def _subscribe(self) -> None:
+        self._feed.subscribe(narrowed([*self.topics(), *sorted(self._carried)]))
+
+    def _all_symbols(self) -> tuple[str, ...]:
+        """All symbols that are wanted, as buckets spell them."""
+        symbols, market = self._symbols, self._config.market
+        if symbols is not None:
+            return symbols
+        listed = self._rest.tickers(LISTED[market]) if market in LISTED else ()
+        return tuple(filter(None, (bucket_symbol(name, market) for name in listed)))
+
+    def _referred(self) -> tuple[str, ...] | None:
+        """Whose reference data are kept; None for every stock, nobody's of a whole other market."""
+        if self._symbols is None and self._config.market != "stocks":
+            return ()
+        return self._symbols
+
+    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _join(self, threads: list[threading.Thread]) -> None:
+        """Wait a little; a thread that waits for the vendor is left behind and stores nothing."""
+        clock = self._context.clock
+        deadline = clock.monotonic() + _THREADS_GRACE_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - clock.monotonic()))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  (raised again by the feed, on the line's thread)
+            if not self._stop.is_set():
+                self._feed.fail(error)
+
+    def _backfiller(self) -> Backfiller:
+        config, context = self._config, self._context
+        return Backfiller(
+            context.store,
+            self._rest,
+            clock=context.clock,
+            stop=self._stop,
+            adjusted=config.backfill_adjusted,
+            parallelism=config.backfill_parallelism,
+            requests_per_minute=config.requests_per_minute,
+            timezone=context.timezone,
+        )
+
+    # What people see.
+
+    def describe(self) -> dict[str, Any]:
+        """How it fares, as JSON values."""
+        sink, feed = self._sink, self._feed
+        gap_count, gaps = self._gaps.describe()
+        missing, missing_days = self._history.gaps()
+        seen, symbols = feed.last_message, self._symbols
+        now = self._context.clock.monotonic()
+        return {
+            "state": self._state(),
+            "alarm": self._alarm(),
+            "refused": feed.refusal,
+            "symbols": None if symbols is None else len(symbols),
+            "carried": len(self._carried),
+            "down_s": round(self.down_s(), 1),
+            "last_message_age_s": None if seen is None else round(now - seen, 1),
+            "connections": feed.connections,
+            "failures": feed.failures,
+            "polls": self._catch_up.polling.rounds,
+            "messages": sink.events,
+            "events_per_s": self._rate.per_s,
+            "rows": sink.rows,
+            "commits": sink.commits,
+            "lag_ms": sink.lag_ms,
+            "queue": len(feed.intake),
+            "queue_pauses": feed.intake.pauses,
+            "faults": dict(self._faults.counts),
+            "rest_faults": self._rest.faults,
+            "quota": self._rest.quota,
+            "misfits": sorted(sink.misfits),
+            "gaps": gaps + missing_days,
+            "gap_count": gap_count + missing,
+            "backfill": self._history.describe(),
+            "reference": self._reference.describe(),
+            "last": self._prices(),
+        }
+
+    def _state(self) -> str:
+        if self.is_carried:
+            return "carried"
+        return "polling" if self._catch_up.polling.is_on else self._feed.state
+
+    def _alarm(self) -> str:
+        alarms = [self._feed.alarm]
+        if self.is_carried:
+            alarms.append(f"not streaming for {self.down_s():.0f} s; another one carries it")
+        elif self._catch_up.polling.is_on and self.down_s():
+            alarms.append(f"not streaming for {self.down_s():.0f} s; bars are fetched by REST")
+        if behind_s := self._catch_up.clock_behind_s:
+            alarms.append(f"this machine's clock is {behind_s:.0f} s behind the vendor's")
+        return "; ".join(filter(None, alarms))
+
+    def _prices(self) -> dict[str, float]:
+        prices = self._sink.prices.copy()
+        names = self._symbols or tuple(prices)
+        return {name: prices[name] for name in names[:_PRICES_SHOWN_MAX] if name in prices}
+
+
+class _Rate:
+    """Events per second between two looks."""
+
+    def __init__(self) -> None:
+        self.per_s = 0
+        self._at = float("-inf")
+        self._events = 0
+
+    def note(self, now: float, events: int) -> None:
+        if now - self._at >= _RATE_PERIOD_S:
+            self.per_s = round((events - self._events) / (now - self._at))
+            self._at, self._events = now, events

@@ -1,0 +1,112 @@
+"""`tsstore symbols`: what the worker streams, changed while it streams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tsstore.clock import SystemClock
+from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
+from tsstore_massive.streaming.changes import ALL, read_changes, read_watched, write_changes
+from tsstore_massive.symbols import parse_symbol
+
+if TYPE_CHECKING:
+    from tsstore.api import StoreApi
+    from tsstore.plugin import StoreLocation
+
+#: Columns of the buckets hold no longer ones.
+_LENGTH_MAX = 32
+_CONNECTION = click.option(
+    "--connection",
+    default="",
+    metavar="NAME",
+    help="One of `connections` of the worker [any of the symbol's market].",
+)
+_SYMBOLS = click.argument("symbols", nargs=-1, required=True)
+
+
+@click.group("symbols")
+def command() -> None:
+    """Show and change what the Massive worker streams, while it streams.
+
+    A change is a row in the store. The worker takes it within a second, or with its next start, and
+    it stays until `reset`, whatever the configuration says.
+    """
+
+
+@command.command("list")
+@click.pass_obj
+def show(location: StoreLocation) -> None:
+    """Print what is streamed, and on standard error what is asked for and is not."""
+    with location.open_to_read() as store:
+        watched = read_watched(store)
+        changes = read_changes(store)
+    for connection, symbols in watched.items():
+        for symbol in symbols:
+            click.echo(f"{connection} {symbol}".lstrip())
+    streamed = {symbol for symbols in watched.values() for symbol in symbols}
+    for _, symbol in sorted(changes.added):
+        if symbol not in streamed and ALL not in streamed:
+            click.echo(f"{symbol} is added, and nothing streams it yet", err=True)
+    for _, symbol in sorted(changes.removed):
+        if symbol in streamed:
+            click.echo(f"{symbol} is removed, and still streamed", err=True)
+
+
+@command.command("add")
+@_SYMBOLS
+@_CONNECTION
+@click.pass_obj
+def add(location: StoreLocation, symbols: tuple[str, ...], connection: str) -> None:
+    """Stream these symbols as well; what came today is fetched."""
+    _ask(location, symbols, 1, connection)
+
+
+@command.command("remove")
+@_SYMBOLS
+@_CONNECTION
+@click.pass_obj
+def remove(location: StoreLocation, symbols: tuple[str, ...], connection: str) -> None:
+    """Stream these symbols no more; what is stored stays."""
+    _ask(location, symbols, -1, connection)
+
+
+@command.command("reset")
+@_SYMBOLS
+@_CONNECTION
+@click.pass_obj
+def reset(location: StoreLocation, symbols: tuple[str, ...], connection: str) -> None:
+    """Stream these symbols, or do not, as the configuration says."""
+    _ask(location, symbols, 0, connection)
+
+
+def _ask(location: StoreLocation, symbols: tuple[str, ...], wanted: int, connection: str) -> None:
+    names = list(dict.fromkeys(_parsed(symbol) for symbol in symbols))
+    with location.open_to_write() as store:
+        _check(store, wanted, connection)
+        now_ns = SystemClock().now_ns()
+        write_changes(store, names, wanted, connection=connection, now_ns=now_ns)
+
+
+def _parsed(text: str) -> str:
+    try:
+        symbol = parse_symbol(text)
+    except InvalidKeyError as error:
+        raise InvalidArgumentError(f"{text!r} is not a symbol: {error}") from None
+    if len(symbol) > _LENGTH_MAX or "*" in symbol or "," in symbol:
+        raise InvalidArgumentError(f"{text!r} is not a symbol; name each one, such as AAPL SPY")
+    return symbol
+
+
+def _check(store: StoreApi, wanted: int, connection: str) -> None:
+    watched = read_watched(store)
+    if connection and watched and connection not in watched:
+        names = ", ".join(filter(None, watched)) or "only one, without a name"
+        raise NotFoundError(f"the worker has no connection {connection!r}; there is {names}")
+    covering = watched.get(connection, [])
+    if wanted and covering == [ALL]:
+        raise InvalidArgumentError(
+            "the worker streams every symbol of the market; name `symbols` in its options to "
+            "choose some"
+        )
