@@ -170,6 +170,23 @@ def test_a_next_page_on_another_host_is_asked_from_ours():
     assert foreign.requests == []
 
 
+def test_a_next_page_whose_path_is_an_address_is_asked_from_ours():
+    with scripted(empty()) as foreign:
+        next_url = f"x:{foreign.url}/v3/trades/AAPL?cursor=a"
+        with scripted(page([trade(NOON, 1)], next_url), empty()) as server:
+            assert fetch(server) == [NOON]
+            assert len(server.requests) == 2
+        assert foreign.requests == []
+
+
+def test_a_next_page_that_is_no_address_is_a_bad_answer():
+    with (
+        scripted(page([trade(NOON, 1)], "http://[")) as server,
+        pytest.raises(BadResponseError, match="no address"),
+    ):
+        fetch(server)
+
+
 @pytest.mark.parametrize("next_url", ["//evil.invalid/x?c=1", "https:////evil.invalid/x", "x:y"])
 def test_an_odd_next_page_stays_on_our_host(next_url):
     with scripted(page([trade(NOON, 1)], next_url), empty()) as server:

@@ -69,6 +69,10 @@ def _next_target(next_url: str | None, prefix: str) -> str | None:
     """Path and query of a next page: whatever host it names, it is asked from ours."""
     if not next_url:
         return None
-    parts = urlsplit(next_url)
-    path = parts.path.removeprefix(prefix)
+    try:
+        parts = urlsplit(next_url)
+    except ValueError:
+        raise BadResponseError("the next page has no address that could be read") from None
+    # Of `x:https://elsewhere/` the path is an address itself, to which the key would go.
+    path = "/" + parts.path.removeprefix(prefix).lstrip("/")
     return f"{path}?{parts.query}" if parts.query else path
