@@ -12,8 +12,10 @@ import pytest
 
 import tsstore
 from tests.flatfiles.conftest import packed
+from tsstore_massive.errors import StoppedError
 from tsstore_massive.flatfiles import lines, load
 from tsstore_massive.flatfiles.catalogue import FlatSet
+from tsstore_massive.flatfiles.covering import coverage_of_file, covered_days
 from tsstore_massive.flatfiles.errors import BadFileError
 from tsstore_massive.flatfiles.inflate import open_gzip
 from tsstore_massive.flatfiles.load import Job, Loader
@@ -364,3 +366,67 @@ def test_a_market_has_only_its_own_data_sets():
     assert FlatSet.of("stocks", "trades_v1").path(DAY) == (
         "us_stocks_sip/trades_v1/2026/08/2026-08-31.csv.gz"
     )
+
+
+# A load that is killed between two commits
+
+
+@pytest.fixture
+def killed_load(store: tsstore.Store, tmp_path: Path, monkeypatch) -> Callable[..., bool]:
+    """Loads trades in tiny commits, until so many are done; whether that was before the end."""
+    monkeypatch.setattr(load, "COMMIT_BYTES", 1)
+    monkeypatch.setattr("tsstore_massive.flatfiles.parse._BLOCK_BYTES", 300)
+
+    def run(text: str, commits: int) -> bool:
+        path = tmp_path / "killed.csv.gz"
+        path.write_bytes(packed(text))
+        left = iter(range(commits))
+        loader = Loader(
+            store,
+            timezone="UTC",
+            is_stopped=lambda: next(left, None) is None,
+            on_rows=lambda _: None,
+        )
+        try:
+            loader.load(Job(STOCK_TRADES, DAY, path, Selection(["*"]), replaces=False))
+        except StoppedError:
+            return True
+        return False
+
+    return run
+
+
+def test_at_no_moment_of_a_load_are_there_fewer_rows_than_before(load_file, store, killed_load):
+    def stored() -> list[tuple[str, int]]:
+        both = store.read(["A", "B"], "1Sec/TRADE")
+        return [(key, number) for key in sorted(both) for number in both[key]["Sequence"].tolist()]
+
+    text = TRADES + "".join(trade(ticker, n) for ticker in "AB" for n in range(1, 20))
+    load_file(STOCK_TRADES, text + trade("A", 90) + trade("B", 90))
+    before = stored()
+    commits = 1
+    while killed_load(text, commits):
+        withdrawn = {("A/1Sec/TRADE", 90), ("B/1Sec/TRADE", 90)}
+        assert {*before} - {*stored()} <= withdrawn, f"after {commits} commits"
+        commits += 1
+    assert commits > 4
+    assert stored() == [row for row in before if row[1] != 90]
+
+
+def test_a_ticker_that_ends_with_a_commit_loses_what_the_file_lacks(load_file, store, killed_load):
+    old = TRADES + "".join(trade(ticker, n) for ticker in "AB" for n in range(1, 40))
+    for count in range(2, 12):  # the end of A falls before, on and after the end of a batch
+        load_file(STOCK_TRADES, old)
+        a = "".join(trade("A", n) for n in range(1, count))
+        assert not killed_load(TRADES + a + trade("B", 1), 99)
+        assert store.read("A/1Sec/TRADE")["Sequence"].tolist() == list(range(1, count))
+        assert store.read("B/1Sec/TRADE")["Sequence"].tolist() == [1]
+
+
+def test_what_is_under_way_is_not_called_fetched(load_file, store, killed_load):
+    text = TRADES + "".join(trade("A", n) for n in range(1, 20))
+    load_file(STOCK_TRADES, text)
+    store.commit(coverage_of_file(STOCK_TRADES, DAY, {"A": 19}, Selection(["A"]), T0))
+    assert covered_days(store, STOCK_TRADES, [DAY], Selection(["A"])) == {DAY}
+    assert killed_load(text, 1)
+    assert covered_days(store, STOCK_TRADES, [DAY], Selection(["A"])) == set()

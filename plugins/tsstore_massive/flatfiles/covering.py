@@ -19,7 +19,7 @@ from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import date
 
     from tsstore.api import StoreApi
@@ -68,6 +68,30 @@ def coverage_of_file(
     table = coverage_table(
         np.array(symbols), days[0], counts, int(dataset.ends(days)[0]), now_ns, adjusted=False
     )
+    return [WriteTable(dataset.coverage_group, table, SCHEMA)]
+
+
+def coverage_taken_back(
+    flat: FlatSet, day: date, symbols: Iterable[str], known: Collection[str]
+) -> list[WriteTable]:
+    """What to write when a load of a file begins: its day is not there until the load has ended.
+
+    Args:
+        flat: its data set.
+        day: its day.
+        symbols: whose rows are about to be stored.
+        known: the buckets of coverage that there are.
+    """
+    dataset = dataset_of(flat)
+    if dataset is None:
+        return []
+    some = [symbol for symbol in symbols if dataset.coverage_key(symbol) in known]
+    if not some:
+        return []
+    days = np.array([day], "M8[D]")
+    before_ns = int(dataset.starts(days)[0]) - 1
+    none = np.zeros(len(some), np.int64)
+    table = coverage_table(np.array(some), days[0], none, before_ns, 0, adjusted=False)
     return [WriteTable(dataset.coverage_group, table, SCHEMA)]
 
 

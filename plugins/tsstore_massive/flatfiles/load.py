@@ -1,11 +1,11 @@
 """A day's file into buckets.
 
 The same file may be loaded again at any time, by anybody, after any crash, and leaves the same
-rows. Ticks of a ticker's day replace what is stored of the day, with the first rows of the ticker;
-those that follow, in later batches or in another run of the file, are added, and the identity of
-their schema keeps copies from doubling. Bars are upserted; those of a file that the vendor has
-replaced replace what is stored, for the new file may lack a bar. A day counts as loaded only when
-all of it is stored.
+rows. Ticks of a ticker's day replace what is stored of the day, part after part as they come (see
+`replacing.py`); those of another run of the file are added, and the identity of their schema keeps
+copies from doubling. Bars are upserted; those of a file that the vendor has replaced replace what
+is stored, for the new file may lack a bar. A day counts as loaded only when all of it is stored,
+and the first rows of a ticker take back what was said of its day before.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsstore.api import Replace, Write
+from tsstore.api import Write
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
 from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.errors import StoppedError
+from tsstore_massive.flatfiles.covering import coverage_taken_back
 from tsstore_massive.flatfiles.parse import FlatFile
+from tsstore_massive.flatfiles.replacing import DayReplacement
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from tsstore.api import Operation, StoreApi
+    from tsstore.api import Operation, StoreApi, WriteTable
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.parse import Batch
     from tsstore_massive.flatfiles.selection import Selection
@@ -109,6 +111,8 @@ class Loader:
         self._on_rows = on_rows
         # Buckets that this run makes hold rows of files only, which know no VWAP.
         self._older = set(store.list("*/*/OHLCV"))
+        # Of others nobody has said that a day is there.
+        self._covered = set(store.list("*/24H/*_BACKFILL"))
 
     def load(self, job: Job) -> Loaded:
         """Store the wanted rows of a file.
@@ -126,6 +130,10 @@ class Loader:
             raise StoppedError("stopped")
         self._store.bulk(operations)
         self._on_rows(rows)
+
+    def take_back(self, job: Job, symbols: Iterable[str]) -> list[WriteTable]:
+        """What to write so that the day of some symbols counts as missing until all of it came."""
+        return coverage_taken_back(job.flat, job.day, symbols, self._covered)
 
     def keep_vwap(self, group: str, parts: dict[str, _Part], window: tuple[int, int]) -> None:
         """Take over the VWAP of stored bars: REST and the socket know it, and files do not.
@@ -152,6 +160,7 @@ class _Gathered:
 
     parts: dict[str, list[_Part]] = field(default_factory=dict)
     bytes: int = 0
+    last: str = ""  # the symbol of the last row, of which more may follow
 
 
 class _Loading:
@@ -162,6 +171,8 @@ class _Loading:
         self._job = job
         self._rows: dict[str, int] = {}
         self._window = _window(job, loader.timezone)
+        takes_place = job.flat.schema.is_variable or job.replaces
+        self._day = DayReplacement(job.flat, self._window) if takes_place else None
 
     def run(self) -> Loaded:
         file = FlatFile(self._job.path, self._job.flat, self._job.day, self._job.selection)
@@ -170,24 +181,28 @@ class _Loading:
             for symbol, part in _by_symbol(batch):
                 gathered.parts.setdefault(symbol, []).append(part)
             gathered.bytes += sum(array.nbytes for array in batch.columns.values())
+            gathered.last = batch.symbols[batch.codes[-1]]
             if gathered.bytes >= COMMIT_BYTES:
                 self._store(gathered)
                 gathered = _Gathered()
+        gathered.last = ""
         self._store(gathered)
         return Loaded(self._rows, file.faults)
 
     def _store(self, gathered: _Gathered) -> None:
-        if not gathered.parts:
-            return
         flat = self._job.flat
         parts = {symbol: self._joined(pieces) for symbol, pieces in gathered.parts.items()}
         if flat.rows == "bars":
             self._loader.keep_vwap(flat.group, parts, self._window)
-        operations: list[Operation] = []
+        new = [symbol for symbol in parts if symbol not in self._rows]
+        operations: list[Operation] = [*self._loader.take_back(self._job, new)]
+        if self._day is not None:
+            operations += self._day.ended(parts)
         for symbol, part in parts.items():
-            operations += self._operations(symbol, part)
+            operations += self._operations(symbol, part, goes_on=symbol == gathered.last)
         rows = {symbol: len(ts) for symbol, (ts, _) in parts.items()}
-        self._loader.commit(operations, sum(rows.values()))
+        if operations:
+            self._loader.commit(operations, sum(rows.values()))
         self._rows |= {symbol: self._rows.get(symbol, 0) + count for symbol, count in rows.items()}
 
     def _joined(self, pieces: list[_Part]) -> _Part:
@@ -203,23 +218,12 @@ class _Loading:
             ts, columns = ts[order], {name: array[order] for name, array in columns.items()}
         return ts, columns
 
-    def _operations(self, symbol: str, part: _Part) -> Iterator[Operation]:
+    def _operations(self, symbol: str, part: _Part, *, goes_on: bool) -> Iterable[Operation]:
         flat = self._job.flat
-        key, schema = f"{symbol}/{flat.group}", flat.schema
-        rows = Columns(*part, variable=schema.is_variable)
-        is_first = symbol not in self._rows
-        if not is_first or not (schema.is_variable or self._job.replaces):
-            yield Write(key, rows, schema)
-            return
-        first, last = self._window
-        start, end = np.datetime64(first, "ns"), np.datetime64(last, "ns")
-        inside = (rows.ts >= first) & (rows.ts <= last)
-        if inside.all():
-            yield Replace(key, start, end, rows, schema)
-            return
-        # What the file has of the days around takes the place of nothing.
-        yield Replace(key, start, end, rows.take(inside), schema)
-        yield Write(key, rows.take(~inside), schema)
+        rows = Columns(*part, variable=flat.schema.is_variable)
+        if self._day is not None:
+            return self._day.operations(symbol, rows, goes_on=goes_on)
+        return [Write(f"{symbol}/{flat.group}", rows, flat.schema)]
 
 
 def _window(job: Job, timezone: str) -> tuple[int, int]:
