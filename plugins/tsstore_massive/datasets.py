@@ -10,7 +10,7 @@ import numpy as np
 from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.timeframe import Timeframe
 from tsstore.usmarket import NEW_YORK
-from tsstore.zones import NS_PER_DAY, local_to_utc
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc
 from tsstore_massive.schemas import BAR_KINDS, SCHEMAS, STREAM_GROUPS, bar_group, bucket_key
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ _LONG_BASE_BARS = {"Sec": 86_400, "Min": 1_440, "H": 1_440}
 _SHORT_DAYS = frozenset({"stocks", "options"})
 #: Markets whose days begin at midnight UTC; those of the others begin at midnight in New York.
 _UTC_DAYS = frozenset({"forex", "crypto"})
+#: Markets that trade while a day of theirs ends.
+_ROUND_THE_CLOCK = frozenset({"forex", "crypto", "futures"})
+#: How late rows may come: plans may be delayed by a quarter of an hour.
+_LATE_NS = 20 * 60 * NS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,14 @@ class Dataset:
         """Bars that the vendor counts, of such a unit of bars, at most."""
         of_day = _BASE_BARS if self.market in _SHORT_DAYS else _LONG_BASE_BARS
         return self.days_per_request * of_day.get(self.timeframe.unit, 1)
+
+    @property
+    def late_ns(self) -> int:
+        """How long after the end of a day its last rows may come, nanoseconds.
+
+        The others have traded nothing for hours when a day of theirs ends.
+        """
+        return _LATE_NS if self.market in _ROUND_THE_CLOCK else 0
 
     def window(self, first: date, last: date) -> tuple[int, int]:
         """First and last instant of the rows of some days, nanoseconds since 1970 UTC.

@@ -96,3 +96,36 @@ def test_what_there_is_no_history_of_is_told(bench):
     assert plan.notes == [
         f"there is no history of trades of {market} by REST" for market in ("forex", "indices")
     ]
+
+
+@pytest.mark.parametrize("kind", ["trades", "1Min", "1D"])
+def test_a_day_that_goes_on_at_midnight_is_not_over_until_what_is_late_has_come(bench, kind):
+    """A plan that is delayed tells the last minutes of a UTC day a quarter of an hour later."""
+    dataset, day, symbol = Dataset.parse(kind), date(2024, 6, 8), "X:BTC-USD"
+    midnight = to_ns("2024-06-09")
+    minute, early, late = 60 * 10**9, midnight - 1800 * 10**9, midnight - 60 * 10**9
+    begin = midnight - DAY_NS if kind == "1D" else early
+    bench.vendor.trades[symbol] = [trade(early, 1)]
+    bench.vendor.bars["X:BTCUSD"] = [bar(begin, 10.0)]
+    bench.clock = ManualClock(midnight + 5 * minute)
+    bench.run(Target(dataset, day, day), symbols=[symbol])
+    assert bench.plan(Target(dataset, day, day), symbols=[symbol]).total_days == 1
+    bench.vendor.trades[symbol].append(trade(late, 2))
+    bench.vendor.bars["X:BTCUSD"] = [bar(begin, 11.0), bar(late, 12.0)][: 1 + (kind != "1D")]
+    bench.clock = ManualClock(midnight + 60 * minute)
+    bench.run(Target(dataset, day, day), symbols=[symbol])
+    assert bench.plan(Target(dataset, day, day), symbols=[symbol]).total_days == 0
+    rows = bench.rows(dataset.of("crypto").key(symbol))
+    assert len(rows) == 1 + (kind != "1D")
+    assert kind == "trades" or rows[0][1] == 11.0
+
+
+def test_a_day_of_all_pairs_waits_as_well(bench):
+    wanted = Target(DAYS, date(2024, 6, 8), date(2024, 6, 8))
+    pairs = ["X:BTC-USD", "X:ETH-USD"]
+    bench.clock = ManualClock(to_ns("2024-06-09 00:05"))
+    bench.run(wanted, symbols=pairs)
+    assert bench.server.requests == []
+    bench.clock = ManualClock(to_ns("2024-06-09 01:00"))
+    bench.run(wanted, symbols=pairs)
+    assert "/grouped/" in bench.server.requests[0].path

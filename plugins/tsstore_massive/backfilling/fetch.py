@@ -124,7 +124,8 @@ class Fetcher:
             operations.append(self._write_bars(work, rows))
         starts, ends = work.dataset.starts(work.days), work.dataset.ends(work.days)
         counts = np.searchsorted(rows.ts, ends, side="right") - np.searchsorted(rows.ts, starts)
-        done = (ends < now_ns) & ((counts > 0) | (ends + SETTLED_NS < now_ns))
+        settled_ns = np.where(counts > 0, work.dataset.late_ns, SETTLED_NS)
+        done = ends + settled_ns < now_ns
         if done.any():
             covered = coverage_rows(
                 work.days[done], counts[done], ends[done], now_ns, adjusted=self._adjusted
@@ -136,7 +137,7 @@ class Fetcher:
     def _grouped(self, work: GroupedWork) -> int:
         now_ns = self._clock.now_ns()
         end_ns = work.dataset.ends(work.days)[0]
-        if end_ns >= now_ns:
+        if end_ns + work.dataset.late_ns >= now_ns:
             return work.day_count
         table = self._day_of_market(work, work.days)
         names = np.array(table["Symbol"] if table else [], np.str_)

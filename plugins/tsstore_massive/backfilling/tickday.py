@@ -41,13 +41,14 @@ class TickDay:
         self._fetched_ns = fetcher.now_ns()
         self._key = work.dataset.key(work.symbol)
         first_ns, last_ns = work.span
-        self._is_over = last_ns < self._fetched_ns
-        self._end_ns = last_ns if self._is_over else self._fetched_ns
+        over_ns = last_ns + work.dataset.late_ns
+        self._is_over = over_ns < self._fetched_ns
+        self._end_ns = min(last_ns, self._fetched_ns)
         self._cursor_ns = first_ns
         self._rows = 0
         progress = work.progress
         # What was fetched while the day was under way is fetched again once it is over.
-        if progress is not None and (progress.fetched_ns > last_ns) == self._is_over:
+        if progress is not None and (progress.fetched_ns > over_ns) == self._is_over:
             self._cursor_ns = progress.through_ns + 1
             self._rows = progress.rows
 
