@@ -13,7 +13,7 @@ import pytest
 import tsstore
 from tests.flatfiles.conftest import packed
 from tsstore_massive.errors import StoppedError
-from tsstore_massive.flatfiles import lines, load
+from tsstore_massive.flatfiles import lines, load, parse
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.covering import coverage_of_file, covered_days
 from tsstore_massive.flatfiles.errors import BadFileError
@@ -430,3 +430,35 @@ def test_what_is_under_way_is_not_called_fetched(load_file, store, killed_load):
     assert covered_days(store, STOCK_TRADES, [DAY], Selection(["A"])) == {DAY}
     assert killed_load(text, 1)
     assert covered_days(store, STOCK_TRADES, [DAY], Selection(["A"])) == set()
+
+
+# Files that unpack to more than they should
+
+
+@pytest.mark.parametrize("header", ["", BARS])
+@pytest.mark.parametrize("symbols", ["*", "A"])
+def test_a_line_without_end_is_refused_and_not_held(load_file, monkeypatch, header, symbols):
+    unpacked = 0
+
+    class Counted(io.RawIOBase):
+        """256 MiB of one line."""
+
+        def __init__(self) -> None:
+            self._left = io.BytesIO(header.encode())
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer) -> int:
+            nonlocal unpacked
+            head = self._left.readinto(buffer)
+            count = 0 if unpacked >= 256 << 20 else len(buffer)
+            if not head:
+                buffer[:count] = b"A" * count
+                unpacked += count
+            return head or count
+
+    monkeypatch.setattr(parse, "open_gzip", lambda _: io.BufferedReader(Counted()))
+    with pytest.raises(BadFileError, match=r"line|column|cannot be read"):
+        load_file(STOCK_BARS, body=b"", symbols=symbols)
+    assert unpacked < 160 << 20  # pyarrow reads some blocks ahead

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TICKERS_MAX = 200
 
 _BLOCK_BYTES = 2 << 20
+_LINE_BYTES_MAX = 2 << 20
 #: Bytes of a line that are looked at, as one number.
 _WORD = 8
 _NEWLINE = 10
@@ -30,7 +31,8 @@ _NEWLINE = 10
 class LinesOf(io.RawIOBase):
     """The header, and all lines of these tickers; of each block also those that stand between.
 
-    Lines of other tickers that begin alike may be among them.
+    Lines of other tickers that begin alike may be among them. A line of more than 2 MiB is none of
+    the vendor's: OSError when read.
 
     Args:
         file: the whole CSV; closed by whoever opened it.
@@ -40,7 +42,7 @@ class LinesOf(io.RawIOBase):
     def __init__(self, file: BinaryIO, tickers: Sequence[str]) -> None:
         self._file = file
         self._begins = _begins([f"{ticker},".encode()[:_WORD] for ticker in tickers])
-        self._ready = memoryview(file.readline())
+        self._ready = memoryview(file.readline(_LINE_BYTES_MAX))
         self._rest = b""  # a line that has begun
 
     def readable(self) -> bool:
@@ -65,6 +67,8 @@ class LinesOf(io.RawIOBase):
         text = self._rest + block
         end = text.rfind(b"\n") + 1
         self._rest = text[end:]
+        if len(self._rest) > _LINE_BYTES_MAX:
+            raise OSError(f"a line has more than {_LINE_BYTES_MAX} bytes")
         if not end:
             return
         ends = np.flatnonzero(np.frombuffer(text, np.uint8, end) == _NEWLINE) + 1

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 #: The reader works ahead some dozens of these; 8 MiB take 200 MB more and no less time.
 _BLOCK_BYTES = 2 << 20
+_HEADER_BYTES_MAX = 64 << 10
 _NUMBER_MAX = 1e15
 #: Days before and after that of the file within which a row's time may lie.
 _DAYS_OFF = 2
@@ -166,7 +167,7 @@ class FlatFile:
     def _read_header(self) -> list[str]:
         try:
             with open_gzip(self._path) as file:
-                line = file.readline()
+                line = file.readline(_HEADER_BYTES_MAX)
             names = line.decode("utf-8-sig").strip().split(",")
         except (OSError, EOFError, UnicodeDecodeError) as error:
             raise self._bad(f"cannot be read: {error}") from None
