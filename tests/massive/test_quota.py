@@ -160,6 +160,20 @@ def test_a_clock_that_is_set_back_frees_nothing_of_a_day_and_holds_nothing_for_e
     assert 25 <= machine.true_s / 3600 <= 25.5
 
 
+def test_a_clock_that_is_set_back_and_put_right_again_frees_nothing_of_a_day(tmp_path):
+    machine = Machine()
+    limiter = RateLimiter(
+        60, MINUTE_S, machine, per_day=3, quota=FileQuota(tmp_path / "q", machine)
+    )
+    for _ in range(2):
+        limiter.acquire(threading.Event())
+    machine.wall_ns -= 40 * 86_400 * 10**9
+    limiter.acquire(threading.Event())
+    machine.wall_ns += 40 * 86_400 * 10**9
+    limiter.acquire(threading.Event())
+    assert 24 <= machine.true_s / 3600 <= 25.5
+
+
 def test_a_day_goes_on_while_the_machine_sleeps(tmp_path):
     machine = Machine()
     limiter = RateLimiter(

@@ -143,7 +143,9 @@ class Usage:
                 self._pause(_WHOLE_KEY, self._minute_s)
         self._move("minute_time", self._cell_s, passed_s, state["sent"], state["granted"])
         self._move("day_time", _DAY_CELL_S, max(passed_s, wall_s), state["day"])
-        state["boot"], state["monotonic"], state["wall"] = now
+        state["boot"], state["monotonic"] = now.boot, now.monotonic_s
+        # A clock that was set back and is put right again has not gone on by the difference.
+        state["wall"] = max(int(state["wall"]), now.wall_ns)
 
     def take(self, asset_class: AssetClass, plan: Plan) -> Ticket | float:
         """Count a request that is about to be sent, or tell for how many seconds it may not be."""
