@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 import tsstore
-from tsstore.clock import SystemClock
+from tests.massive.http_server import Reply, Request, Server
+from tsstore.clock import ManualClock, SystemClock
 from tsstore_massive.config import Config
 from tsstore_massive.connections import quota_place
 from tsstore_massive.doctor import cli, machine, stream
+from tsstore_massive.doctor.probe import Probe
 from tsstore_massive.doctor.questions import questions
 from tsstore_massive.doctor.service import requests_needed
+from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive.sessions import MarketCalendar, day_of
 from tsstore_massive.streaming.lock import KeyLock
 from tsstore_massive.symbols import MARKETS
@@ -322,3 +326,25 @@ def test_questions_of_all_markets_are_few():
     assert "/v3/quotes/C:EUR-USD" in paths
     assert "/v2/aggs/ticker/C:EURUSD/range/1/minute/2026-11-20/2026-11-20" in paths
     assert not any("I:SPX" in path for path in paths if path.startswith("/v3/"))
+
+
+def test_a_question_counts_from_its_answer_and_a_429_holds_back_everybody():
+    clock, stop = ManualClock(10**18), threading.Event()
+    limiter = RateLimiter(5, 60.0, clock)
+    replies = iter([Reply(b'{"status":"OK"}'), Reply(b"", 429)])
+
+    def vendor(_: Request) -> Reply:
+        clock.advance(50)
+        return next(replies)
+
+    with (
+        Server(vendor) as server,
+        Probe(server.url, KEY, clock=clock, limiter=limiter, stop=stop) as probe,
+    ):
+        probe.get("/v1/marketstatus/now")
+        clock.advance(30)
+        assert limiter.describe()["minute"] == 1, "it was sent 80 s ago and answered 30 s ago"
+        assert probe.get("/v1/marketstatus/now").status == 429
+    before = clock.monotonic()
+    limiter.acquire(stop)
+    assert clock.monotonic() > before

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import StoppedError, UnreachableError
 from tsstore_massive.optionvalues import is_loopback
+from tsstore_massive.rest.rate import MINUTE_S
 
 # httpx has had no release since 2024; httpx2 continues it with the same interface.
 try:
@@ -106,7 +108,7 @@ class Probe:
             raise StoppedError("stopped")
         self.asked += 1
         started, started_ns = self._clock.monotonic(), self._clock.now_ns()
-        status = 429
+        status = 0
         try:
             response = self._http.get(path, params=query)
             status = response.status_code
@@ -114,11 +116,14 @@ class Probe:
             # The text of a transport error names no header, so it cannot hold the key.
             raise UnreachableError(str(error) or type(error).__name__) from None
         finally:
-            self._limiter.answered(ticket, granted=status != 429)
+            self._limiter.answered(ticket, granted=status not in {0, 429})
+        if status == 429:
+            # Whoever shares the key, a worker for one, would be told the same.
+            self._limiter.pause(MINUTE_S - self._clock.now_ns() / NS_PER_SECOND % MINUTE_S)
         seconds = self._clock.monotonic() - started
         body = _json_object(response.content)
         return Answer(
-            response.status_code,
+            status,
             body,
             _words(body),
             seconds,
