@@ -9,6 +9,7 @@ from tests.flatfiles.test_whole import FIRST, SECOND, bars, path_of, stored
 from tests.massive.backfilling import at
 from tests.massive.http_server import KEY, Server, Vendor, bar
 from tsstore_massive.backfilling.cli import main
+from tsstore_massive.flatfiles.archive import Archive
 
 THIRD = "2026-06-03"
 SYMBOLS = [f"S{n}" for n in range(250)]
@@ -82,6 +83,15 @@ def test_keys_that_do_not_work_cost_nothing(s3, vendor, backfill):
     code, _, err = backfill(*MANY, "--no-adjusted", secret="wrong")
     assert code == 0
     assert "no flat files: " in err
+    assert len(vendor.server.requests) == 250
+
+
+def test_files_that_fail_on_the_way_are_made_good_by_rest(s3, vendor, backfill, tmp_path):
+    put(s3)
+    with Archive(tmp_path / "data.flatfiles").locked():
+        code, _, err = backfill(*MANY, "--no-adjusted")
+    assert code == 0, err
+    assert "another process works on the archive" in err
     assert len(vendor.server.requests) == 250
 
 

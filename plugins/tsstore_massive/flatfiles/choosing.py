@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, LockedError
 from tsstore_massive.backfilling.estimate import seconds_of
 from tsstore_massive.errors import MassiveError
 from tsstore_massive.flatfiles.archive import Archive
@@ -103,9 +103,12 @@ def load_chosen(
             return False
         if not spans or options.dry_run:
             return False
-        with archive.locked():
-            plan = sync.plan(spans, load_options.selection, reload=options.refetch)
-            carry_out(sync, plan, options.directory, clock, display)
+        try:
+            with archive.locked():
+                plan = sync.plan(spans, load_options.selection, reload=options.refetch)
+                carry_out(sync, plan, options.directory, clock, display)
+        except (MassiveError, LockedError) as error:
+            click.echo(f"no more flat files, the rest by REST: {error}", err=True)
     return True
 
 
