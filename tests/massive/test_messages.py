@@ -93,6 +93,15 @@ def test_times_are_exact_whatever_their_unit(time: int, ns: int) -> None:
     assert only_row("trades", trade(t=time))["Epoch"].astype(np.int64) == ns
 
 
+@pytest.mark.parametrize("time", [2 * 10**13, 5 * 10**13, 10**14, 5 * 10**16, 10**17])
+def test_no_time_runs_over(time: int) -> None:
+    assert only_row("trades", trade(t=time))["Epoch"].astype(np.int64) > 0
+
+
+def test_an_id_of_thousands_of_digits_is_one_of_letters() -> None:
+    assert only_row("trades", trade(i="9" * 5_000))["TradeID"] < 0
+
+
 def test_symbols_keep_their_spelling() -> None:
     events = decode(frame(trade("BCpC"), trade("BCPC"), trade("BRK.B"), trade("BF/B")))
     assert symbols(events, "trades") == ["BCpC", "BCPC", "BRK.B", "BF.B"]

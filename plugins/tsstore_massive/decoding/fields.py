@@ -14,6 +14,8 @@ from msgspec import Meta
 
 NAN = float("nan")
 
+_ID_DIGITS_MAX = 19
+
 Number: TypeAlias = Annotated[float, Meta(ge=0, le=1e15)]
 #: Indices, spreads of futures and oil in April 2020 fall below zero.
 Signed: TypeAlias = Annotated[float, Meta(ge=-1e15, le=1e15)]
@@ -39,4 +41,5 @@ def text_id(text: str) -> int:
 
 
 def _is_decimal(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text) < 2**63
+    # Python refuses to read a number of thousands of digits.
+    return len(text) <= _ID_DIGITS_MAX and text.isascii() and text.isdigit() and int(text) < 2**63

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 #: keeps the first ones.
 CODES_MAX = 4
 
-_MICROSECONDS_FROM = 10**14
-_NANOSECONDS_FROM = 10**17
+#: Smaller times would not fit into int64 nanoseconds in the next coarser unit: 2262 in
+#: milliseconds is 17 April 1970 in microseconds, and nothing is of either.
+_MICROSECONDS_FROM = 2**63 // 10**6
+_NANOSECONDS_FROM = 2**63 // 10**3
 
 #: Fields of a record that are no columns: the time as it was told, and the exact size or volume.
 _TIME, _EXACT = "Time", "Exact"
