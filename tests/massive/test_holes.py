@@ -13,11 +13,14 @@ import tsstore
 from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
 from tsstore.api import Write
 from tsstore.cli.main import main
+from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
+from tsstore_massive.backfilling.allowance import BELIEVED_NS, Refusal
 from tsstore_massive.backfilling.coverage import SCHEMA as COVERAGE
 from tsstore_massive.backfilling.coverage import coverage_rows
+from tsstore_massive.backfilling.refusals import Refusals
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.holes.evidence import touched
 from tsstore_massive.holes.grid import make_grid
@@ -110,6 +113,25 @@ def test_each_hole_is_explained_by_what_the_store_knows(tmp_path: Path) -> None:
     _, found = gaps(path, "NVDA")
     assert {minute: count for minute, (count, _) in found.items()} == {0: 70, 70: 2, 72: 318}
     assert found[0][1] == "not fetched; massive_backfiller does"
+
+
+def test_what_the_plan_refuses_is_told_as_long_as_that_is_believed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    day, now_ns = np.datetime64(DAY), SystemClock().now_ns()
+    with tsstore.open(path) as store:
+        write_bars(store, "AAPL", {1})
+        refusals = Refusals(store, "digest")
+        refusals.add(Refusal("stocks", str(TRADES_OF), "", "entitlement", day, now_ns, "no"))
+    assert gaps(path, "AAPL")[1][1][1].startswith("unexplained")
+    with tsstore.open(path) as store:
+        refusals = Refusals(store, "digest")
+        long_ago = now_ns - BELIEVED_NS
+        refusals.add(Refusal("stocks", str(BARS_OF), "", "timeframe", day, long_ago, "no"))
+    assert gaps(path, "AAPL")[1][1][1].startswith("unexplained")
+    with tsstore.open(path) as store:
+        refusals = Refusals(store, "digest")
+        refusals.add(Refusal("stocks", str(BARS_OF), "", "timeframe", day, now_ns, "no"))
+    assert gaps(path, "AAPL") == (0, {1: (1, "not in the plan of the key")})
 
 
 def test_the_vendor_is_asked_for_what_the_store_cannot_explain(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsstore import tradebars
+from tsstore.clock import SystemClock
 from tsstore.errors import NotFoundError
 from tsstore.zones import NS_PER_DAY
+from tsstore_massive.backfilling.allowance import BELIEVED_NS
 from tsstore_massive.backfilling.refusals import KEY as REFUSED_KEY
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.missing import outages
@@ -178,13 +180,14 @@ class Evidence:
         return self._outages.over(symbol, slots, self._grid.step_ns)
 
     def refused(self, symbol: str, days: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Which days, given by their places in the calendar, the vendor refused."""
+        """Which days, given by their places in the calendar, the vendor refused lately."""
         try:
-            rows = self._store.read(REFUSED_KEY)
+            asked_ns = SystemClock().now_ns() - BELIEVED_NS
+            rows = self._store.read(REFUSED_KEY, start=np.datetime64(asked_ns + 1, "ns"))
         except NotFoundError:
             return np.zeros(len(days), np.bool_)
         mine = (
-            (rows["Dataset"] == str(self._dataset))
+            (rows["What"] == str(self._dataset))
             & (rows["Market"] == market_of(symbol))
             & np.isin(rows["Symbol"], ["", symbol])
             & np.isin(rows["Reason"], _LASTING)
