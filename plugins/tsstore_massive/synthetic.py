@@ -129,6 +129,11 @@ def marking(store: StoreApi) -> StoreApi:
     return cast("StoreApi", _Marking(store))
 
 
+def is_marking(store: StoreApi) -> bool:
+    """Whether a store is one of `marking`."""
+    return isinstance(store, _Marking)
+
+
 class _Marking:
     """Everything but writing goes to the store as it is."""
 

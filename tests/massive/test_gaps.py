@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -32,8 +33,11 @@ FAILING = Reply(b"<html>", 502)
 class Tried:
     """A filler with the store and the vendor it works on."""
 
-    def __init__(self, filler: GapFiller, vendor: Vendor, told: list[str]) -> None:
+    def __init__(
+        self, filler: GapFiller, vendor: Vendor, told: list[str], stop: threading.Event
+    ) -> None:
         self.filler = filler
+        self.stop = stop
         self.vendor = vendor
         self.told = told
 
@@ -69,7 +73,8 @@ def filling(
             Backfiller(store, rest, clock=clock, stop=stop),
             Journal(store),
             all_symbols=lambda: tuple(rest.tickers()),
-            before_fill=lambda: told.append("before"),
+            fitting=lambda _, symbols: tuple(name for name in symbols if name != "MISFIT"),
+            before_fill=lambda end_ns: told.append(f"before {end_ns}"),
             before_symbol=told.append,
             after_fill=lambda: told.append("after"),
             clock=clock,
@@ -81,7 +86,7 @@ def filling(
         if running:
             thread.start()
         try:
-            yield Tried(filler, vendor, told)
+            yield Tried(filler, vendor, told, stop)
         finally:
             stop.set()
             if running:
@@ -109,7 +114,7 @@ def test_bars_are_kept_only_while_bars_are_fetched(store: tsstore.Store) -> None
     with filling(store) as tried:
         tried.filler.add(stretch("AAPL", "MSFT", kind="bars"))
         tried.until(lambda: tried.missing() == 0)
-        assert tried.told == ["before", "AAPL", "MSFT", "after"]
+        assert tried.told == [f"before {START + 60 * SECOND}", "AAPL", "MSFT", "after"]
 
 
 def test_only_the_range_is_fetched(store: tsstore.Store) -> None:
@@ -229,7 +234,9 @@ def test_of_very_many_hopeless_ones_the_newest_are_kept_and_all_are_counted(
             tried.filler.add(stretch("AAPL").given_up(START + number, f"number {number}"))
         count, shown = tried.filler.describe()
         assert count == 1_200
-        assert shown[0]["reason"] == "number 200"
+        assert shown[0]["reason"] == "number 1199"
+        tried.filler.add(stretch("MSFT"))
+        assert tried.filler.describe()[1][0]["symbols"] == "MSFT"  # there is hope for it
 
 
 @pytest.mark.parametrize("repeat", [1, 3])
@@ -296,10 +303,46 @@ def test_joining_delays_nothing_and_keeps_the_reason(store: tsstore.Store) -> No
         assert tried.missing() == 2
 
 
-def test_a_joined_stretch_is_tried_as_soon_as_the_first_of_them(store: tsstore.Store) -> None:
-    with filling(store) as tried:
-        later = SystemClock().monotonic() + 60
-        tried.filler.add(
-            stretch("AAPL"), stretch("AAPL", end_ns=START + 90 * SECOND, not_before=later)
-        )
+def test_a_joined_stretch_waits_until_the_vendor_has_the_end_of_it(store: tsstore.Store) -> None:
+    with filling(store, running=False) as tried:
+        later = SystemClock().monotonic() + 0.3
+        waiting = stretch("AAPL", start_ns=START + 30 * SECOND, not_before=later)
+        tried.vendor.trades = {"AAPL": [trade(START + n * SECOND, n) for n in range(20)]}
+        tried.filler.add(stretch("AAPL", end_ns=START + 40 * SECOND))
+        tried.filler.add(waiting)
+        thread = threading.Thread(target=tried.filler.run)
+        thread.start()
+        tried.filler.add(stretch("MSFT"))
+        tried.until(lambda: tried.missing() == 1)  # what came later is done before
+        tried.vendor.trades["AAPL"] += [trade(START + n * SECOND, n) for n in range(20, 60)]
         tried.until(lambda: tried.missing() == 0)
+        assert rows(store)["AAPL/1Sec/TRADE"] == 60
+        tried.stop.set()
+        thread.join(30)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Attempted to request today's data before end of day.",
+        "Your plan doesn't include this data timeframe.",
+    ],
+)
+def test_what_is_too_recent_for_the_plan_stays(store: tsstore.Store, words: str) -> None:
+    reply = Reply(json.dumps({"status": "NOT_AUTHORIZED", "message": words}).encode(), 403)
+    with filling(store) as tried:
+        tried.vendor.fault = lambda _: reply
+        tried.filler.add(stretch("AAPL"))
+        tried.until(lambda: words[:20] in tried.filler.describe()[1][0]["reason"])
+    ((start_ns, end_ns, symbol),) = Journal(store).read("trades")
+    assert start_ns <= START < START + 60 * SECOND <= end_ns
+    assert symbol == "AAPL"
+
+
+def test_a_bucket_with_other_columns_does_not_keep_others_from_being_filled(
+    store: tsstore.Store,
+) -> None:
+    with filling(store) as tried:
+        tried.filler.add(stretch("AAPL", "MISFIT", "MSFT"))
+        tried.until(lambda: tried.missing() == 0)
+        assert rows(store) == {"AAPL/1Sec/TRADE": 60, "MSFT/1Sec/TRADE": 60}

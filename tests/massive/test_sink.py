@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from tsstore_massive.faults import Faults
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
 from tsstore_massive.streaming.sink import Sink
 from tsstore_massive.symbols import MARKETS
+from tsstore_massive.synthetic import marking
 
 if TYPE_CHECKING:
     import tsstore
@@ -67,7 +69,7 @@ def test_seconds_and_minutes_are_series_of_their_own(store: tsstore.Store, sink:
 
 
 def test_a_late_second_has_the_last_word_over_a_fill(store: tsstore.Store, sink: Sink) -> None:
-    sink.keep_bars()
+    sink.keep_bars(NOW)
     sink.write(events(bar(ev="A", dv="2")))
     fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
     store.write("AAPL/1Sec/OHLCV", fetched)
@@ -142,6 +144,28 @@ def test_a_bucket_with_other_columns_costs_only_its_own_rows(
     assert len(store.read("OLD/1Min/OHLCV")) == 0
 
 
+@pytest.mark.parametrize("is_made_up", [True, False])
+def test_rows_of_the_other_kind_cost_only_themselves(
+    store: tsstore.Store, *, is_made_up: bool
+) -> None:
+    writing = marking(store) if is_made_up else store
+    sink = Sink(writing, ManualClock(NOW), logging.getLogger("tests.sink"))
+    other = dataclasses.replace(SCHEMAS["trades"], synthetic=not is_made_up)
+    store.create("OLD/1Sec/TRADE", other)
+    sink.write(events(trade("OLD"), trade("AAPL")))
+    assert len(store.read("AAPL/1Sec/TRADE")) == 1
+    assert sink.fitting("trades", ["AAPL", "OLD", "NEW"]) == ("AAPL", "NEW")
+    assert sink.misfits == {"OLD/1Sec/TRADE"}
+
+
+def test_bars_behind_the_end_of_a_fill_are_not_kept(store: tsstore.Store, sink: Sink) -> None:
+    sink.keep_bars((MORNING_MS + 60_000) * MS)
+    sink.write(events(bar(), bar(minute=1), bar(minute=2)))
+    store.delete("AAPL/1Min/OHLCV")
+    sink.repeat_bars()
+    assert (store.read("AAPL/1Min/OHLCV").ts // MS - MORNING_MS).tolist() == [0, 60_000]
+
+
 def test_nothing_but_misfits_is_no_commit(store: tsstore.Store, sink: Sink) -> None:
     store.create("OLD/1Min/OHLCV", Schema.of({"Open": "f4"}))
     sink.write(events(bar("OLD")))
@@ -158,7 +182,7 @@ def test_a_store_that_refuses_is_an_error(store: tsstore.Store, sink: Sink) -> N
 def test_a_correction_streamed_during_a_fill_has_the_last_word(
     store: tsstore.Store, sink: Sink
 ) -> None:
-    sink.keep_bars()
+    sink.keep_bars(NOW)
     sink.write(events(bar(dv="2")))
     fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
     store.write("AAPL/1Min/OHLCV", fetched)
@@ -170,7 +194,7 @@ def test_a_correction_streamed_during_a_fill_has_the_last_word(
 
 def test_a_fill_over_a_quiet_feed_keeps_what_was_fetched(store: tsstore.Store, sink: Sink) -> None:
     sink.write(events(bar(dv="2")))
-    sink.keep_bars()
+    sink.keep_bars(NOW)
     fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
     store.write("AAPL/1Min/OHLCV", fetched)
     sink.repeat_bars()
@@ -180,7 +204,7 @@ def test_a_fill_over_a_quiet_feed_keeps_what_was_fetched(store: tsstore.Store, s
 def test_a_bar_that_came_before_its_fetch_does_not_undo_it(
     store: tsstore.Store, sink: Sink
 ) -> None:
-    sink.keep_bars()
+    sink.keep_bars(NOW)
     sink.write(events(bar(dv="2")))
     sink.forget_bars("AAPL")
     fetched = {"Epoch": [MORNING_MS // 1000], **{n: [1.0] for n in SCHEMAS["bars"].names}}
@@ -192,7 +216,7 @@ def test_a_bar_that_came_before_its_fetch_does_not_undo_it(
 def test_the_last_versions_of_kept_bars_are_repeated_in_one_commit(
     store: tsstore.Store, sink: Sink
 ) -> None:
-    sink.keep_bars()
+    sink.keep_bars(NOW)
     for volume in "234":
         sink.write(events(bar(dv=volume), bar("MSFT", 1, dv=volume)))
     commits: list[Any] = []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tsstore.clock import Clock
+    from tsstore_massive.backfilling.allowance import Reason
     from tsstore_massive.backfilling.backfill import Backfiller, Gap
     from tsstore_massive.missing.journal import Entry, Journal
     from tsstore_massive.schemas import Kind
@@ -31,6 +32,8 @@ _SHOWN_MAX = 50
 #: Stretches without hope that are kept, the newest; of further ones only the number is known.
 _HOPELESS_MAX = 1000
 _IDLE_S = 0.1
+#: What the plan gives only once it is older is asked for again after so long.
+_TOO_RECENT_S = 3600.0
 
 NO_HISTORY = "the vendor tells these rows on the socket only"
 
@@ -70,12 +73,15 @@ class Stretch:
         )
 
     def covering(self, other: Stretch) -> Stretch:
-        """The same, reaching over another one as well, and tried as soon as either."""
+        """The same, reaching over another one as well, and tried when both may be.
+
+        Before that the vendor's history may lack the end of the later one.
+        """
         return replace(
             self,
             start_ns=min(self.start_ns, other.start_ns),
             end_ns=max(self.end_ns, other.end_ns),
-            not_before=min(self.not_before, other.not_before),
+            not_before=max(self.not_before, other.not_before),
             reason=self.reason or other.reason,
         )
 
@@ -103,7 +109,9 @@ class GapFiller:
         backfiller: fetches and stores.
         journal: remembers what is missing beyond the end of the process.
         all_symbols: the symbols of a stretch of all of them.
-        before_fill: called before a stretch of bars is fetched.
+        fitting: of a kind and symbols, those whose buckets take its rows; one that does not must
+            not keep the others from being fetched.
+        before_fill: called with the last instant of a stretch of bars before it is fetched.
         before_symbol: called with each symbol before it is fetched.
         after_fill: called after it, whether it worked or not.
         clock: the source of time.
@@ -118,7 +126,8 @@ class GapFiller:
         journal: Journal,
         *,
         all_symbols: Callable[[], tuple[str, ...]],
-        before_fill: Callable[[], None],
+        fitting: Callable[[Kind, Iterable[str]], tuple[str, ...]],
+        before_fill: Callable[[int], None],
         before_symbol: Callable[[str], None],
         after_fill: Callable[[], None],
         clock: Clock,
@@ -129,6 +138,7 @@ class GapFiller:
         self._backfiller = backfiller
         self._journal = journal
         self._all_symbols = all_symbols
+        self._fitting = fitting
         self._before_fill = before_fill
         self._before_symbol = before_symbol
         self._after_fill = after_fill
@@ -159,7 +169,7 @@ class GapFiller:
         """How many stretches are missing, and the first of them for the status."""
         with self._lock:
             running = [] if self._running is None else [self._running]
-            missing = [*self._hopeless, *running, *self._open]
+            missing = [*running, *self._open, *reversed(self._hopeless)]
         return len(missing) + self._forgotten, [
             stretch.describe() for stretch in missing[:_SHOWN_MAX]
         ]
@@ -223,13 +233,13 @@ class GapFiller:
         """Fetch a stretch; returns what of it is still missing."""
         is_bars = stretch.kind in BAR_KINDS  # the only rows that a fetched copy may set back
         if is_bars:
-            self._before_fill()
+            self._before_fill(stretch.end_ns)
         try:
             symbols = stretch.symbols
             if symbols is None:
                 symbols = self._all_symbols()
             report = self._backfiller.fill_gap(
-                symbols,
+                self._fitting(stretch.kind, symbols),
                 [Dataset.of_stream(stretch.kind)],
                 stretch.start_ns,
                 stretch.end_ns,
@@ -248,18 +258,20 @@ class GapFiller:
 
     def _left(self, kind: Kind, gaps: Iterable[Gap]) -> list[Stretch]:
         """What failed, with symbols that failed alike in one stretch."""
-        alike: dict[tuple[int, int, bool], list[Gap]] = {}
+        alike: dict[tuple[int, int, Reason | None], list[Gap]] = {}
         for gap in gaps:
-            alike.setdefault((gap.start_ns, gap.end_ns, gap.entitled), []).append(gap)
+            alike.setdefault((gap.start_ns, gap.end_ns, gap.refused), []).append(gap)
         stretches = []
-        for (start_ns, end_ns, entitled), same in alike.items():
+        for (start_ns, end_ns, refused), same in alike.items():
             symbols = tuple(sorted(gap.symbol for gap in same))
-            rest = Stretch(kind, symbols, start_ns, end_ns, hopeless=not entitled)
-            stretches.append(self._again(rest, same[0].reason))
+            rest = Stretch(kind, symbols, start_ns, end_ns, hopeless=refused == "entitlement")
+            stretches.append(self._again(rest, same[0].reason, is_refused=refused is not None))
         return stretches
 
-    def _again(self, stretch: Stretch, reason: str) -> Stretch:
-        what = "cannot be filled" if stretch.hopeless else f"stays, next try in {self._retry_s:g} s"
+    def _again(self, stretch: Stretch, reason: str, *, is_refused: bool = False) -> Stretch:
+        # A gap is not old, so what is refused for its time is too recent for the plan.
+        pause_s = max(self._retry_s, _TOO_RECENT_S) if is_refused else self._retry_s
+        what = "cannot be filled" if stretch.hopeless else f"stays, next try in {pause_s:g} s"
         who = "all symbols" if stretch.symbols is None else " ".join(stretch.symbols[:5])
         self._logger.warning(
             "gap in %s of %s from %s to %s %s: %s",
@@ -270,5 +282,5 @@ class GapFiller:
             what,
             reason,
         )
-        again_at = self._clock.monotonic() + self._retry_s
+        again_at = self._clock.monotonic() + pause_s
         return replace(stretch, not_before=again_at, reason=reason)

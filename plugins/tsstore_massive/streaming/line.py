@@ -114,6 +114,7 @@ class Line:
             self._backfiller(),
             Journal(context.store, planned.name),
             all_symbols=self._all_symbols,
+            fitting=self._sink.fitting,
             before_fill=self._sink.keep_bars,
             before_symbol=self._sink.forget_bars,
             after_fill=self._sink.repeat_bars,

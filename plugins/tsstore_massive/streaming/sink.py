@@ -13,9 +13,11 @@ from tsstore.zones import NS_PER_DAY
 from tsstore_massive.decoding.identity import Numbering
 from tsstore_massive.schemas import BAR_KINDS, SCHEMAS, STREAM_GROUPS
 from tsstore_massive.symbols import bucket_symbol
+from tsstore_massive.synthetic import is_marking
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -102,11 +104,16 @@ class Sink:
         with self._lock:
             self._numbering = Numbering()
 
-    def keep_bars(self) -> None:
-        """From now on remember the bars that come, until `repeat_bars`."""
+    def keep_bars(self, until_ns: int) -> None:
+        """From now on remember the bars that come, until `repeat_bars`.
+
+        Args:
+            until_ns: the last start of those that are fetched meanwhile; later ones are left out,
+                since a fetch of a whole market may take hours.
+        """
         with self._lock:
             if self._kept_bars is None:
-                self._kept_bars = {kind: _KeptBars() for kind in BAR_KINDS}
+                self._kept_bars = {kind: _KeptBars(until_ns) for kind in BAR_KINDS}
 
     def forget_bars(self, symbol: str) -> None:
         """Forget what came before the fetch of a symbol begins: what is fetched holds it."""
@@ -162,20 +169,29 @@ class Sink:
 
     def _find_misfits(self, tables: dict[Kind, dict[str, Any]]) -> bool:
         """Look for buckets with other columns; one of them must not cost the rows of all others."""
-        found = {
-            key
-            for kind, table in tables.items()
-            for symbol in set(table["Symbol"])
-            if not self._fits(key := f"{symbol}/{STREAM_GROUPS[kind]}", kind)
-        }
-        for key in sorted(found):
+        before = len(self.misfits)
+        for kind, table in tables.items():
+            self._look_for_misfits(kind, set(table["Symbol"]))
+        return len(self.misfits) > before
+
+    def fitting(self, kind: Kind, symbols: Iterable[str]) -> tuple[str, ...]:
+        """Those of some symbols whose buckets take rows of a kind; the others are misfits."""
+        names = tuple(symbols)
+        with self._lock:
+            self._look_for_misfits(kind, names)
+            group, misfits = STREAM_GROUPS[kind], self.misfits
+            return tuple(name for name in names if f"{name}/{group}" not in misfits)
+
+    def _look_for_misfits(self, kind: Kind, symbols: Iterable[str]) -> None:
+        keys = {f"{symbol}/{STREAM_GROUPS[kind]}" for symbol in symbols} - self.misfits
+        for key in sorted(key for key in keys if not self._fits(key, kind)):
             self._logger.error(
-                "%s holds other columns than the feed writes, so its rows are not stored; "
-                "copy what you need of it to another attribute group, destroy it and restart",
+                "%s holds other columns than the feed writes, or rows that are made up (or real, "
+                "if the feed's are), so its rows are not stored; copy what you need of it to "
+                "another attribute group, destroy it and restart",
                 key,
             )
-        self.misfits |= found
-        return bool(found)
+            self.misfits.add(key)
 
     def _fits(self, key: str, kind: Kind) -> bool:
         try:
@@ -183,7 +199,8 @@ class Sink:
         except NotFoundError:
             return True
         wanted = SCHEMAS[kind]
-        return schema.dtypes == wanted.dtypes and schema.kind is wanted.kind
+        is_alike = schema.dtypes == wanted.dtypes and schema.kind is wanted.kind
+        return is_alike and schema.synthetic == is_marking(self._store)
 
     def _note(self, kind: Kind, table: dict[str, Any]) -> None:
         now_ns = self._clock.now_ns()
@@ -207,18 +224,21 @@ class Sink:
 
 
 class _KeptBars:
-    """The last version of each bar that came, by symbol and slot."""
+    """The last version of each bar that came, by symbol and slot, up to some instant."""
 
-    def __init__(self) -> None:
+    def __init__(self, until_ns: int) -> None:
+        self._until_ns = until_ns
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._rows: dict[str, dict[int, tuple[Any, ...]]] = {}
 
     def add(self, table: dict[str, Any]) -> None:
         arrays = {name: np.asarray(array) for name, array in table.items() if name != "Symbol"}
         self._dtypes = {name: array.dtype for name, array in arrays.items()}
-        slots = arrays["Epoch"].astype(np.int64).tolist()
-        rows = zip(*(array.tolist() for array in arrays.values()), strict=True)
-        for symbol, slot, row in zip(table["Symbol"], slots, rows, strict=True):
+        slots = arrays["Epoch"].astype(np.int64)
+        kept = np.flatnonzero(slots <= self._until_ns)
+        names = [table["Symbol"][row] for row in kept]
+        rows = zip(*(array[kept].tolist() for array in arrays.values()), strict=True)
+        for symbol, slot, row in zip(names, slots[kept].tolist(), rows, strict=True):
             self._rows.setdefault(symbol, {})[slot] = row
 
     def forget(self, symbol: str) -> None:
