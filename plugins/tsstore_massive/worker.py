@@ -96,7 +96,7 @@ class Worker:
             ended = [runner for runner in runners if runner.error is not None]
             if len(ended) == len(runners):
                 raise _all_refused(ended)
-            desk.look([runner.line for runner in runners if runner.error is None])
+            desk.look([runner.line for runner in runners])
             self._show(runners, desk)
             clock.wait(stop, self._patience.look_s)
 
@@ -135,7 +135,7 @@ class _Runner:
         self._failed = ""
         self._restarts = 0
         self._thread = threading.Thread(target=self._live, name=f"massive-{self.name}", daemon=True)
-        self.line = self._new_line()
+        self.line = self._new_line(None)
 
     def start(self) -> None:
         """Begin."""
@@ -161,10 +161,14 @@ class _Runner:
             return status | {"state": "waiting", "alarm": self._failed}
         return status
 
-    def _new_line(self) -> Line:
-        symbols = self._desk.watched[self.name]
+    def _new_line(self, down_since: float | None) -> Line:
         return Line(
-            self._context, self._planned, symbols, limiter=self._limiter, patience=self._patience
+            self._context,
+            self._planned,
+            self._desk.watched[self.name],
+            limiter=self._limiter,
+            patience=self._patience,
+            down_since=down_since,
         )
 
     def _live(self) -> None:
@@ -182,12 +186,13 @@ class _Runner:
             pause_s = backoff.pause_s(clock.monotonic() - begun)
             clock.wait(self._stopping, pause_s)
             self._restarts += 1
-            self.line = self._new_line()
-            self._failed = ""
 
     def _run_once(self) -> bool:
         """Run the connection until it ends; whether it is to be started again."""
         try:
+            if self._failed:
+                self.line = self._new_line(self.line.down_since)
+                self._failed = ""
             self.line.run()
         except Exception as error:
             if self._is_sole or isinstance(error, FatalPluginError | ConfigError):

@@ -7,15 +7,18 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from tsstore.clock import SystemClock
+from tsstore.columns import Columns
 from tsstore.plugin import WorkerContext
 from tsstore.times import to_ns
 from tsstore_massive.config import Config
 from tsstore_massive.missing import outages
 from tsstore_massive.missing.catchup import CatchUp
 from tsstore_massive.missing.missed import overlap_ns
+from tsstore_massive.schemas import TRADES
 from tsstore_massive.sessions import day_start_ns
 
 if TYPE_CHECKING:
@@ -78,7 +81,9 @@ class Handed:
 
 
 class Tried:
-    def __init__(self, store: tsstore.Store, **options: Any) -> None:
+    def __init__(
+        self, store: tsstore.Store, down_since: float | None = None, **options: Any
+    ) -> None:
         self.clock = HandClock()
         self.seen = Seen()
         self.handed = Handed()
@@ -92,6 +97,7 @@ class Tried:
             "",
             symbols=lambda: None if config.all_symbols else config.bucket_symbols,
             settle_s=SETTLE_S,
+            down_since=down_since,
             **named,
         )
 
@@ -209,6 +215,72 @@ def test_what_was_missed_before_another_one_carries_it_is_fetched_at_once(
     tried.clock.pass_s(1000)
     tried.catch_up.streaming()
     assert tried.handed.take() == [("trades", 163 - OVERLAP_S, 1163)]
+
+
+def trades_at(store: tsstore.Store, *times_ns: int) -> None:
+    arrays = {name: np.ones(len(times_ns), dtype) for name, dtype in TRADES.columns}
+    store.write("SPY/1Sec/TRADE", Columns(np.array(times_ns), arrays), schema=TRADES)
+
+
+def test_one_that_never_ran_goes_on_from_its_own_rows_when_it_is_carried(
+    store: tsstore.Store,
+) -> None:
+    trades_at(store, START - 3600 * SECOND)
+    tried = Tried(store)  # its key is locked, say
+    tried.catch_up.carried()
+    start_s = min(start_s for _, start_s, _ in tried.handed.take())
+    trades_at(store, START + SECOND)  # by the other one
+    assert start_s <= -3600
+    tried.catch_up.resume()
+    assert tried.handed.take() == []
+
+
+def test_a_symbol_added_to_one_that_is_carried_is_fetched_at_once(store: tsstore.Store) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.catch_up.carried()
+    tried.handed.take()
+    tried.catch_up.added(("AAPL",))
+    assert ("AAPL",) in {stretch.symbols for stretch in tried.handed.stretches}
+
+
+def test_what_was_not_lost_when_it_ended_is_missed_from_then_on(store: tsstore.Store) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.catch_up.ended()
+    tried.clock.pass_s(10)
+    assert tried.catch_up.down_s() == 10.0
+    tried.catch_up.ended()
+    tried.catch_up.carried()
+    assert tried.handed.take() == [("trades", 60 - OVERLAP_S, 73)]
+
+
+def test_one_that_is_made_anew_has_been_down_since_before(store: tsstore.Store) -> None:
+    tried = Tried(store, down_since=-50.0)
+    assert tried.catch_up.down_s() == 50.0
+
+
+def test_a_time_from_the_future_hides_nothing_from_a_start(store: tsstore.Store) -> None:
+    trades_at(store, START - 600 * SECOND, to_ns("2103-01-01"))
+    tried = Tried(store)
+    tried.catch_up.resume()
+    tried.catch_up.streaming()
+    assert min(start_s for _, start_s, _ in tried.handed.take()) <= -600
+
+
+def test_a_market_that_nobody_lists_is_not_polled_but_kept(store: tsstore.Store) -> None:
+    tried = Tried(store, market="options", symbols=[], data_types=["bars"], poll_after_s=10)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.clock.pass_s(100)
+    tried.catch_up.poll(["bars"])
+    tried.catch_up.carried()
+    assert tried.handed.stretches == []
+    tried.catch_up.streaming()
+    (given_up,) = tried.handed.stretches
+    assert given_up.hopeless
+    assert given_up.end_ns - given_up.start_ns > 100 * SECOND
 
 
 @pytest.mark.parametrize(

@@ -87,15 +87,23 @@ def test_one_refused_key_ends_its_connection_only(
     market: Simulator, store: tsstore.Store, tmp_path: Path
 ) -> None:
     with simulator("wrong_key") as refusing:
-        refused = {"ws_server": refusing.url.replace("http", "ws"), "api_key": OTHER}
-        with running(store, market, {"spy": {"symbols": ["SPY"]}, "bad": refused}) as worker:
+        refused: dict[str, Any] = {
+            "ws_server": refusing.url.replace("http", "ws"),
+            "api_key": OTHER,
+            "symbols": ["AAPL"],
+            "failover": True,
+        }
+        connections = {"spy": {"symbols": ["SPY"]}, "bad": refused}
+        with running(store, market, connections, dead_after_s=0.2) as worker:
             worker.until(lambda: line(worker, "bad")["state"] == "failed")
             assert "refuses the API key" in worker.status["alarm"]
             before = line(worker, "spy")["messages"]
             worker.until(lambda: line(worker, "spy")["messages"] > before + 50)
+            both = ["AM.AAPL", "AM.SPY", "Q.AAPL", "Q.SPY", "T.AAPL", "T.SPY"]
+            worker.until(lambda: topics_held(market) == [both])
         assert worker.error is None
-        both = {"bad": refused, "worse": {**refused, "api_key": KEY}}
-        with running(store, market, both) as worker:
+        refusals = {"bad": refused, "worse": {**refused, "api_key": KEY}}
+        with running(store, market, refusals) as worker:
             worker.until(worker.ended)
         assert isinstance(worker.error, FatalPluginError)
         assert OTHER not in str(worker.error)

@@ -10,9 +10,12 @@ from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError
 from tsstore.plugin import WorkerContext
 from tsstore_massive.config import Config
+from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.streaming.changes import write_changes
 from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
+from tsstore_massive.streaming.line import Line
 from tsstore_massive.streaming.lineup import lineup
+from tsstore_massive.streaming.patience import Patience
 
 if TYPE_CHECKING:
     import tsstore
@@ -54,6 +57,21 @@ def test_a_connection_with_the_whole_market_has_added_symbols_already(store: tss
     add(store, "AAPL")
     add(store, "SPY", wanted=-1)
     assert desk(store).watched == {"": None}
+
+
+def test_a_line_that_is_made_while_symbols_change_gets_them_too(store: tsstore.Store) -> None:
+    config = msgspec.convert({"api_key": KEY, "symbols": ["SPY"]}, Config)
+    found, (planned,) = desk(store, symbols=["SPY"]), lineup(config)
+    context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests.desk"))
+    limiter = limiter_for(config, KEY, context.clock)
+    first, second = (
+        Line(context, planned, found.watched[""], limiter=limiter, patience=Patience())
+        for _ in range(2)
+    )
+    add(store, "AAPL")
+    found.look([first])
+    found.look([second])
+    assert first.symbols == second.symbols == ("SPY", "AAPL")
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ class CatchUp:
         gaps: fetches.
         sink: knows the times of the last events.
         settle_s: how long after a reconnect a gap is fetched, and how far it reaches beyond.
+        down_since: monotonic second since which an earlier try has been down; None for now.
 
     Attributes:
         polling: when to fetch what does not stream.
@@ -74,6 +75,7 @@ class CatchUp:
         gaps: GapFiller,
         sink: Sink,
         settle_s: float,
+        down_since: float | None = None,
     ) -> None:
         self.polling = Polling(config.poll_after_s)
         self.clock_behind_s = 0.0
@@ -90,7 +92,15 @@ class CatchUp:
         self._missed = Missed()
         self._started_ns = self._down_from_ns = context.clock.now_ns()
         self._streaming_from_ns: int | None = None
-        self._down_since: float | None = context.clock.monotonic()
+        self._down_since = down_since
+        if down_since is None:
+            self._down_since = context.clock.monotonic()
+        self._is_resumed = self._is_carried = False
+
+    @property
+    def down_since(self) -> float | None:
+        """Monotonic second since which it has not been streaming; None while it does."""
+        return self._down_since
 
     def down_s(self) -> float:
         """How long it has not been streaming; 0.0 while it does."""
@@ -99,13 +109,8 @@ class CatchUp:
 
     def resume(self) -> None:
         """Go on where an earlier run left off."""
-        self._gaps.resume(self._config.data_types)
-        if self._config.ws_query_start is not None:
-            return  # a replay goes on from nowhere
-        start = at_start(self._store, self._config, self._symbols(), self._started_ns)
-        self._missed.add(*start.missed)
-        self._down_from_ns = start.seen_ns or self._started_ns
-        self._gaps.add(*start.given_up)
+        with self._lock:
+            self._resume_once()
 
     def streaming(self) -> None:
         """Have everything fetched that was missed up to now, and a little beyond."""
@@ -116,6 +121,7 @@ class CatchUp:
             self.clock_behind_s = 0.0  # it may have been set meanwhile
             self._streaming_from_ns = self._clock.now_ns()
             self._down_since = None
+            self._is_carried = False
             outages.write(
                 self._store,
                 self._down_from_ns,
@@ -134,16 +140,22 @@ class CatchUp:
                 seen_ns = seen.get(kind) or self._streaming_from_ns or self._started_ns
                 self._miss(kind, seen_ns)
 
+    def ended(self) -> None:
+        """It does not stream any more, and will not connect again."""
+        if self._down_since is None:
+            self.lost()
+
     def carried(self) -> None:
         """Another connection streams its symbols from now on: what is missed by now is fetched.
 
-        From here on it stays missed, so nothing depends on what the other one may stream.
+        It is written down before the other one's rows are stored: those lie behind it, so a new
+        start would go on from them. From here on it stays missed, so nothing depends on what the
+        other one may stream.
         """
-        kinds = [kind for kind in self._config.data_types if self._has_history(kind)]
         with self._lock:
-            end_ns = self._clock.now_ns() + round(self._settle_s * NS_PER_SECOND)
-            not_before = self._clock.monotonic() + self._settle_s
-            self._gaps.add(*self._missed.so_far(kinds, end_ns, not_before))
+            self._resume_once()  # it may never have run, without a lock on its key
+            self._is_carried = True
+            self._hand_over_so_far()
 
     def added(self, symbols: tuple[str, ...]) -> None:
         """These are streamed from now on; what came today is fetched."""
@@ -151,13 +163,15 @@ class CatchUp:
             self._missed.add(*today(self._config.data_types, symbols, self._clock.now_ns()))
             if self._down_since is None:
                 self._hand_over()
+            elif self._is_carried:
+                self._hand_over_so_far()
 
     def poll(self, kinds: Iterable[Kind]) -> None:
         """Have what is missed by now fetched, if it is time to, while the connection is down."""
         now_ns = self._clock.now_ns()
         if not self.polling.is_due(self.down_s(), now_ns):
             return
-        wanted = [kind for kind in kinds if self._has_history(kind)]
+        wanted = [kind for kind in kinds if self._is_fetchable(kind)]
         with self._lock:
             if self.polling.rounds == 1:
                 self._begin_polling(wanted)
@@ -183,14 +197,33 @@ class CatchUp:
         """What people know the connection by."""
         return f"connection {self._name}" if self._name else "the connection"
 
+    def _resume_once(self) -> None:
+        if self._is_resumed:
+            return
+        self._gaps.resume(self._config.data_types)
+        if self._config.ws_query_start is None:  # a replay goes on from nowhere
+            start = at_start(self._store, self._config, self._symbols(), self._started_ns)
+            self._missed.add(*start.missed)
+            self._down_from_ns = start.seen_ns or self._started_ns
+            self._gaps.add(*start.given_up)
+        self._is_resumed = True
+
     def _miss(self, kind: Kind, seen_ns: int) -> None:
         self._missed.add(Stretch(kind, self._symbols(), seen_ns - overlap_ns(kind)))
 
     def _hand_over(self) -> None:
+        missed = self._missed.take(*self._reach())
+        self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
+
+    def _hand_over_so_far(self) -> None:
+        kinds = [kind for kind in self._config.data_types if self._is_fetchable(kind)]
+        self._gaps.add(*self._missed.so_far(kinds, *self._reach()))
+
+    def _reach(self) -> tuple[int, float]:
+        """Up to which instant something is missed, and when the vendor has all of it."""
         reach_s = self._settle_s + self.clock_behind_s
         end_ns = self._clock.now_ns() + round(reach_s * NS_PER_SECOND)
-        missed = self._missed.take(end_ns, self._clock.monotonic() + self._settle_s)
-        self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
+        return end_ns, self._clock.monotonic() + self._settle_s
 
     def _begin_polling(self, kinds: list[Kind]) -> None:
         self._logger.warning(
@@ -211,6 +244,10 @@ class CatchUp:
         if stretch.symbols is None and self._config.market not in LISTED:
             return stretch.given_up(stretch.end_ns, _NO_LIST)
         return stretch
+
+    def _is_fetchable(self, kind: Kind) -> bool:
+        is_listed = self._symbols() is not None or self._config.market in LISTED
+        return is_listed and self._has_history(kind)
 
     def _has_history(self, kind: Kind) -> bool:
         return channel_of(self._config.market, kind).has_history

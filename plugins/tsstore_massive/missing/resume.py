@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from tsstore.errors import NotFoundError
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.channels import channel_of
@@ -55,7 +57,7 @@ def at_start(
     start = Start([], [])
     seen_ns = 0
     for kind in config.data_types:
-        stored = dict(_last_stored(store, config, symbols, kind))
+        stored = dict(_last_stored(store, config, symbols, kind, now_ns))
         seen_ns = max((seen_ns, *stored.values()))
         begun = _resumed(config, stored, kind, now_ns, start)
         if channel_of(config.market, kind).has_history:
@@ -115,9 +117,9 @@ def _fresh(
 
 
 def _last_stored(
-    store: StoreApi, config: Config, symbols: tuple[str, ...] | None, kind: Kind
+    store: StoreApi, config: Config, symbols: tuple[str, ...] | None, kind: Kind, now_ns: int
 ) -> Iterable[tuple[str, int]]:
-    """Symbols that the store has rows of, each with the time of the last one."""
+    """Symbols that the store has rows of, each with the time of the last one up to now."""
     group = STREAM_GROUPS[kind]
     if symbols is None:
         stored = (key.partition("/")[0] for key in store.list(f"*/{group}"))
@@ -127,5 +129,9 @@ def _last_stored(
             last_ns = store.info(f"{symbol}/{group}").last_ns
         except NotFoundError:
             continue
+        if last_ns is not None and last_ns > now_ns:
+            # A damaged time from the future must not hide what is missing before it.
+            rows = store.read(f"{symbol}/{group}", end=np.datetime64(now_ns, "ns"), limit=1)
+            last_ns = int(rows.ts[-1]) if len(rows) else None
         if last_ns is not None:
             yield symbol, last_ns

@@ -65,7 +65,10 @@ class Desk:
     def look(self, lines: Sequence[Line]) -> None:
         """Have each connection stream what it should by now."""
         if self._has_news():
-            self._watch(lines)
+            before, self.watched = self.watched, self._wanted()
+            if self.watched != before:
+                self.open()
+        self._watch(lines)
         self._carry(lines)
 
     def _has_news(self) -> bool:
@@ -98,9 +101,9 @@ class Desk:
         self._error = problem
 
     def _watch(self, lines: Sequence[Line]) -> None:
-        before, self.watched = self.watched, self._wanted()
         for line in lines:
-            old, new = before[line.name], self.watched[line.name]
+            # Each is asked, as one may just have been made anew of what was wanted before.
+            old, new = line.symbols, self.watched[line.name]
             if old == new:
                 continue
             added, gone = set(new or ()) - set(old or ()), set(old or ()) - set(new or ())
@@ -108,8 +111,6 @@ class Desk:
                 "%s: %d symbols added, %d removed", line.name or "symbols", len(added), len(gone)
             )
             line.watch(new)
-        if self.watched != before:
-            self.open()
 
     def _wanted(self) -> dict[str, tuple[str, ...] | None]:
         self._strays = set[str]()
@@ -175,6 +176,7 @@ class Desk:
         self._carriers = found
         for line in lines:
             line.let_be_carried(line.name in found)
+        for line in lines:
             carried = [one for one in lines if found.get(one.name) == line.name]
             line.carry(topic for one in carried for topic in one.topics())
 

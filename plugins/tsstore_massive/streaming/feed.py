@@ -177,12 +177,16 @@ class Feed:
                     "%d received bytes are not stored; the next start fetches what is missing", left
                 )
             self.intake.close(abandon=True)
-        if self._failure is not None:
-            raise self._failure
+        self.check()
 
     def fail(self, error: Exception) -> None:
-        """Have `run` end and raise this; thread-safe."""
+        """Have `run` end and raise this, or the next `check`; thread-safe."""
         self._failure = error
+
+    def check(self) -> None:
+        """Raise what it has failed with, if it has."""
+        if self._failure is not None:
+            raise self._failure
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Have other topics streamed from now on; thread-safe."""

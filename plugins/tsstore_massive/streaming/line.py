@@ -57,6 +57,7 @@ class Line:
         symbols: as buckets spell them; None for all of the market.
         limiter: of the requests of its key.
         patience: pauses and time-outs.
+        down_since: monotonic second since which an earlier try has been down; None for now.
 
     Attributes:
         name: of the connection.
@@ -72,6 +73,7 @@ class Line:
         *,
         limiter: RateLimiter,
         patience: Patience,
+        down_since: float | None = None,
     ) -> None:
         self.name = planned.name
         self.planned = planned
@@ -131,6 +133,7 @@ class Line:
             gaps=self._gaps,
             sink=self._sink,
             settle_s=patience.settle_s,
+            down_since=down_since,
         )
         self._history = History(
             config,
@@ -175,6 +178,7 @@ class Line:
                 self._stop.set()
                 self._join(threads)
                 self._rest.close()
+                self._catch_up.ended()
 
     def stop(self) -> None:
         """Have `run` return soon; thread-safe."""
@@ -213,13 +217,19 @@ class Line:
 
     def let_be_carried(self, is_carried: bool) -> None:
         """Whether another connection streams its symbols meanwhile."""
-        begins, self.is_carried = is_carried and not self.is_carried, is_carried
-        if begins:
+        if is_carried and not self.is_carried:
             self._catch_up.carried()
+        self.is_carried = is_carried
+
+    @property
+    def down_since(self) -> float | None:
+        """Monotonic second since which it has not been streaming; None while it does."""
+        return self._catch_up.down_since
 
     def down_s(self) -> float:
         """How long it has not been streaming; 0.0 while it does, or has nothing to stream."""
-        return 0.0 if self._feed.state == "idle" else self._catch_up.down_s()
+        is_idle = self._feed.state == "idle" and not self._stop.is_set()
+        return 0.0 if is_idle else self._catch_up.down_s()
 
     # What the feed tells, on its event loop.
 
@@ -259,6 +269,7 @@ class Line:
             self._feed.state, self._feed.alarm = "polling", str(error)
             self._catch_up.polling.begin()
             while not self._context.clock.wait(self._stop, _POLL_STEP_S):
+                self._feed.check()
                 self._poll(self._config.data_types)
 
     def _keep_history(self) -> None:
