@@ -11,7 +11,7 @@ from tsstore.errors import ConfigError
 from tsstore.plugin import WorkerContext
 from tsstore_massive.config import Config
 from tsstore_massive.rest.rate import limiter_for
-from tsstore_massive.streaming.changes import write_changes
+from tsstore_massive.streaming.changes import CHANGES_KEY, write_changes
 from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
 from tsstore_massive.streaming.line import Line
 from tsstore_massive.streaming.lineup import lineup
@@ -72,6 +72,28 @@ def test_a_line_that_is_made_while_symbols_change_gets_them_too(store: tsstore.S
     found.look([first])
     found.look([second])
     assert first.symbols == second.symbols == ("SPY", "AAPL")
+
+
+def test_what_is_no_symbol_is_not_streamed_whoever_wrote_it(store: tsstore.Store) -> None:
+    add(store, "*", "AAPL,T.MSFT", "", "EUR/USD", "DIA")
+    found = desk(store, symbols=["SPY"])
+    assert found.watched == {"": ("SPY", "DIA")}
+    assert "'*' in _massive/1Sec/SYMBOLS is no symbol" in found.problems
+
+
+def test_a_bucket_of_commands_with_other_columns_is_a_problem_until_it_is_gone(
+    store: tsstore.Store,
+) -> None:
+    store.write(CHANGES_KEY, {"Epoch": [1], "Symbol": ["DIA"]}, variable=True)
+    found = desk(store, symbols=["SPY"])
+    assert found.watched == {"": ("SPY",)}
+    (problem,) = found.problems
+    assert "destroy it" in problem
+    store.destroy(CHANGES_KEY)
+    add(store, "DIA")
+    found.look([])
+    assert found.problems == []
+    assert found.watched == {"": ("SPY", "DIA")}
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,11 @@ def test_a_text_file_is_a_universe_of_its_own(tmp_path: Path) -> None:
     assert book(file).symbols(["mine"]) == ("AAPL", "BRK.B", "ON")
 
 
+def test_a_text_file_of_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_bytes("\ufeffAAPL\r\nBRK.B\r\n".encode())
+    assert book(tmp_path / "mine.txt").symbols(["mine"]) == ("AAPL", "BRK.B")
+
+
 def test_a_yaml_file_is_a_mapping_like_that_of_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "more.yml"
     file.write_text("chips: [ON, NVDA]\nbanks:\n  large: [C, JPM]\n")

@@ -17,15 +17,17 @@ not already, and a change outlives the worker.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tsstore.api import Replace
 from tsstore.columns import Columns
-from tsstore.errors import NotFoundError
+from tsstore.errors import NotFoundError, SchemaMismatchError
 from tsstore.schema import Schema
 from tsstore.times import MAX_NS
+from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,26 +50,48 @@ class Changes:
     Attributes:
         added: (connection, symbol); the connection is empty for any of the symbol's market.
         removed: the same.
+        odd: what somebody else has written that is no symbol of a bucket, and is left out.
     """
 
     added: frozenset[tuple[str, str]] = field(default_factory=frozenset)
     removed: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    odd: frozenset[str] = field(default_factory=frozenset)
 
 
 def read_changes(store: StoreApi) -> Changes:
-    """What commands have changed up to now."""
+    """What commands have changed up to now.
+
+    Whoever may write to the store can have written the rows.
+
+    Raises:
+        SchemaMismatchError: the bucket is none of ours.
+    """
     try:
         rows = store.read(CHANGES_KEY)
     except NotFoundError:
         return Changes()
+    if rows.schema.dtypes != _CHANGES.dtypes:
+        raise SchemaMismatchError(
+            f"{CHANGES_KEY} holds other columns than `tsstore symbols` writes; destroy it, and ask "
+            "for the symbols again"
+        )
     last: dict[tuple[str, str], int] = {}
     columns = (rows["Connection"], rows["Symbol"], rows["Wanted"])
     for connection, symbol, wanted in zip(*(c.tolist() for c in columns), strict=True):
         last[connection, symbol] = wanted
+    odd = {symbol for _, symbol in last if not _is_symbol(symbol)}
+    known = [(what, wanted) for what, wanted in last.items() if what[1] not in odd]
     return Changes(
-        frozenset(what for what, wanted in last.items() if wanted > 0),
-        frozenset(what for what, wanted in last.items() if wanted < 0),
+        frozenset(what for what, wanted in known if wanted > 0),
+        frozenset(what for what, wanted in known if wanted < 0),
+        frozenset(odd),
     )
+
+
+@lru_cache(maxsize=65_536)
+def _is_symbol(text: str) -> bool:
+    """Whether it is exactly one symbol: more would be more topics, and `*` the whole market."""
+    return not {ALL, ","}.intersection(text) and bucket_symbol(text) == text
 
 
 def write_changes(

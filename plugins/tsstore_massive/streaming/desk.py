@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError, TsStoreError
 from tsstore_massive.config import symbol_of
-from tsstore_massive.streaming.changes import read_changes, write_watched
+from tsstore_massive.streaming.changes import CHANGES_KEY, Changes, read_changes, write_watched
 from tsstore_massive.streaming.failover import Standing, carriers
 from tsstore_massive.streaming.universes import UniverseBook
 from tsstore_massive.symbols import market_of
@@ -46,9 +46,10 @@ class Desk:
         self._dead_after_s = config.dead_after_s
         used = dict.fromkeys(name for one in planned for name in one.config.universe_names)
         self._book = UniverseBook(config.universes, config.universe_file, used)
-        self._changes = read_changes(context.store)
+        self._changes = Changes()
         self._carriers: Mapping[str, str] = {}
-        self._error = ""
+        self._command_error = self._universe_error = ""
+        self._read_changes()
         self._named = {one.name: self._of_config(one) for one in planned}
         self.watched = self._wanted()
 
@@ -56,7 +57,9 @@ class Desk:
     def problems(self) -> list[str]:
         """What is wrong with a universe or a command, for people."""
         strays = [f"no connection streams {name}" for name in sorted(self._strays)[:_STRAYS_SHOWN]]
-        return [text for text in (self._book.error, self._error, *strays) if text]
+        odd = [f"{text!r} in {CHANGES_KEY} is no symbol" for text in sorted(self._changes.odd)]
+        errors = [self._command_error, self._universe_error, *odd[:_STRAYS_SHOWN], *strays]
+        return [text for text in errors if text]
 
     def open(self) -> None:
         """Write down what is streamed; once, when the connections begin."""
@@ -72,33 +75,39 @@ class Desk:
         self._carry(lines)
 
     def _has_news(self) -> bool:
-        try:
-            changes = read_changes(self._context.store)
-        except TsStoreError as error:
-            self._note(str(error))
-            return False
-        news = changes != self._changes
-        self._changes = changes
+        news = self._read_changes()
         before = self._book.error
         if self._book.refresh():
             news |= self._take_universes()
         elif self._book.error != before:
-            self._note(self._book.error)
+            self._note_universe(self._book.error)
         return news
+
+    def _read_changes(self) -> bool:
+        """Read what commands have changed; whether that is something else now."""
+        before, error = self._changes, ""
+        try:
+            self._changes = read_changes(self._context.store)
+        except TsStoreError as failure:
+            error = str(failure)
+        if error and error != self._command_error:
+            self._context.logger.error("%s", error)
+        self._command_error = error
+        return self._changes != before
 
     def _take_universes(self) -> bool:
         try:
             self._named = {one.name: self._of_config(one) for one in self._planned}
         except ConfigError as error:
-            self._note(f"universe_file: {error}; the symbols stay as they were")
+            self._note_universe(f"universe_file: {error}; the symbols stay as they were")
             return False
-        self._note("")
+        self._note_universe("")
         return True
 
-    def _note(self, problem: str) -> None:
-        if problem and problem != self._error:
+    def _note_universe(self, problem: str) -> None:
+        if problem and problem != self._universe_error:
             self._context.logger.error("%s", problem)
-        self._error = problem
+        self._universe_error = problem
 
     def _watch(self, lines: Sequence[Line]) -> None:
         for line in lines:

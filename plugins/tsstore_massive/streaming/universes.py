@@ -121,7 +121,7 @@ class UniverseBook:
 
 def _read_file(path: Path) -> Lists:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"universe_file {path}: {error.strerror or 'cannot be read'}") from None
     except UnicodeDecodeError:
