@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsstore_massive.streaming.failover import Standing, carriers
+from tsstore_massive.streaming.failover import Standing, carried_topics, carriers
 
 DEAD_S = 60.0
 
@@ -14,6 +14,12 @@ def line(name: str, down_s: float = 0.0, market: str = "stocks", moved: bool = T
 
 def carried(*lines: Standing, before: dict[str, str] | None = None) -> dict[str, str]:
     return carriers(lines, before or {}, dead_after_s=DEAD_S)
+
+
+def test_a_carrier_takes_no_more_quotes_of_contracts_than_it_has_room_for() -> None:
+    own, others = ["Q.O:A", "T.O:A"], ["T.O:B", "Q.O:A", "Q.O:B", "Q.O:C"]
+    assert carried_topics(own, others, quotes_max=2) == ["T.O:B", "Q.O:A", "Q.O:B"]
+    assert carried_topics(own, others, quotes_max=1) == ["T.O:B", "Q.O:A"]
 
 
 def test_nothing_moves_while_all_live_or_may_come_back() -> None:

@@ -46,6 +46,13 @@ def sent(talk: Session) -> list[dict[str, Any]]:
     return [json.loads(text) for text in talk.to_send()]
 
 
+def test_a_key_that_the_server_repeats_is_not_shown() -> None:
+    talk = session()
+    tell(talk, CONNECTED)
+    (refused,) = tell(talk, status("auth_failed", f"no such key: {KEY}"))
+    assert refused == KeyRefused("no such key: ***")
+
+
 def streaming(*wanted: str, **options: Any) -> Session:
     talk = session(*wanted, **options)
     tell(talk, CONNECTED)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tsstore.errors import ConfigError, TsStoreError
 from tsstore_massive.config import symbol_of
 from tsstore_massive.streaming.changes import CHANGES_KEY, Changes, read_changes, write_watched
-from tsstore_massive.streaming.failover import Standing, carriers
+from tsstore_massive.streaming.failover import Standing, carried_topics, carriers
 from tsstore_massive.streaming.universes import UniverseBook
 from tsstore_massive.symbols import market_of
 
@@ -187,7 +187,10 @@ class Desk:
             line.let_be_carried(line.name in found)
         for line in lines:
             carried = [one for one in lines if found.get(one.name) == line.name]
-            line.carry(topic for one in carried for topic in one.topics())
+            topics = [topic for one in carried for topic in one.topics()]
+            if line.planned.config.market == "options":
+                topics = carried_topics(line.topics(), topics, quotes_max=OPTION_QUOTES_MAX)
+            line.carry(topics)
 
 
 def _covers(symbols: tuple[str, ...] | None, symbol: str) -> bool:

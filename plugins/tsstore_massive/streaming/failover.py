@@ -32,6 +32,26 @@ class Standing:
     down_s: float
 
 
+def carried_topics(own: Iterable[str], others: Iterable[str], *, quotes_max: int) -> list[str]:
+    """The topics of others that a connection of options has room for, besides its own.
+
+    Args:
+        own: its topics.
+        others: those of dead ones.
+        quotes_max: contracts whose quotes the vendor allows on one connection; with more it would
+            end the living one as well.
+    """
+    held = {topic for topic in own if _is_quote(topic)}
+    carried = list(dict.fromkeys(others))
+    quotes = [topic for topic in carried if _is_quote(topic) and topic not in held]
+    left_out = set(quotes[max(0, quotes_max - len(held)) :])
+    return [topic for topic in carried if topic not in left_out]
+
+
+def _is_quote(topic: str) -> bool:
+    return topic.startswith("Q.")
+
+
 def carriers(
     standings: Iterable[Standing], before: Mapping[str, str], *, dead_after_s: float
 ) -> dict[str, str]:

@@ -220,6 +220,7 @@ class Feed:
             self._mutes = 0
             self._sink.write(events)
         for kind, sample in self._faults.take_untold():
+            sample = sample.replace(self._api_key, "***")  # noqa: PLW2901  (a server may echo it)
             self._logger.warning("%s, counted from now on; the first was: %s", kind, sample)
 
     def _judge(self, connection: _Connection, statuses: list[Status]) -> None:

@@ -169,17 +169,17 @@ class Session:
                 return self._subscribe()
             case "auth_failed":
                 self.state = State.REFUSED
-                return KeyRefused(_words(status))
+                return KeyRefused(self._words(status))
             case "success":
                 self._acknowledge(status.message)
             case "max_connections":
                 self.state = State.ENDED
-                return Evicted(_words(status))
+                return Evicted(self._words(status))
             case "error":
                 return self._error(status)
             case name if name in _DROPS:
                 self.state = State.ENDED
-                return Dropped(name, _words(status))
+                return Dropped(name, self._words(status))
             case name:
                 self._faults.add(f"unknown status {name}", status.message.encode(errors="replace"))
         return None
@@ -212,9 +212,14 @@ class Session:
 
     def _error(self, status: Status) -> SessionEvent:
         if self.state is State.STREAMING:
-            return TopicRefused(_words(status))
+            return TopicRefused(self._words(status))
         self.state = State.ENDED
-        return Dropped("error", _words(status))
+        return Dropped("error", self._words(status))
+
+    def _words(self, status: Status) -> str:
+        """What the server says; should it repeat the key, without that."""
+        words = " ".join(status.message.replace(self._api_key, "***").split())
+        return words[:300] or status.status
 
     def _send(self, **message: str) -> None:
         self._outbox.append(msgspec.json.encode(message).decode())
@@ -240,7 +245,3 @@ def narrowed(wanted: list[str]) -> list[str]:
 def _all_of(topic: str) -> str:
     """The topic of every symbol of a topic's channel."""
     return f"{topic.partition('.')[0]}.*"
-
-
-def _words(status: Status) -> str:
-    return " ".join(status.message.split())[:300] or status.status
