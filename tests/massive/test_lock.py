@@ -37,6 +37,13 @@ def test_one_key_streams_once() -> None:
         pass
 
 
+def test_a_session_that_is_over_has_no_folder(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with KeyLock("secret-key-0001", "wss://h/stocks"):
+        assert len(list(tmp_path.glob("*.lock"))) == 1
+
+
 def test_the_lock_can_be_taken_again_after_its_release() -> None:
     for _ in range(2):
         with KeyLock("secret-key-0001", "wss://h/stocks"):

@@ -26,10 +26,9 @@ class KeyLock:
 
     def __init__(self, api_key: str, place: str, *, allowed: int = 1) -> None:
         digest = hashlib.blake2b(f"{place} {api_key}".encode(), digest_size=8).hexdigest()
-        folder = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         name = f"tsstore-massive-{os.getuid()}-{digest}"
         endings = ("", *(f"-{number}" for number in range(2, allowed + 1)))
-        self._paths = [Path(folder) / f"{name}{ending}.lock" for ending in endings]
+        self._paths = [_folder() / f"{name}{ending}.lock" for ending in endings]
         self._file = -1
 
     def __enter__(self) -> Self:
@@ -74,3 +73,9 @@ class KeyLock:
     def _release(self) -> None:
         os.close(self._file)
         self._file = -1
+
+
+def _folder() -> Path:
+    """The folder of the session, if it is not over; else that of everybody."""
+    own = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(own if own and os.access(own, os.W_OK | os.X_OK) else tempfile.gettempdir())
