@@ -19,6 +19,7 @@ from tsstore import Schema, Write, WriteTable
 from tsstore.clock import ManualClock
 from tsstore.plugin import FatalPluginError, WorkerContext
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
+from tsstore_massive.missing.journal import Journal
 from tsstore_massive.rollup import Worker
 from tsstore_massive.rollup.compare import Differs, Tolerance, differences, official_of
 from tsstore_massive.rollup.config import Config
@@ -204,6 +205,23 @@ def test_a_bucket_of_other_columns_costs_its_symbol_alone(store, vendor, caplog)
     assert "such as AAPL, whose 1D/OHLCV has other columns" in caplog.text
     assert len(store.read("AAPL/1D/OHLCV")) == 1
     assert len(store.read("SPY/1D/OHLCV")) == 1
+
+
+def test_a_day_of_which_minutes_are_still_fetched_waits_for_them(store):
+    fill(store, [HALF_DAY])
+    noon_ns = MarketCalendar().session(HALF_DAY).open_ns + 3600 * NS_PER_SECOND
+    journal = Journal(store, "a")
+
+    def closed(hours: float, *gaps: tuple[int, int, str]) -> bool:
+        journal.write({"bars": gaps})
+        run(store, "http://127.0.0.1:9", settled_ns(HALF_DAY, hours), check=False, days=1)
+        return LEDGER in store.list()
+
+    assert not closed(4, (noon_ns, noon_ns, "SPY"))
+    assert not closed(4, (noon_ns, noon_ns, ""))
+    assert closed(4, (noon_ns, noon_ns, "X:BTC-USD"), (0, noon_ns - NS_PER_DAY, "SPY"))
+    store.destroy(LEDGER)
+    assert closed(28, (noon_ns, noon_ns, "SPY"))  # nobody fetches them
 
 
 def test_without_the_vendor_bars_of_minutes_are_stored(store):

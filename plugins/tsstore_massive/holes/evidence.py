@@ -18,7 +18,7 @@ from tsstore.zones import NS_PER_DAY
 from tsstore_massive.backfilling.allowance import BELIEVED_NS
 from tsstore_massive.backfilling.refusals import KEY as REFUSED_KEY
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.missing import outages
+from tsstore_massive.missing import journal, outages
 from tsstore_massive.schemas import STREAM_GROUPS
 from tsstore_massive.symbols import market_of
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tsstore.columns import Columns
     from tsstore.timeframe import Timeframe
     from tsstore_massive.holes.grid import Grid
+    from tsstore_massive.schemas import Kind
 
 _SYMBOLS_PER_READ = 200
 _HALT, _REOPEN = 17, 18
@@ -226,19 +227,9 @@ class Evidence:
         return np.asarray(grid.slots + grid.step_ns - 1 <= through[grid.days])
 
     def _read_gaps(self) -> Stretches:
-        kind = "SECOND_BARS" if self._timeframe.unit == "Sec" else "BARS"
-        starts, ends, names, markets = [], [], [], []
-        for key in self._store.list(f"_massive/24H/{kind}_GAPS*"):
-            rows = self._store.read(key)
-            starts.append(rows.ts)
-            ends.append(rows["End"])
-            names.append(rows["Symbol"])
-            markets.append(np.full(len(rows), "", "U1"))
-        if not starts:
-            empty = np.empty(0, np.int64)
-            return Stretches(empty, empty, np.empty(0, "U1"), np.empty(0, "U1"))
-        joined = (np.concatenate(arrays) for arrays in (starts, ends, names, markets))
-        return Stretches(*joined)
+        kind: Kind = "second_bars" if self._timeframe.unit == "Sec" else "bars"
+        starts, ends, names = journal.written_down(self._store, kind)
+        return Stretches(starts, ends, names, np.full(len(starts), "", "U1"))
 
 
 def windows_of(

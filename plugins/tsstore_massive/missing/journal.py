@@ -26,6 +26,8 @@ from tsstore_massive.schemas import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from tsstore.api import StoreApi
     from tsstore_massive.schemas import Kind
 
@@ -75,6 +77,20 @@ class Journal:
 
     def _key(self, kind: Kind) -> str:
         return f"_massive/24H/{kind.upper()}_GAPS{self._ending}"
+
+
+def written_down(
+    store: StoreApi, kind: Kind
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.str_]]:
+    """What all connections are still to fetch: first and last instants, and whose, or no symbol."""
+    starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    symbols = [np.empty(0, "U32")]
+    for key in store.list(f"_massive/24H/{kind.upper()}_GAPS*"):
+        rows = store.read(key)
+        starts.append(rows.ts)
+        ends.append(rows["End"])
+        symbols.append(rows["Symbol"])
+    return np.concatenate(starts), np.concatenate(ends), np.concatenate(symbols)
 
 
 def _replace(key: str, entries: Sequence[Entry]) -> Replace:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tsstore.plugin import FatalPluginError
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import MassiveError, NotEntitledError, StoppedError
+from tsstore_massive.missing.journal import written_down
 from tsstore_massive.rest import RestClient
 from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.rollup.compare import Tolerance, differences, official_of
@@ -18,6 +19,7 @@ from tsstore_massive.rollup.ledger import Closed, closed_days, ledger_entry
 from tsstore_massive.rollup.report import status, summary
 from tsstore_massive.rollup.writing import Closing, fitting
 from tsstore_massive.sessions import MarketCalendar, day_of
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +33,8 @@ _LOOK_S = 60.0
 #: After so long the vendor is asked again, if it had nothing of a day, and closed days are looked
 #: at for symbols that have come since.
 _ASK_AGAIN_S = 900.0
-#: How long after it should be settled a day may lack the vendor's bars before it goes without.
+#: How long after it should be settled a day may lack the vendor's bars, or minutes that were
+#: missed, before it goes without.
 _PATIENCE_NS = 24 * 3600 * NS_PER_SECOND
 
 
@@ -103,6 +106,9 @@ class Worker:
             # More of them: history came in, or was still coming when the day was closed.
             if len(tracked.symbols) <= done.get(session.day, 0):
                 continue
+            if self._is_being_fetched(session):
+                waiting[str(session.day)] = "the massive worker still fetches minutes of it"
+                continue
             try:
                 self._close(session, tracked, vendor)
             except StoppedError:
@@ -132,6 +138,14 @@ class Worker:
         sessions = [each for day in days if (each := self._calendar.session(day)) is not None]
         settled = [each for each in sessions if self._settled_ns(each) <= now_ns]
         return settled[-self._config.days :], closed_days(self._context.store, first)
+
+    def _is_being_fetched(self, session: Session) -> bool:
+        """Whether minutes of a day are known to be missing; at some time nobody fetches them."""
+        if self._context.clock.now_ns() - self._settled_ns(session) >= _PATIENCE_NS:
+            return False
+        starts, ends, symbols = written_down(self._context.store, "bars")
+        meets = (starts < session.extended_close_ns) & (ends >= session.extended_open_ns)
+        return any(not name or market_of(name) == "stocks" for name in symbols[meets].tolist())
 
     def _settled_ns(self, session: Session) -> int:
         return session.extended_close_ns + round(self._config.settle_hours * 3600 * NS_PER_SECOND)
