@@ -367,6 +367,17 @@ def test_names_that_the_vendor_takes_back_are_forgotten(desk):
     assert names_of(desk.store, "META") == [("META", date.min, date.max)]
 
 
+@pytest.mark.parametrize("told", [{}, {"META": []}], ids=["unknown", "nothing"])
+def test_names_are_kept_when_the_vendor_knows_nothing_of_them(desk, told):
+    """Else META of before June 2022, another company's, would be fetched as this one's."""
+    desk.vendor.events = {"META": [("2022-06-09", "META"), ("2012-05-18", "FB")]}
+    desk.sync("META", kinds=["names"])
+    desk.vendor.events = told
+    desk.clock.advance(86_400)
+    assert not desk.sync("META", kinds=["names"]).changed.total()
+    assert [name.symbol for name in names_of(desk.store, "META")] == ["FB", "META"]
+
+
 def test_names_of_the_whole_market_are_fetched_if_that_is_said(desk):
     desk.vendor.tickers = [ticker("META"), ticker("A")]
     desk.vendor.events = {"META": [("2022-06-09", "META"), ("2012-05-18", "FB")]}

@@ -115,7 +115,8 @@ def read_through_names(
 def store_names(store: StoreApi, symbol: str, told: TickerEvents | None) -> bool:
     """Write down the names of a share; whether they are others than before.
 
-    A name that no bucket can have, and what is no change of the name, is left out.
+    A name that no bucket can have, and what is no change of the name, is left out. When nothing is
+    told, what is known stays: without it another company's past would be fetched as this one's.
     """
     changes = {
         event.date: bucket_symbol(event.ticker_change.ticker)
@@ -123,6 +124,8 @@ def store_names(store: StoreApi, symbol: str, told: TickerEvents | None) -> bool
         if event.type == _CHANGE and event.ticker_change is not None
     }
     named = sorted((day, name) for day, name in changes.items() if name is not None)
+    if not changes:
+        return False
     if len(named) < 2:  # the first name of a share is told as a change as well
         named = []
     known = [(name.first, name.symbol) for name in names_of(store, symbol)]
