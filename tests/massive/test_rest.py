@@ -329,6 +329,14 @@ def test_429_waits_as_long_as_the_vendor_asks(value):
     assert clock.now_ns() == pytest.approx(NOON + 7 * 10**9, abs=10**6)
 
 
+def test_429_that_asks_for_no_wait_is_no_storm():
+    clock = ManualClock(NOON)
+    refusal = Reply(status=429, headers={"Retry-After": "0"})
+    with scripted(*[refusal] * 3, page([trade(NOON, 1)])) as server:
+        assert fetch(server, clock=clock) == [NOON]
+    assert clock.now_ns() >= NOON + 3 * 10**9
+
+
 def test_429_for_one_class_of_assets_holds_back_no_other():
     clock = ManualClock(NOON)
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from tsstore_massive.rest.usage import AssetClass, Ticket
 
 _GZIP = 16 + zlib.MAX_WBITS
+#: After a 429, whatever the answer asks for: `Retry-After: 0` would be a storm.
+_PAUSE_S_MIN = 1.0
 
 T = TypeVar("T")
 
@@ -174,7 +176,9 @@ class Transport:
         )  # fmt: skip
         if isinstance(error, RetryableError) and error.throttled:
             asked_s = error.pause_s
-            pause_s = MINUTE_S - now_ns / NS_PER_SECOND % MINUTE_S if asked_s is None else asked_s
+            pause_s = MINUTE_S - now_ns / NS_PER_SECOND % MINUTE_S
+            if asked_s is not None:
+                pause_s = max(asked_s, _PAUSE_S_MIN)
             # Everyone who shares the key waits, not only this thread.
             self._limiter.refused(
                 ticket, min(pause_s, self._limits.retry_after_max_s), for_sure=asked_s is not None
