@@ -34,7 +34,7 @@ _BASE_BARS = {"Sec": 57_600, "Min": 960, "H": 960}
 _LONG_BASE_BARS = {"Sec": 86_400, "Min": 1_440, "H": 1_440}
 _SHORT_DAYS = frozenset({"stocks", "options"})
 #: Markets whose days begin at midnight UTC; those of the others begin at midnight in New York.
-_UTC_DAYS = frozenset({"forex", "crypto"})
+UTC_DAYS = frozenset({"forex", "crypto"})
 #: Markets that trade while a day of theirs ends.
 _ROUND_THE_CLOCK = frozenset({"forex", "crypto", "futures"})
 #: How late rows may come: plans may be delayed by a quarter of an hour.
@@ -87,7 +87,7 @@ class Dataset:
     @property
     def zone(self) -> str:
         """The time zone in which its days begin."""
-        return "UTC" if self.market in _UTC_DAYS else NEW_YORK
+        return "UTC" if self.market in UTC_DAYS else NEW_YORK
 
     def __str__(self) -> str:
         return f"{self.timeframe} bars" if self.kind == "bars" else self.kind

@@ -190,3 +190,20 @@ def test_a_refusal_that_says_nothing_about_the_days_asked_for_is_a_gap(bench):
     [gap] = bench.run(ticks(MONDAY, TUESDAY)).gaps
     assert gap.refused == "today"
     assert (gap.days, len(bench.server.requests)) == (2, 2)
+
+
+@pytest.mark.parametrize("market", ["crypto", "stocks"])
+def test_the_day_under_way_is_that_of_the_market(bench, market):
+    """Half past eight in the evening in New York: of UTC it is the next day already."""
+    day, symbol = date(2024, 6, 5), {"crypto": "X:BTC-USD", "stocks": "AAPL"}[market]
+    bench.clock = ManualClock(at("2024-06-05 20:30"))
+    dataset = MINUTES.of(market)
+    today = {"crypto": date(2024, 6, 6), "stocks": day}[market]
+    begins_ms = dataset.window(today, today)[0] // 10**6
+    bench.vendor.bars["X:BTCUSD"] = bench.vendor.bars["AAPL"] = [bar(at("2024-06-05 12:00"))]
+    bench.vendor.fault = lambda r: (
+        refusal(TODAY) if int(r.path.split("/")[9]) >= begins_ms else None
+    )
+    [gap] = bench.run(minutes(TUESDAY, today), symbols=[symbol]).gaps
+    assert (gap.days, gap.refused) == (1, "today")
+    assert len(bench.store.list("*/1Min/OHLCV")) == (market == "crypto")

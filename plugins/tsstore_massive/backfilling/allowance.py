@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from tsstore.zones import NS_PER_DAY
+from tsstore_massive.datasets import UTC_DAYS
 from tsstore_massive.sessions import day_of
 from tsstore_massive.symbols import market_of
 
@@ -138,7 +139,11 @@ class Allowance:
         """The vendor refused some days of a symbol; what is concluded from it."""
         now_ns = self._clock.now_ns()
         market, reason = market_of(symbol), reason_of(error)
-        day = _day_of(now_ns) if reason == "today" else days[0 if reason == "timeframe" else -1]
+        day = (
+            _day_of(market, now_ns)
+            if reason == "today"
+            else days[0 if reason == "timeframe" else -1]
+        )
         whose = symbol if reason == "entitlement" else _EVERY_SYMBOL
         refusal = Refusal(market, place, whose, reason, day, now_ns, _words(error))
         with self._lock:
@@ -169,11 +174,14 @@ class Allowance:
     def _is_believed(self, refusal: Refusal) -> bool:
         now_ns = self._clock.now_ns()
         if refusal.reason == "today":
-            return bool(_day_of(now_ns) == refusal.day)
+            return bool(_day_of(refusal.market, now_ns) == refusal.day)
         return refusal.asked_ns <= now_ns < refusal.asked_ns + BELIEVED_NS
 
 
-def _day_of(ns: int) -> np.datetime64:
+def _day_of(market: str, ns: int) -> np.datetime64:
+    """The day that is under way in a market."""
+    if market in UTC_DAYS:
+        return np.datetime64(ns // NS_PER_DAY, "D")
     return np.datetime64(day_of(ns), "D")
 
 
