@@ -327,6 +327,21 @@ def test_tickers_of_the_market_that_are_gone_are_asked_for(desk):
         desk.sync(kinds=["tickers"])
 
 
+def test_many_tickers_that_are_gone_cost_one_list(desk):
+    """A list that comes too short must not cost a request for each ticker it lacks."""
+    names = [f"S{n:03}" for n in range(100)]
+    desk.vendor.tickers = [ticker(name) for name in names]
+    desk.sync(kinds=["tickers"])
+    desk.clock.advance(86_400)
+    gone = {"active": False, "delisted_utc": "2026-10-06T04:00:00Z"}
+    desk.vendor.tickers = [ticker("S000"), ticker("S001", **gone), ticker("OTHER", **gone)]
+    report = desk.sync(kinds=["tickers"])
+    assert len(desk.asked) == 2
+    assert report.changed == {"tickers": 1}
+    assert report.unknown == names[2:]
+    assert desk.rows("S001/24H/TICKER", "Active")[-1] == ("2026-10-06", False)
+
+
 # Names
 
 

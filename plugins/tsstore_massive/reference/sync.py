@@ -39,7 +39,7 @@ DUE_NS = 20 * 3600 * NS_PER_SECOND
 #: Days before the last refresh that are fetched again.
 OVERLAP = timedelta(days=30)
 #: Symbols from which on a list of everything costs fewer requests than asking for each of them.
-_LIST_FROM = {"splits": 30, "dividends": 500, "tickers": 15}
+_LIST_FROM = {"splits": 30, "dividends": 500, "tickers": 15, "delisted": 40}
 _NAMES_AT_A_TIME = 50
 
 
@@ -205,27 +205,40 @@ class _Sync:
         self._store_tickers([*listed, *self._delisted(gone)])
 
     def _listed_tickers(self, symbols: Sequence[str]) -> None:
-        wanted = set(symbols)
-        found: dict[str, Ticker] = {}
-        for ticker in self._rest.ticker_list():
-            symbol = bucket_symbol(ticker.ticker)
-            if symbol is not None and symbol in wanted:
-                found[symbol] = ticker
+        found = self._found(symbols, self._rest.ticker_list())
         missing = [symbol for symbol in symbols if symbol not in found]
-        self._store_tickers([*found.values(), *self._delisted(missing)])
+        trading = [ticker for tickers in found.values() for ticker in tickers]
+        self._store_tickers([*trading, *self._delisted(missing)])
 
     def _asked_one_by_one(self, symbols: Sequence[str]) -> Iterator[Ticker]:
         for symbol in symbols:
             listed = list(self._rest.ticker_list(ticker=bars_symbol(symbol)))
             yield from listed or self._delisted([symbol])
 
-    def _delisted(self, symbols: Iterable[str]) -> Iterator[Ticker]:
+    def _delisted(self, symbols: Sequence[str]) -> Iterator[Ticker]:
         """What is known of symbols that do not trade any more."""
+        all_gone = None
+        if len(symbols) > _LIST_FROM["delisted"]:
+            all_gone = self._found(symbols, self._rest.ticker_list(active=False))
         for symbol in symbols:
-            gone = list(self._rest.ticker_list(ticker=bars_symbol(symbol), active=False))
+            if all_gone is None:
+                gone = list(self._rest.ticker_list(ticker=bars_symbol(symbol), active=False))
+            else:
+                gone = all_gone.get(symbol, [])
             yield from gone
             if not gone:
                 self.report.unknown.append(symbol)
+
+    @staticmethod
+    def _found(symbols: Sequence[str], listed: Iterable[Ticker]) -> dict[str, list[Ticker]]:
+        """What a list tells of some symbols."""
+        wanted = set(symbols)
+        found: dict[str, list[Ticker]] = {}
+        for ticker in listed:
+            symbol = bucket_symbol(ticker.ticker)
+            if symbol is not None and symbol in wanted:
+                found.setdefault(symbol, []).append(ticker)
+        return found
 
     def _store_tickers(self, tickers: Iterable[Ticker]) -> None:
         changed = store_tickers(self._store, tickers, self._today)
