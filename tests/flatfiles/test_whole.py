@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,19 @@ from tests.massive.test_backfill_whole import KEY, process, simulator
 from tsstore.clock import SystemClock
 from tsstore_massive.backfilling.cli import main as backfiller
 from tsstore_massive.flatfiles.cli import main
+from tsstore_massive.flatfiles.fallback import Filled
+from tsstore_massive.schemas import BARS as BAR_SCHEMA
 from tsstore_massive.sessions import MarketCalendar, day_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tests.flatfiles.conftest import S3
+    from tsstore_massive.flatfiles.catalogue import FlatSet
+    from tsstore_massive.flatfiles.fallback import Context
+    from tsstore_massive.flatfiles.selection import Selection
+    from tsstore_massive.flatfiles.sync import Missing
 
 BARS = "ticker,volume,open,close,high,low,window_start,transactions\n"
 FIRST, SECOND = "2026-06-01", "2026-06-02"
@@ -168,6 +175,42 @@ def test_a_day_that_is_not_yet_available_comes_from_rest(s3, run, tmp_path, monk
     assert "1 days were fetched by REST before" in run(*rest, "--symbols", "SPY")[1]
     assert "stored 3 rows of 1 days" in run(*rest, "--symbols", "S*")[1]
     assert 2 in stored(tmp_path / "data", "SPY/1Min/OHLCV")
+
+
+class Strangers:
+    """A fallback with bars at the first minute of each hour of the morning, the vendor's or not."""
+
+    def __init__(self, context: Context) -> None:
+        self._store = context.store
+
+    def check(self, flat: FlatSet) -> None:
+        """Any will do."""
+
+    def fill(self, missing: Sequence[Missing], _: Selection) -> Filled:
+        """See `Fallback`."""
+        for each in missing:
+            ts = np.datetime64(f"{each.day}T12:00", "ns") + np.arange(3) * np.timedelta64(1, "h")
+            table = {"Epoch": ts, **{name: np.full(3, 9.0) for name in BAR_SCHEMA.names}}
+            self._store.write("A/1Min/OHLCV", table, schema=BAR_SCHEMA)
+        return Filled(3 * len(missing), [])
+
+
+@contextmanager
+def strangers(context: Context) -> Iterator[Strangers]:
+    yield Strangers(context)
+
+
+def test_a_file_takes_the_place_of_what_came_from_elsewhere(s3, run, tmp_path):
+    recent = recent_day()
+    options = ("--start", recent, "--end", recent, "--symbols", "A")
+    elsewhere = ("--fallback", "tests.flatfiles.test_whole:strangers")
+    assert "stored 3 rows of 1" in run(*options, *elsewhere)[1]
+    assert stored(tmp_path / "data") == [9.0] * 3
+    assert "nothing to load" in run(*options)[1]
+    s3.put(path_of(recent), bars(recent, tickers="A"))
+    assert "1 days to load" in run(*options, *elsewhere)[1]
+    assert stored(tmp_path / "data") == [2.0] * 3
+    assert "1 days were loaded before" in run(*options)[1]
 
 
 def test_a_fallback_that_has_no_such_data_is_refused(s3, run, monkeypatch):

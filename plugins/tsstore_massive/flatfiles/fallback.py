@@ -2,7 +2,8 @@
 
 `--fallback` names a source: `rest`, `yfinance`, an entry point of the group `tsstore.fallbacks`, or
 `package.module:factory`. A factory is given a `Context` and makes a `Fallback` for the length of a
-`with`. Such days are not written down as loaded, so a file takes their place once it is there.
+`with`. Such days are not written down as loaded, so a file takes their place once it is there, and
+of bars that are not the vendor's nothing is left then.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 There is a bucket for each data set, `_massive/24H/FLATFILES_STOCKS_MINUTE_AGGS`, with a row for
 each day and selection of tickers, at midnight UTC of the day:
 
-    ETag       U64  of the file that was loaded
+    ETag       U64  of the file that was loaded, or the name of who else told of that day
     Rows       i8   that it gave
     Selection  U64  the tickers that were asked for, or a digest of a long list
 
 A row is written when everything it speaks of is stored. It counts as long as the vendor's file has
-that ETag.
+that ETag; a file with another one takes the place of what is there.
 """
 
 from __future__ import annotations
@@ -97,6 +97,14 @@ class Ledger:
         data = Columns(np.full(len(entries), at_ns, np.int64), columns, variable=True)
         self._store.commit([Replace(self._key, at, at, data, SCHEMA), *also])
         self._entries[day] = entries
+
+    def add_stranger(self, day: date, name: str, selection: Selection) -> None:
+        """Write down that rows of a day without a file are about to come from somebody else.
+
+        What they have and the vendor has not goes when there is a file.
+        """
+        if day not in self._entries:
+            self.add(day, name, 0, selection)
 
     def _read(self) -> dict[date, list[Entry]]:
         try:

@@ -173,6 +173,9 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         if fallback is None or not pending or stop.is_set():
             return is_whole
         name = (options.fallback or "").replace("rest", "REST")
+        if options.fallback != "rest":
+            for each in pending:
+                plan.ledgers[each.flat].add_stranger(each.day, name, options.selection)
         return _fill(name, fallback, pending, options.selection) and is_whole
 
 
