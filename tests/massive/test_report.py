@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tsstore.times import to_ns
-from tsstore_massive import report as module
+from tsstore_massive.backfilling import report as module
 from tsstore_massive.backfilling.plan import Job, Plan
 from tsstore_massive.backfilling.report import Gap, GapList, Progress, Report
 from tsstore_massive.backfilling.summary import summarise
