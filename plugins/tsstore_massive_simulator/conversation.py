@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tsstore.typed import whole
 from tsstore_massive_simulator.events import Status
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Conversation:
     def received(self, text: bytes) -> Answer:
         """What to do about a message."""
         try:
-            message = msgspec.json.decode(text, type=_Message)
+            message = msgspec.json.decode(text, type=whole(_Message))
         except msgspec.MsgspecError:
             return Answer([_INVALID])
         if message.action == "auth":

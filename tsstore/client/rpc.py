@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from tsstore.errors import ConnectionFailedError
+from tsstore.typed import whole
 from tsstore.wire import exact
 from tsstore.wire.codec import MalformedBodyError
 from tsstore.wire.envelope import ErrorReply, decode_reply, encode_call
@@ -72,4 +73,4 @@ class Rpc:
 
 @cache
 def _decoder(kind: type[msgspec.Struct]) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
+    return msgspec.msgpack.Decoder(whole(kind))

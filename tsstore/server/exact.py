@@ -16,6 +16,7 @@ from tsstore.server.lanes import Kind
 from tsstore.server.service import BudgetEngine
 from tsstore.server.sqlreply import sql_limits
 from tsstore.times import MAX_NS, MIN_NS
+from tsstore.typed import whole
 from tsstore.wire import exact
 from tsstore.wire.codec import MalformedBodyError
 
@@ -222,6 +223,6 @@ class ExactService:
 
 def _read(params: Any, kind: type[_P]) -> _P:
     try:
-        return msgspec.convert(params, kind)
+        return msgspec.convert(params, whole(kind))
     except msgspec.ValidationError as error:
         raise MalformedBodyError(f"{kind.__name__}: {error}") from None

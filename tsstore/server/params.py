@@ -18,6 +18,7 @@ from tsstore.query import Query
 from tsstore.schema import Schema, parse_dtype, parse_shapes
 from tsstore.timeframe import Timeframe, similar
 from tsstore.times import MAX_NS, MIN_NS
+from tsstore.typed import whole
 from tsstore.wire.codec import MalformedBodyError, fields, plain_name
 from tsstore.wire.dataset import Dataset
 from tsstore.zones import NS_PER_SECOND
@@ -95,7 +96,7 @@ def read_params(raw: object, kind: type[_P]) -> _P:
     """
     found = {name: value for name, value in fields(raw, _names(kind)).items() if value is not None}
     try:
-        return msgspec.convert(found, kind)
+        return msgspec.convert(found, whole(kind))
     except msgspec.ValidationError as error:
         raise MalformedBodyError(f"{kind.__name__}: {error}") from None
 

@@ -9,6 +9,7 @@ import msgspec
 from tsstore.errors import InvalidArgumentError
 from tsstore.server.lanes import Kind
 from tsstore.storage.shipping import Mark
+from tsstore.typed import whole
 from tsstore.wire import replica
 from tsstore.wire.codec import MalformedBodyError
 
@@ -81,6 +82,6 @@ class ReplicaService:
                 "mkts.yml"
             )
         try:
-            return msgspec.convert(params, kind)
+            return msgspec.convert(params, whole(kind))
         except msgspec.ValidationError as error:
             raise MalformedBodyError(f"{kind.__name__}: {error}") from None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
+from tsstore.typed import whole
 from tsstore_massive.channels import channels_of
 from tsstore_massive.decoding.rows import Records, columns_of, count_cut_codes, records_of
 from tsstore_massive.decoding.salvage import DECODE_ERRORS, elements, event_name, salvage
@@ -194,6 +195,6 @@ def _wire_of(market: Market) -> _Wire:
     return _Wire(
         kinds={channel.event: channel.kind for channel in channels},
         types=types,
-        frame=msgspec.json.Decoder(list[event], strict=False),
-        element=msgspec.json.Decoder(event, strict=False),
+        frame=msgspec.json.Decoder(whole(list[event]), strict=False),
+        element=msgspec.json.Decoder(whole(event), strict=False),
     )

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from tsstore.columns import Columns
 from tsstore.errors import ConfigError
+from tsstore.typed import whole
 from tsstore_massive.channels import channel_of
 from tsstore_massive.decoding.rows import columns_of, records_of
 from tsstore_massive.decoding.salvage import salvage
@@ -97,4 +98,4 @@ def _row_type(market: Market, kind: Kind) -> type[Struct]:
 
 @cache
 def _decoder(row_type: type[Struct]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(_Body[row_type], strict=False)  # type: ignore[valid-type]
+    return msgspec.json.Decoder(whole(_Body[row_type]), strict=False)  # type: ignore[valid-type]

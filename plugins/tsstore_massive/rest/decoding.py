@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from tsstore.typed import whole
 from tsstore_massive.rest.replies import RetryableError, check_empty
 
 if TYPE_CHECKING:
@@ -63,15 +64,20 @@ def rows_of(row_type: type[T], name: str = "results") -> Callable[[bytes], Rows[
 
 def value_of(row_type: type[T], name: str = "results") -> Callable[[bytes], T]:
     """A decoder of answers that hold one value, under a name."""
-    fields: list[Any] = [("value", row_type, msgspec.field(name=name))]
-    answer: Any = msgspec.defstruct("Answer", fields)
-    decoder = msgspec.json.Decoder(answer, strict=False)
+    kind: Any = row_type
+    decoder = _value_decoder(kind, name)
 
     def decode(body: bytes) -> T:
         value: T = decoder.decode(body).value
         return value
 
     return decode
+
+
+@cache
+def _value_decoder(row_type: Any, name: str) -> msgspec.json.Decoder[Any]:
+    fields: list[Any] = [("value", row_type, msgspec.field(name=name))]
+    return msgspec.json.Decoder(whole(msgspec.defstruct("Answer", fields)), strict=False)
 
 
 @cache
@@ -83,7 +89,7 @@ def _decoders(
             ("rows", list[kind] | None, msgspec.field(name=name, default=None)),
             ("next_url", str | None, None),
         ]
-        return msgspec.json.Decoder(msgspec.defstruct("Answer", fields), strict=False)
+        return msgspec.json.Decoder(whole(msgspec.defstruct("Answer", fields)), strict=False)
 
     return answer(row_type), answer(msgspec.Raw)
 
@@ -92,7 +98,7 @@ def _salvaged(row_type: type[T], raws: list[msgspec.Raw], faults: Counter[str]) 
     rows = list[T]()
     for raw in raws:
         try:
-            rows.append(msgspec.json.decode(raw, type=row_type, strict=False))
+            rows.append(msgspec.json.decode(raw, type=whole(row_type), strict=False))
         except (msgspec.DecodeError, UnicodeDecodeError):
             faults[f"malformed {row_type.__name__.lower()}"] += 1
     return rows

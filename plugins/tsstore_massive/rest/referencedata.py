@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from tsstore.typed import whole
 from tsstore_massive.errors import NoSuchPathError, NoSuchTickerError
 from tsstore_massive.rest.decoding import value_of
 from tsstore_massive.rest.endpoints import Endpoints, in_path
@@ -120,12 +121,15 @@ class ReferenceData(Endpoints):
     def market_status(self) -> MarketStatus:
         """Which markets are open now."""
         return self._get(
-            "/v1/marketstatus/now", {}, "reference", msgspec.json.Decoder(MarketStatus).decode
+            "/v1/marketstatus/now",
+            {},
+            "reference",
+            msgspec.json.Decoder(whole(MarketStatus)).decode,
         )
 
     def upcoming_holidays(self) -> list[Holiday]:
         """Days on which an exchange is closed or closes early, a row per exchange."""
-        decode = msgspec.json.Decoder(list[Holiday]).decode
+        decode = msgspec.json.Decoder(whole(list[Holiday])).decode
         return self._get("/v1/marketstatus/upcoming", {}, "reference", decode)
 
     def conditions(

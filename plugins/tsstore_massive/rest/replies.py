@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from tsstore.typed import whole
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import (
     ApiKeyError,
@@ -135,7 +136,7 @@ def retry_after(value: str | None, now_ns: int) -> float | None:
 
 
 def _envelope(body: bytes) -> _Envelope:
-    return msgspec.json.decode(body, type=_Envelope)
+    return msgspec.json.decode(body, type=whole(_Envelope))
 
 
 def _is_the_vendors(body: bytes) -> bool:
