@@ -217,6 +217,14 @@ def test_what_was_missed_before_another_one_carries_it_is_fetched_at_once(
     assert tried.handed.take() == [("trades", 163 - OVERLAP_S, 1163)]
 
 
+def test_today_of_coins_begins_at_midnight_utc(store: tsstore.Store) -> None:
+    tried = Tried(store, market="crypto", symbols=["BTC-USD"], data_types=["bars"])
+    tried.clock.wall_ns = to_ns("2024-06-03 05:00")
+    tried.catch_up.streaming()
+    tried.catch_up.added(("X:ETH-USD",))
+    assert tried.handed.stretches[-1].start_ns == to_ns("2024-06-03")
+
+
 def trades_at(store: tsstore.Store, *times_ns: int) -> None:
     arrays = {name: np.ones(len(times_ns), dtype) for name, dtype in TRADES.columns}
     store.write("SPY/1Sec/TRADE", Columns(np.array(times_ns), arrays), schema=TRADES)

@@ -19,8 +19,8 @@ from tsstore_massive.datasets import Dataset
 from tsstore_massive.missing.gaps import Stretch
 from tsstore_massive.missing.missed import overlap_ns
 from tsstore_massive.schemas import BAR_KINDS, STREAM_GROUPS
-from tsstore_massive.sessions import day_of, day_start_ns
 from tsstore_massive.symbols import market_of
+from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,9 +66,13 @@ def at_start(
 
 
 def today(kinds: Iterable[Kind], symbols: tuple[str, ...], now_ns: int) -> list[Stretch]:
-    """Everything of today, of symbols that are new."""
-    start_ns = day_start_ns(day_of(now_ns))
-    return [Stretch(kind, symbols, start_ns) for kind in kinds]
+    """Everything of today, of symbols of one market that are new."""
+    return [Stretch(kind, symbols, _today_ns(kind, symbols[0], now_ns)) for kind in kinds]
+
+
+def _today_ns(kind: Kind, symbol: str, now_ns: int) -> int:
+    dataset = Dataset.of_stream(kind).of(market_of(symbol))
+    return int(dataset.starts(np.array([day_in(dataset, now_ns)], "M8[D]"))[0])
 
 
 def is_history(config: Config, kind: Kind) -> bool:
