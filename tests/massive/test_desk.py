@@ -10,6 +10,7 @@ from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError
 from tsstore.plugin import WorkerContext
 from tsstore_massive.config import Config
+from tsstore_massive.missing.journal import Journal
 from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.streaming.changes import CHANGES_KEY, write_changes
 from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
@@ -72,6 +73,17 @@ def test_a_line_that_is_made_while_symbols_change_gets_them_too(store: tsstore.S
     found.look([first])
     found.look([second])
     assert first.symbols == second.symbols == ("SPY", "AAPL")
+
+
+def test_gaps_of_a_connection_that_is_not_made_are_a_problem(store: tsstore.Store) -> None:
+    for name in ("", "a", "gone", "filled"):
+        Journal(store, name).write({"bars": [(1, 2, "SPY")]})
+    filled = Journal(store, "filled")
+    filled.read("bars")
+    filled.write({})
+    connections = {"a": {"symbols": ["SPY"]}, "gone": {"enabled": False}}
+    left = [text.partition(" ")[0] for text in desk(store, connections=connections).problems]
+    assert left == ["_massive/24H/BARS_GAPS", "_massive/24H/BARS_GAPS_gone"]
 
 
 def test_what_is_no_symbol_is_not_streamed_whoever_wrote_it(store: tsstore.Store) -> None:

@@ -24,7 +24,7 @@ from tsstore.times import MAX_NS
 from tsstore_massive.schemas import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,7 +55,7 @@ class Journal:
     def read(self, kind: Kind) -> list[Entry]:
         """What was missing when it was written down last, in order of time."""
         try:
-            rows = self._store.read(self._key(kind))
+            rows = self._store.read(self.key(kind))
         except NotFoundError:
             return []
         columns = (rows.ts, rows["End"], rows["Symbol"])
@@ -72,10 +72,11 @@ class Journal:
         now = {kind: sorted(missing.get(kind, ())) for kind in KINDS}
         changed = [kind for kind in KINDS if now[kind] != self._written.get(kind, [])]
         if changed:
-            self._store.commit([_replace(self._key(kind), now[kind]) for kind in changed])
+            self._store.commit([_replace(self.key(kind), now[kind]) for kind in changed])
             self._written = now
 
-    def _key(self, kind: Kind) -> str:
+    def key(self, kind: Kind) -> str:
+        """The bucket of the gaps of a kind."""
         return f"_massive/24H/{kind.upper()}_GAPS{self._ending}"
 
 
@@ -91,6 +92,13 @@ def written_down(
         ends.append(rows["End"])
         symbols.append(rows["Symbol"])
     return np.concatenate(starts), np.concatenate(ends), np.concatenate(symbols)
+
+
+def abandoned(store: StoreApi, connections: Collection[str]) -> list[str]:
+    """Buckets with gaps of other connections than these, which nobody fetches."""
+    known = {Journal(store, name).key(kind) for name in connections for kind in KINDS}
+    there = [key for kind in KINDS for key in store.list(f"_massive/24H/{kind.upper()}_GAPS*")]
+    return sorted(key for key in there if key not in known and store.info(key).last_ns is not None)
 
 
 def _replace(key: str, entries: Sequence[Entry]) -> Replace:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError, TsStoreError
 from tsstore_massive.config import symbol_of
+from tsstore_massive.missing.journal import abandoned
 from tsstore_massive.streaming.changes import CHANGES_KEY, Changes, read_changes, write_watched
 from tsstore_massive.streaming.failover import Standing, carried_topics, carriers
 from tsstore_massive.streaming.universes import UniverseBook
@@ -50,6 +51,7 @@ class Desk:
         self._carriers: Mapping[str, str] = {}
         self._command_error = self._universe_error = ""
         self._read_changes()
+        self._abandoned = abandoned(context.store, [one.name for one in planned])
         self._named = {one.name: self._of_config(one) for one in planned}
         self.watched = self._wanted()
 
@@ -58,7 +60,12 @@ class Desk:
         """What is wrong with a universe or a command, for people."""
         strays = [f"no connection streams {name}" for name in sorted(self._strays)[:_STRAYS_SHOWN]]
         odd = [f"{text!r} in {CHANGES_KEY} is no symbol" for text in sorted(self._changes.odd)]
-        errors = [self._command_error, self._universe_error, *odd[:_STRAYS_SHOWN], *strays]
+        left = [
+            f"{key} holds gaps of a connection that is not made, so nobody fetches them; make one "
+            "of that name, or fetch them with massive_backfiller and destroy it"
+            for key in self._abandoned
+        ]
+        errors = [self._command_error, self._universe_error, *left, *odd[:_STRAYS_SHOWN], *strays]
         return [text for text in errors if text]
 
     def open(self) -> None:
