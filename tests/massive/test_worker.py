@@ -23,6 +23,7 @@ from tsstore.plugin import FatalPluginError
 from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore_massive import Worker
+from tsstore_massive.missing.gaps import GapFiller
 from tsstore_massive.rest import RestClient
 from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
@@ -352,7 +353,7 @@ def test_a_refused_topic_is_shown_and_the_others_stream(
 
 @pytest.mark.parametrize("market", [["no_plan"]], indirect=True)
 def test_a_plan_without_a_stream_is_served_by_polling(
-    market: Simulator, store: tsstore.Store
+    market: Simulator, store: tsstore.Store, monkeypatch: Any
 ) -> None:
     with RunningWorker(store, market, market.clock()) as worker:
         worker.until(lambda: len(store.list("*/1Min/OHLCV")) == 3)
@@ -361,7 +362,11 @@ def test_a_plan_without_a_stream_is_served_by_polling(
         assert store.list("*/1Sec/TRADE")
         assert worker.status["state"] == "polling"
         assert "websocket access" in worker.status["alarm"]
-    assert worker.error is None
+        assert worker.error is None
+        # Without the thread that fetches, polling would fill nothing.
+        monkeypatch.setattr(GapFiller, "_next", lambda _: 1 / 0)
+        worker.until(worker.ended)
+    assert isinstance(worker.error, ZeroDivisionError)
 
 
 def test_bars_are_polled_while_the_socket_is_down_and_ticks_are_fetched_after(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from websockets.asyncio.client import connect
@@ -45,7 +46,8 @@ def dial(url: str, *, ping_s: float, timing: Timing) -> connect:
 
 def abort_soon(loop: asyncio.AbstractEventLoop, socket: ClientConnection) -> None:
     """End a connection without a farewell; thread-safe."""
-    loop.call_soon_threadsafe(socket.transport.abort)
+    with suppress(RuntimeError):  # the loop is over, and the connection with it
+        loop.call_soon_threadsafe(socket.transport.abort)
 
 
 def _quiet_logger() -> logging.Logger:
