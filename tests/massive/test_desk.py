@@ -86,6 +86,17 @@ def test_gaps_of_a_connection_that_is_not_made_are_a_problem(store: tsstore.Stor
     assert left == ["_massive/24H/BARS_GAPS", "_massive/24H/BARS_GAPS_gone"]
 
 
+def test_commands_are_read_when_there_are_new_ones(store: tsstore.Store, monkeypatch: Any) -> None:
+    add(store, "AAPL")
+    found = desk(store, symbols=["SPY"])
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read", lambda _: pytest.fail("they are as they were"))
+        found.look([])
+    add(store, "AAPL", wanted=0)
+    found.look([])
+    assert found.watched == {"": ("SPY",)}
+
+
 def test_what_is_no_symbol_is_not_streamed_whoever_wrote_it(store: tsstore.Store) -> None:
     add(store, "*", "AAPL,T.MSFT", "", "EUR/USD", "DIA")
     found = desk(store, symbols=["SPY"])
@@ -102,9 +113,10 @@ def test_a_bucket_of_commands_with_other_columns_is_a_problem_until_it_is_gone(
     (problem,) = found.problems
     assert "destroy it" in problem
     store.destroy(CHANGES_KEY)
-    add(store, "DIA")
     found.look([])
     assert found.problems == []
+    add(store, "DIA")
+    found.look([])
     assert found.watched == {"": ("SPY", "DIA")}
 
 

@@ -58,6 +58,15 @@ class Changes:
     odd: frozenset[str] = field(default_factory=frozenset)
 
 
+def stamp_of_changes(store: StoreApi) -> tuple[int, int]:
+    """What is another one after each command; quick, however many there were."""
+    try:
+        info = store.info(CHANGES_KEY)
+    except NotFoundError:
+        return 0, 0
+    return info.rows, info.last_ns or 0
+
+
 def read_changes(store: StoreApi) -> Changes:
     """What commands have changed up to now.
 

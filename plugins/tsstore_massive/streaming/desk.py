@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from tsstore.errors import ConfigError, TsStoreError
 from tsstore_massive.config import symbol_of
 from tsstore_massive.missing.journal import abandoned
-from tsstore_massive.streaming.changes import CHANGES_KEY, Changes, read_changes, write_watched
+from tsstore_massive.streaming.changes import (
+    CHANGES_KEY,
+    Changes,
+    read_changes,
+    stamp_of_changes,
+    write_watched,
+)
 from tsstore_massive.streaming.failover import Standing, carried_topics, carriers
 from tsstore_massive.streaming.universes import UniverseBook
 from tsstore_massive.symbols import market_of
@@ -48,6 +54,7 @@ class Desk:
         used = dict.fromkeys(name for one in planned for name in one.config.universe_names)
         self._book = UniverseBook(config.universes, config.universe_file, used)
         self._changes = Changes()
+        self._stamp: tuple[int, int] | None = None
         self._carriers: Mapping[str, str] = {}
         self._command_error = self._universe_error = ""
         self._read_changes()
@@ -94,9 +101,12 @@ class Desk:
         """Read what commands have changed; whether that is something else now."""
         before, error = self._changes, ""
         try:
-            self._changes = read_changes(self._context.store)
+            stamp = stamp_of_changes(self._context.store)
+            if stamp == self._stamp:
+                return False
+            self._changes, self._stamp = read_changes(self._context.store), stamp
         except TsStoreError as failure:
-            error = str(failure)
+            error, self._stamp = str(failure), None
         if error and error != self._command_error:
             self._context.logger.error("%s", error)
         self._command_error = error
