@@ -10,7 +10,7 @@ from tests.massive.http_server import KEY, page, scripted
 from tsstore.clock import ManualClock
 from tsstore.errors import ConfigError, InvalidArgumentError
 from tsstore.testing.model import ModelStore
-from tsstore_massive.backfilling import options as module
+from tsstore_massive import commandline
 from tsstore_massive.backfilling.backfill import Target
 from tsstore_massive.backfilling.options import Options, read_options, resolve_symbols, split_list
 from tsstore_massive.datasets import Dataset
@@ -31,7 +31,7 @@ NOTHING = {
 
 @pytest.fixture(autouse=True)
 def _no_system_config(monkeypatch):
-    monkeypatch.setattr(module, "DEFAULT_CONFIG", "/nonexistent/mkts.yml")
+    monkeypatch.setattr(commandline, "DEFAULT_CONFIG", "/nonexistent/mkts.yml")
     monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tsstore.clock import SystemClock
-from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore.errors import InvalidArgumentError
 from tsstore_massive.backfilling.backfill import PARALLELISM_MAX
 from tsstore_massive.backfilling.command import backfill
 from tsstore_massive.backfilling.flags import GoFlagsCommand
-from tsstore_massive.backfilling.options import DEFAULT_CONFIG, read_options
+from tsstore_massive.backfilling.options import read_options
+from tsstore_massive.commandline import config_option, directory_option, run
 from tsstore_massive.config import API_KEY_VARIABLE
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
@@ -95,20 +94,8 @@ _FIRST_ATTEMPTS = 3
     is_flag=True,
     help="Ask for what the plan of the key did not include within the last day.",
 )
-@click.option(
-    "--config",
-    "config_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
-)
-@click.option(
-    "--dir",
-    "directory",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Directory of the store [root_directory of the config].",
-)
+@config_option
+@directory_option
 @click.version_option(version("tsstore"), prog_name="massive_backfiller")
 def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     """Fetch history from Massive.com into a store.
@@ -131,16 +118,7 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        command.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(128 + signal.SIGINT)
-    except TsStoreError as error:
-        click.echo(f"massive_backfiller: {error}", err=True)
-        sys.exit(error.exit_code)
+    run(command, "massive_backfiller")
 
 
 def _load_files(options: Options, clock: Clock, stop: threading.Event) -> bool:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tsstore.config import load_config, read_secret
+from tsstore.config import read_secret
 from tsstore.errors import ConfigError, InvalidArgumentError
 from tsstore.key import KeyPattern, is_pattern
-from tsstore.yamlfile import convert
 from tsstore_massive.backfilling.backfill import Target
 from tsstore_massive.backfilling.listing import symbols_of
+from tsstore_massive.commandline import from_file, split_list, store_directory
 from tsstore_massive.config import Config
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.streaming.configured import configured_symbols
@@ -23,17 +22,16 @@ from tsstore_massive.symbols import market_of, parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
     from tsstore_massive.rest import RestClient
 
-DEFAULT_CONFIG = "/etc/mkts.yml"
 #: Flags that are options as they are.
 _AS_GIVEN = (
     "refetch", "ask_again", "source", "dry_run", "archive", "profile", "endpoint", "bucket",
 )  # fmt: skip
-_WORKER_MODULES = frozenset({"massive", "massive.so", "tsstore_massive:Worker"})
 
 
 @dataclass(frozen=True)
@@ -82,18 +80,14 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
         InvalidArgumentError: something is missing, or cannot be right.
     """
     base, root, timezone = from_file(flags["config_path"])
-    directory = flags["directory"] or root
-    if directory is None:
-        raise InvalidArgumentError(
-            "where is the store? give its directory with -dir, or a mkts.yml with -config"
-        )
+    directory = store_directory(flags, root)
     config = _over(base, flags)
     last = _date(flags["end"]) - timedelta(days=1) if flags["end"] else today
     return Options(
         config,
         _targets(flags, config, last),
         split_list(flags["symbols"] or "") or configured_symbols(config),
-        Path(directory),
+        directory,
         timezone,
         **{name: flags[name] for name in _AS_GIVEN},
     )
@@ -122,29 +116,6 @@ def resolve_symbols(
     if not symbols:
         raise ConfigError(f"no symbol matches {','.join(wanted)}; change -symbols")
     return sorted(symbols)
-
-
-def split_list(text: str) -> list[str]:
-    """Items of a list with commas; a comma within braces belongs to a pattern."""
-    items, depth = [""], 0
-    for character in text:
-        depth += (character == "{") - (character == "}")
-        if character == "," and depth == 0:
-            items.append("")
-        else:
-            items[-1] += character
-    return [item.strip() for item in items if item.strip()]
-
-
-def from_file(path: Path | None) -> tuple[Config, str | None, str | None]:
-    """Options of the Massive worker, root directory and time zone of mkts.yml."""
-    if path is None and not Path(DEFAULT_CONFIG).exists():
-        return Config(), None, None
-    file = load_config(path or DEFAULT_CONFIG)
-    for entry in file.bgworkers:
-        if entry.module.content in _WORKER_MODULES and entry.config is not None:
-            return convert(entry.config, Config), file.root_directory, file.timezone
-    return Config(), file.root_directory, file.timezone
 
 
 def _over(base: Config, flags: Mapping[str, Any]) -> Config:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tsstore.clock import SystemClock
-from tsstore.errors import TsStoreError
 from tsstore.redact import Redactor, secrets_in_environment
-from tsstore_massive.backfilling.options import DEFAULT_CONFIG
+from tsstore_massive.commandline import config_option, directory_option, run
 from tsstore_massive.doctor.examine import Examination, Wishes
 from tsstore_massive.doctor.findings import Verdict, is_healthy
 from tsstore_massive.symbols import MARKETS
@@ -39,20 +36,8 @@ _WIDTH_WITHOUT_TERMINAL = 160
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--config",
-    "config_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
-)
-@click.option(
-    "--dir",
-    "directory",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Directory of the store [root_directory of the config].",
-)
+@config_option
+@directory_option
 @click.option(
     "--market",
     "markets",
@@ -94,16 +79,7 @@ def command(**flags: Any) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        command.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(128 + signal.SIGINT)
-    except TsStoreError as error:
-        click.echo(f"massive_doctor: {error}", err=True)
-        sys.exit(error.exit_code)
+    run(command, "massive_doctor")
 
 
 def _masked(finding: Finding, redactor: Redactor) -> dict[str, str]:

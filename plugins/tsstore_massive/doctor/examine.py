@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError
-from tsstore_massive.backfilling.options import from_file
+from tsstore_massive.commandline import from_file
 from tsstore_massive.doctor import machine
 from tsstore_massive.doctor.files import check_files
 from tsstore_massive.doctor.findings import fail, ok, skip

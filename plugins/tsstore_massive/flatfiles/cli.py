@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import calendar
-import signal
-import sys
 from datetime import date, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -15,8 +13,15 @@ import click
 import msgspec
 
 from tsstore.clock import SystemClock
-from tsstore.errors import InvalidArgumentError, TsStoreError
-from tsstore_massive.backfilling.options import DEFAULT_CONFIG, from_file, split_list
+from tsstore.errors import InvalidArgumentError
+from tsstore_massive.commandline import (
+    config_option,
+    directory_option,
+    from_file,
+    run,
+    split_list,
+    store_directory,
+)
 from tsstore_massive.flatfiles.catalogue import MARKETS, FlatSet
 from tsstore_massive.flatfiles.credentials import BUCKET, ENDPOINT, PROFILE
 from tsstore_massive.flatfiles.run import Options, default_archive, load
@@ -38,13 +43,7 @@ _AS_GIVEN = (
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--dir",
-    "directory",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Directory of the store [root_directory of the config].",
-)
+@directory_option
 @click.option(
     "--datasets",
     metavar="LIST",
@@ -86,13 +85,7 @@ _AS_GIVEN = (
 @click.option("--profile", metavar="NAME", help=f"Of ~/.aws/credentials [{PROFILE}].")
 @click.option("--endpoint", metavar="URL", help=f"S3 service [{ENDPOINT}].")
 @click.option("--bucket", metavar="NAME", help=f"S3 bucket [{BUCKET}].")
-@click.option(
-    "--config",
-    "config_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
-)
+@config_option
 @click.version_option(version("tsstore"), prog_name="massive_flatfiles")
 def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     """Load Massive.com's flat files (csv.gz on S3) into a store.
@@ -112,26 +105,12 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        command.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(128 + signal.SIGINT)
-    except TsStoreError as error:
-        click.echo(f"massive_flatfiles: {error}", err=True)
-        sys.exit(error.exit_code)
+    run(command, "massive_flatfiles")
 
 
 def _read_options(flags: Mapping[str, Any], today: date) -> Options:
     config, root, timezone = from_file(flags["config_path"])
-    directory = flags["directory"] or root
-    if directory is None:
-        raise InvalidArgumentError(
-            "where is the store? give its directory with --dir, or a mkts.yml with --config"
-        )
-    directory = Path(directory)
+    directory = store_directory(flags, root)
     last = _date(flags["end"]) if flags["end"] else today - timedelta(days=1)
     first = _first(flags, last)
     include = split_list(flags["symbols"] or "") or configured_symbols(config)

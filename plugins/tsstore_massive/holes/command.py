@@ -17,7 +17,7 @@ from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
 from tsstore.timeframe import Timeframe
 from tsstore.times import format_ns, to_ns
 from tsstore.usmarket import NEW_YORK
-from tsstore_massive.backfilling.options import from_file
+from tsstore_massive.commandline import from_file
 from tsstore_massive.holes.evidence import Evidence
 from tsstore_massive.holes.grid import make_grid
 from tsstore_massive.holes.reasons import Reason

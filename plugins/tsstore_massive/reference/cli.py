@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +14,17 @@ import msgspec
 import tsstore
 from tsstore.clock import SystemClock
 from tsstore.config import read_secret
-from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore.errors import InvalidArgumentError
 from tsstore_massive.backfilling.options import (
-    DEFAULT_CONFIG,
-    from_file,
     resolve_symbols,
+)
+from tsstore_massive.commandline import (
+    config_option,
+    directory_option,
+    from_file,
+    run,
     split_list,
+    store_directory,
 )
 from tsstore_massive.config import API_KEY_VARIABLE, Config
 from tsstore_massive.reference.buckets import Kind
@@ -62,20 +65,8 @@ _LIMITS = Limits(first_attempts=3)
 )
 @click.option("--base-url", metavar="URL", help="REST service [https://api.massive.com].")
 @click.option("--requests-per-minute", type=click.IntRange(1), help="5 on the free plan [6000].")
-@click.option(
-    "--config",
-    "config_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
-)
-@click.option(
-    "--dir",
-    "directory",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Directory of the store [root_directory of the config].",
-)
+@config_option
+@directory_option
 @click.version_option(version("tsstore"), prog_name="massive_reference")
 def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     """Bring splits, dividends, tickers and names of a store up to date.
@@ -88,31 +79,16 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     massive_reference --dir data --kinds splits,tickers
     """  # noqa: D301
     base, root, timezone = from_file(flags["config_path"])
-    directory = flags["directory"] or root
-    if directory is None:
-        raise InvalidArgumentError(
-            "where is the store? give its directory with --dir, or a mkts.yml with --config"
-        )
+    directory = store_directory(flags, root)
     config = _over(base, flags)
     wanted = split_list(flags["symbols"] or "") or configured_symbols(config)
     kinds = _kinds(split_list(flags["kinds"] or ""))
-    run_until_stopped(
-        partial(_sync, config, wanted, kinds, flags["whole"], Path(directory), timezone)
-    )
+    run_until_stopped(partial(_sync, config, wanted, kinds, flags["whole"], directory, timezone))
 
 
 def main() -> None:
     """Entry point of the console script."""
-    try:
-        command.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(128 + signal.SIGINT)
-    except TsStoreError as error:
-        click.echo(f"massive_reference: {error}", err=True)
-        sys.exit(error.exit_code)
+    run(command, "massive_reference")
 
 
 def _over(base: Config, flags: dict[str, Any]) -> Config:

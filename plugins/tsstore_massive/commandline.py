@@ -1,0 +1,87 @@
+"""What the commands of this package share: options, the worker's part of mkts.yml, and ends."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tsstore.config import load_config
+from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore.yamlfile import convert
+from tsstore_massive.config import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_CONFIG = "/etc/mkts.yml"
+_WORKER_MODULES = frozenset({"massive", "massive.so", "tsstore_massive:Worker"})
+
+config_option = click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
+)
+directory_option = click.option(
+    "--dir",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Directory of the store [root_directory of the config].",
+)
+
+
+def run(command: click.Command, name: str) -> None:
+    """Run a command as a program of that name; what goes wrong is a line and an exit code."""
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+    except TsStoreError as error:
+        click.echo(f"{name}: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def store_directory(flags: Mapping[str, Any], root: str | None) -> Path:
+    """Where the store is: what `--dir` says, else the root directory of mkts.yml.
+
+    Raises:
+        InvalidArgumentError: neither does.
+    """
+    directory = flags["directory"] or root
+    if directory is None:
+        raise InvalidArgumentError(
+            "where is the store? give its directory with --dir, or a mkts.yml with --config"
+        )
+    return Path(directory)
+
+
+def split_list(text: str) -> list[str]:
+    """Items of a list with commas; a comma within braces belongs to a pattern."""
+    items, depth = [""], 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item.strip() for item in items if item.strip()]
+
+
+def from_file(path: Path | None) -> tuple[Config, str | None, str | None]:
+    """Options of the Massive worker, root directory and time zone of mkts.yml."""
+    if path is None and not Path(DEFAULT_CONFIG).exists():
+        return Config(), None, None
+    file = load_config(path or DEFAULT_CONFIG)
+    for entry in file.bgworkers:
+        if entry.module.content in _WORKER_MODULES and entry.config is not None:
+            return convert(entry.config, Config), file.root_directory, file.timezone
+    return Config(), file.root_directory, file.timezone
