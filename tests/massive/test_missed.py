@@ -38,6 +38,17 @@ def test_what_is_missed_so_far_goes_on_with_an_overlap() -> None:
     assert pieces["bars"].start_ns == 0
 
 
+def test_what_goes_on_has_each_symbol_once() -> None:
+    missed = Missed()
+    some = Stretch("trades", ("SPY", "QQQ"), 0), Stretch("trades", ("SPY",), 5)
+    missed.add(*some, Stretch("bars", ("SPY",), 0), Stretch("bars", None, 5))
+    now_ns = 3600 * SECOND
+    assert len(missed.so_far(KINDS, now_ns)) == 4
+    symbols = {piece.kind: piece.symbols for piece in missed.so_far(KINDS, now_ns + 1)}
+    assert symbols == {"trades": ("SPY", "QQQ"), "bars": None}
+    assert len(missed.take(now_ns + 2, 0.0)) == 2
+
+
 @given(
     st.lists(
         st.tuples(

@@ -15,7 +15,7 @@ from tsstore_massive.missing.gaps import Stretch
 from tsstore_massive.schemas import BAR_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from tsstore_massive.schemas import Kind
 
@@ -28,6 +28,22 @@ TICKS_OVERLAP_NS = 10 * NS_PER_SECOND
 def overlap_ns(kind: Kind) -> int:
     """How far before the last row that was seen rows may still be missing or change."""
     return BARS_OVERLAP_NS if kind in BAR_KINDS else TICKS_OVERLAP_NS
+
+
+def _going_on(stretches: Iterable[Stretch], end_ns: int) -> list[Stretch]:
+    """The stretches from the overlap before an end on; each symbol once, however many it was in."""
+    together: dict[tuple[Kind, int], dict[str, None] | None] = {}
+    for one in stretches:
+        place = one.kind, max(one.start_ns, end_ns - overlap_ns(one.kind))
+        symbols = together.setdefault(place, {})
+        if one.symbols is None:
+            together[place] = None
+        elif symbols is not None:
+            symbols.update(dict.fromkeys(one.symbols))
+    return [
+        Stretch(kind, None if symbols is None else tuple(symbols), start_ns)
+        for (kind, start_ns), symbols in together.items()
+    ]
 
 
 class Missed:
@@ -60,8 +76,5 @@ class Missed:
         with self._lock:
             mine = [stretch for stretch in self._stretches if stretch.kind in kinds]
             others = [stretch for stretch in self._stretches if stretch.kind not in kinds]
-            self._stretches = others + [
-                Stretch(s.kind, s.symbols, max(s.start_ns, end_ns - overlap_ns(s.kind)))
-                for s in mine
-            ]
+            self._stretches = others + _going_on(mine, end_ns)
         return [stretch.until(end_ns, not_before) for stretch in mine]
