@@ -177,10 +177,9 @@ class Sink:
     def fitting(self, kind: Kind, symbols: Iterable[str]) -> tuple[str, ...]:
         """Those of some symbols whose buckets take rows of a kind; the others are misfits."""
         names = tuple(symbols)
-        with self._lock:
-            self._look_for_misfits(kind, names)
-            group, misfits = STREAM_GROUPS[kind], self.misfits
-            return tuple(name for name in names if f"{name}/{group}" not in misfits)
+        self._look_for_misfits(kind, names)  # without the lock: a whole market takes a while
+        group, misfits = STREAM_GROUPS[kind], self.misfits
+        return tuple(name for name in names if f"{name}/{group}" not in misfits)
 
     def _look_for_misfits(self, kind: Kind, symbols: Iterable[str]) -> None:
         keys = {f"{symbol}/{STREAM_GROUPS[kind]}" for symbol in symbols} - self.misfits
