@@ -32,6 +32,7 @@ from tsstore_massive.backfilling.backfill import Target, targets
 from tsstore_massive.config import Config
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.errors import ApiKeyError, UnavailableError
+from tsstore_massive.reference.buckets import SPLITS
 from tsstore_massive.schemas import BARS, TRADES
 
 COVERAGE_KEY = "AAPL/24H/TRADE_1Sec_BACKFILL"
@@ -358,6 +359,24 @@ def test_whether_bars_are_adjusted_is_asked_for_and_remembered(bench):
     assert bench.server.requests[0].query["adjusted"] == "false"
     assert bench.plan(minutes(), adjusted=False).total_days == 0
     assert bench.plan(minutes(), adjusted=True).total_days == 1
+
+
+def test_adjusted_bars_are_fetched_again_after_a_split(bench):
+    """What the vendor told before it is in other units than what it tells now."""
+    bench.vendor.bars["AAPL"] = [bar(at("2024-06-03 09:30"), 40.0)]
+    for adjusted in (True, False):
+        bench.run(minutes(), symbols=["AAPL" if adjusted else "MSFT"], adjusted=adjusted)
+    for symbol in ("AAPL", "MSFT"):
+        epoch = np.array(["2024-07-02T08:00", "2024-08-01T08:00"], "M8[ns]")
+        table = {"Epoch": epoch, "From": np.ones(2), "To": np.full(2, 4.0)}
+        bench.store.write(f"{symbol}/1D/SPLITS", table, schema=SPLITS)
+    assert bench.plan(minutes(), adjusted=True).total_days == 0, "it is announced"
+    bench.clock = ManualClock(at("2024-07-03 12:00"))
+    assert bench.plan(minutes(), symbols=["MSFT"], adjusted=False).total_days == 0
+    bench.vendor.bars["AAPL"] = [bar(at("2024-06-03 09:30"), 10.0)]
+    bench.run(minutes(), adjusted=True)
+    assert [close for _, close in bench.rows("AAPL/1Min/OHLCV")] == [10.0]
+    assert bench.plan(minutes(), adjusted=True).total_days == 0
 
 
 def test_a_bar_that_is_not_over_is_left_out(midday):

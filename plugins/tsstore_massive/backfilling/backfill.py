@@ -37,6 +37,7 @@ from tsstore_massive.backfilling.refusals import Refusals
 from tsstore_massive.backfilling.renamed import by_names
 from tsstore_massive.backfilling.report import Gap, Progress, Report
 from tsstore_massive.backfilling.running import Assignment, Run
+from tsstore_massive.backfilling.splits import last_splits
 from tsstore_massive.backfilling.work import GapWork
 from tsstore_massive.symbols import market_of
 from tsstore_massive.tradingdays import day_in, trading_days
@@ -142,16 +143,18 @@ class Backfiller:
     ) -> tuple[list[Job], int]:
         """The missing days of each symbol of one market, and how many days are there already."""
         dataset = target.dataset.of(market)
-        today = day_in(dataset, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        today = day_in(dataset, now_ns)
         days = trading_days(market, target.first, min(target.last, today))
         ends = dataset.ends(days)
         adjusted = self._adjusted and dataset.kind == "bars"
+        splits = last_splits(self._store, symbols, now_ns) if adjusted else {}
         jobs, covered = list[Job](), 0
         for symbol, coverage in read_coverage(
             self._store, dataset, symbols, days, adjusted=adjusted
         ):
             known = Coverage(None, adjusted=adjusted) if refetch else coverage
-            done = known.done(days, ends)
+            done = known.done(days, ends, splits.get(symbol, 0))
             covered += int(done.sum())
             if not done.all():
                 begun = {} if dataset.kind == "bars" else known.begun(days, ends)

@@ -68,17 +68,21 @@ class Coverage:
         self._dates = (rows.ts // NS_PER_DAY).astype("M8[D]")
         self._rows = rows
 
-    def done(self, days: NDArray[np.datetime64], ends_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def done(
+        self, days: NDArray[np.datetime64], ends_ns: NDArray[np.int64], since_ns: int = 0
+    ) -> NDArray[np.bool_]:
         """Which of these days need no fetching.
 
         Args:
             days: datetime64[D], any order.
             ends_ns: the last instant of each.
+            since_ns: what was fetched before does not count, ns since 1970 UTC.
         """
         if not len(self._dates):
             return np.zeros(len(days), np.bool_)
         at = np.minimum(np.searchsorted(self._dates, days), len(self._dates) - 1)
-        return np.asarray((self._dates[at] == days) & (self._rows["Through"][at] >= ends_ns))
+        is_whole = (self._dates[at] == days) & (self._rows["Through"][at] >= ends_ns)
+        return np.asarray(is_whole & (self._rows["Fetched"][at] >= since_ns))
 
     @property
     def rows_per_day(self) -> float | None:
