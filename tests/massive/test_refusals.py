@@ -207,3 +207,20 @@ def test_the_day_under_way_is_that_of_the_market(bench, market):
     [gap] = bench.run(minutes(TUESDAY, today), symbols=[symbol]).gaps
     assert (gap.days, gap.refused) == (1, "today")
     assert len(bench.store.list("*/1Min/OHLCV")) == (market == "crypto")
+
+
+def test_a_failure_during_the_search_for_the_plans_history_ends_no_run(bench):
+    first = date(2024, 1, 2)
+    bench.vendor.trades["AAPL"] = spread("2024-06-03", 3)
+    broken = iter([False, True, True])  # the first unit is refused, then the search fails
+
+    def fault(request):
+        if next(broken, False):
+            return Reply(b"no JSON")
+        return refusal(TIMEFRAME) if days_asked(request)[0] < MONDAY else None
+
+    bench.vendor.fault = fault
+    report = bench.run(ticks(first, MONDAY))
+    assert len(bench.rows()) == 3
+    assert {gap.refused for gap in report.gaps} == {"timeframe"}
+    assert sum(gap.days for gap in report.gaps) == report.progress.total_days - 1

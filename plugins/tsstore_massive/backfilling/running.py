@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 #: How long a run waits for requests under way once it is told to stop.
 STOP_GRACE_S = 1.5
 _LOOK_S = 0.1
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -209,8 +212,7 @@ class Run:
         days = work.days
         refusal = self._allowance.refused(error, work.place, work.symbol, days)
         if refusal.reason == "timeframe":
-            last = self._last_days.get(work.dataset, days[-1])
-            self._search.run(fetcher, work, last)
+            self._search_history(fetcher, work)
         count, verdict = self._allowance.verdict(work.place, work.symbol, days)
         with self._lock:
             if verdict is None and count == len(days):
@@ -222,6 +224,16 @@ class Run:
             else:
                 again = Job.whole(work.dataset, work.symbol, days).work(self._allowance)
             self._work = itertools.chain(again, self._work)
+
+    def _search_history(self, fetcher: Fetcher, work: Work) -> None:
+        """Find where the plan's history begins; if that fails, the next refusal goes on with it."""
+        last = self._last_days.get(work.dataset, work.days[-1])
+        try:
+            self._search.run(fetcher, work, last)
+        except (StoppedError, ApiKeyError, UnreachableError):
+            raise
+        except MassiveError as error:
+            _logger.warning("where the history of the plan begins is not known yet: %s", error)
 
     def _failed(self, number: int, work: Work, error: MassiveError) -> None:
         with self._lock:
