@@ -55,9 +55,7 @@ class Ledger:
 
     def __init__(self, store: StoreApi, flat: FlatSet) -> None:
         self._store = store
-        self._key = f"_massive/24H/FLATFILES_{flat.market}_{flat.name}".upper().replace(
-            "_MASSIVE/", "_massive/"
-        )
+        self._key = f"_massive/24H/FLATFILES_{flat.market.upper()}_{flat.name.upper()}"
         self._entries = self._read()
 
     def is_loaded(self, day: date, etag: str, selection: Selection) -> bool:
