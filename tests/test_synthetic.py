@@ -65,6 +65,7 @@ REFUSED = {
     "made up": [Write(TRUE, ROWS, MADE_UP)],
     "replaced": [Replace(FAKE, *AT, ROWS)],
     "replaced by made up": [Replace(TRUE, *AT, ROWS, MADE_UP)],
+    "replaced by nothing made up": [Replace(TRUE, *AT, {"Epoch": [], "Close": []}, MADE_UP)],
     "table": [WriteTable("1Min/OHLCV", TABLE)],
     "made-up table": [WriteTable("1Min/OHLCV", TABLE, MADE_UP)],
     "after a good one": [Write(TRUE, {"Epoch": [600], "Close": [9.0]}), Write(FAKE, ROWS)],

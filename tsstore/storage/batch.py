@@ -119,7 +119,8 @@ class Batch:
                 return  # nothing to delete and nothing to learn a schema from
             schema = operation.schema or schema_of(table, variable=operation.variable)
             bucket = self._reserve(key, self._schema_number(schema))
-        if len(table):
+        # Whoever replaces rows by none and says nothing of them, deletes.
+        if len(table) or operation.schema is not None:
             check_origin(key, bucket.schema, operation.schema)
         if isinstance(operation, Replace):
             first, last = to_ns(operation.start), to_ns(operation.end)

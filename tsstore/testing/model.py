@@ -308,9 +308,11 @@ class ModelStore:
     def _add_rows(
         self, key: BucketKey, table: Table, operation: Operation, buckets: dict[str, _Bucket]
     ) -> None:
-        if len(table) == 0:
-            return
         bucket = buckets.get(str(key))
+        if len(table) == 0:
+            if bucket is not None and operation.schema is not None:
+                check_origin(str(key), bucket.schema, operation.schema)
+            return
         if bucket is None:
             schema = operation.schema or schema_of(table, variable=operation.variable)
             bucket = buckets[str(key)] = _Bucket(key, schema, self._tz)
