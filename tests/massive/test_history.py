@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.massive.http_server import KEY, Reply, Server, Vendor, bar
+from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
 from tsstore.clock import ManualClock
+from tsstore.schema import Schema
 from tsstore.times import to_ns
 from tsstore_massive.backfilling.backfill import Backfiller
 from tsstore_massive.backfilling.history import History
@@ -98,6 +99,21 @@ def test_a_service_that_is_down_is_tried_again(store: tsstore.Store) -> None:
         past.run()
         assert past.describe()["error"] == ""
     assert len(store.read("AAPL/1Min/OHLCV")) == 1
+
+
+def test_a_bucket_with_other_columns_costs_its_symbol_alone_and_is_asked_for_once(
+    store: tsstore.Store,
+) -> None:
+    vendor = vendor_with_bars()
+    vendor.trades["AAPL"] = vendor.trades["MSFT"] = [trade(MONDAY, 1)]
+    store.create("AAPL/1Sec/TRADE", Schema.of({"Price": "f4"}))
+    options = {"query_start": {"trades": "2024-06-03"}, "symbols": ["AAPL", "MSFT"]}
+    with history(store, vendor, data_types=["trades"], **options) as past:
+        past.run()
+        count, (gap,) = past.gaps()
+    assert len(store.read("MSFT/1Sec/TRADE")) == 1
+    assert (count, gap["symbols"]) == (1, "AAPL")
+    assert "AAPL/1Sec/TRADE" in gap["reason"]
 
 
 def test_what_the_plan_does_not_include_is_told_and_not_tried_again(store: tsstore.Store) -> None:

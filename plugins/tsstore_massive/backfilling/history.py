@@ -110,7 +110,7 @@ class History:
         self._gaps = report.gaps
         for gap in report.gaps:
             self._logger.warning("history is missing: %s", gap)
-        return report.stopped or not any(gap.entitled for gap in report.gaps)
+        return report.stopped or not any(gap.entitled and not gap.is_misfit for gap in report.gaps)
 
     def _fetch(self) -> Report:
         wanted = targets(self._config, day_of(self._clock.now_ns()))

@@ -33,6 +33,7 @@ class Gap:
         refused: what the plan of the key excludes; None when it failed, so that the next try may
             succeed.
         days: market days in it.
+        is_misfit: whether the bucket holds other columns, so that somebody has to see to it.
     """
 
     symbol: str
@@ -42,6 +43,7 @@ class Gap:
     reason: str
     refused: Reason | None = None
     days: int = 1
+    is_misfit: bool = False
 
     @property
     def entitled(self) -> bool:

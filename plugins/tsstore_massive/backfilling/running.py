@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsstore.errors import SchemaMismatchError
 from tsstore.times import format_ns
 from tsstore_massive.backfilling.grouped import GroupedJob, GroupedWork
 from tsstore_massive.backfilling.plan import Job, Refused
@@ -100,6 +101,7 @@ class Run:
         self._begun = 0
         self._failing_since: int | None = None
         self._fatal: Exception | None = None
+        self._misfits: set[tuple[str, Dataset]] = set()
         self._threads: list[threading.Thread] = []
 
     def run(self, fetcher: Fetcher) -> Report:
@@ -190,6 +192,12 @@ class Run:
             self._refused(fetcher, work, error)
         except MassiveError as error:
             self._failed(number, work, error)
+        except SchemaMismatchError:
+            if isinstance(work, GroupedWork):  # a commit of many symbols does not say whose it is
+                raise
+            with self._lock:
+                self._misfits.add((work.symbol, work.dataset))
+                self._add_misfit(work)
         else:
             self._allowance.given(work.place, work.symbol)
             with self._lock:
@@ -202,6 +210,9 @@ class Run:
                 work = next(self._work, None)
                 if isinstance(work, Refused):
                     self._add_refused(work)
+                    continue
+                if work is not None and (work.symbol, work.dataset) in self._misfits:
+                    self._add_misfit(work)
                     continue
                 self._begun += 1
                 return self._begun, work
@@ -268,6 +279,16 @@ class Run:
         if error.resume_ns is not None:
             start_ns = error.resume_ns
         gap = Gap(work.symbol, work.dataset, start_ns, end_ns, str(error), refused, work.day_count)
+        self._add(gap, work)
+
+    def _add_misfit(self, work: Work) -> None:
+        """What somebody else keeps in a bucket costs its symbol, and no other one."""
+        start_ns, end_ns = work.span
+        why = (
+            f"{work.dataset.key(work.symbol)} holds other columns, or rows that are made up beside "
+            "real ones; copy what you need of it to another attribute group, and destroy it"
+        )
+        gap = Gap(work.symbol, work.dataset, start_ns, end_ns, why, None, work.day_count, True)
         self._add(gap, work)
 
     def _add(self, gap: Gap, work: Work | Refused) -> None:
