@@ -79,13 +79,14 @@ def coverage_taken_back(
     Args:
         flat: its data set.
         day: its day.
-        symbols: whose rows are about to be stored.
+        symbols: whose rows are about to be stored, as buckets spell them.
         known: the buckets of coverage that there are.
     """
     dataset = dataset_of(flat)
-    if dataset is None:
+    if dataset is None or not known:
         return []
-    some = [symbol for symbol in symbols if dataset.coverage_key(symbol) in known]
+    group = dataset.coverage_group
+    some = [symbol for symbol in symbols if f"{symbol}/{group}" in known]
     if not some:
         return []
     days = np.array([day], "M8[D]")
