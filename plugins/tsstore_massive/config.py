@@ -67,7 +67,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             mapping or a list of mappings. What is not named is not backfilled.
         bar_frequencies: bar lengths to backfill; the socket delivers 1Min.
         backfill_batch_size: rows asked for in one request, at most 50000.
-        backfill_adjusted: whether backfilled bars are adjusted for splits.
+        backfill_adjusted: whether backfilled bars are adjusted for splits by the vendor; streamed
+            ones are as traded, and `adjust()` is for bars as traded.
         ws_query_start: asks a server on this machine (the simulator) to replay that day.
         requests_per_minute: REST requests in any minute, of all programs with the key on this
             machine together; 5 on the free plan.
@@ -103,7 +104,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     query_start: dict[str, date] | tuple[dict[str, date], ...] = ()
     bar_frequencies: Annotated[tuple[str, ...], Meta(min_length=1)] = ("1Min",)
     backfill_batch_size: Annotated[int, Meta(ge=1, le=50_000)] = 50_000
-    backfill_adjusted: bool = True
+    backfill_adjusted: bool = False
     ws_query_start: date | None = None
     requests_per_minute: Annotated[int, Meta(ge=1)] = 6_000
     requests_per_day: Annotated[int, Meta(ge=1)] | None = None

@@ -73,7 +73,7 @@ def test_files_bring_what_they_have_and_rest_brings_the_rest(s3, vendor, backfil
 
 def test_adjusted_bars_do_not_come_from_files(s3, vendor, backfill):
     put(s3)
-    code, out, _ = backfill(*MANY)
+    code, out, _ = backfill(*MANY, "--adjusted")
     assert code == 0
     assert "1Min bars of stocks by REST: flat files are not adjusted to splits" in out
     assert len(vendor.server.requests) == 250

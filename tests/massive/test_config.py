@@ -23,7 +23,7 @@ def test_the_defaults_are_the_references() -> None:
     assert config.stream_url == "wss://socket.massive.com/stocks"
     assert config.bar_frequencies == ("1Min",)
     assert config.backfill_batch_size == 50_000
-    assert config.backfill_adjusted
+    assert not config.backfill_adjusted
     assert config.all_symbols
 
 

@@ -47,7 +47,7 @@ def test_a_day_of_the_market_gives_the_same_as_each_symbol_by_itself(bench, time
     bench.store = ModelStore(timezone=timezone)
     report = bench.run(days(), symbols=SYMBOLS, timezone=timezone)
     assert paths(bench) == [f"{GROUPED}2024-06-03", f"{GROUPED}2024-06-04"]
-    assert {request.query["adjusted"] for request in bench.server.requests} == {"true"}
+    assert {request.query["adjusted"] for request in bench.server.requests} == {"false"}
     assert {request.query["include_otc"] for request in bench.server.requests} == {"true"}
     assert (report.progress.rows, report.progress.empty_days) == (9, 1)
     assert report.progress.days == report.progress.total_days == 10

@@ -300,8 +300,9 @@ def _what_next(directory: Path, symbols: list[str]) -> str:
         f"  {folder}tsstore query {key} --dir {data} --limit 5 --tz America/New_York\n"
         f'  {folder}python -c \'import tsstore; print(tsstore.open("{data}", read_only=True)'
         f'.read("{key}", limit=5).to_pandas())\'\n'
+        f"and with a key of Massive.com, real rows into a directory of their own:\n"
         f"  MASSIVE_API_KEY=... {folder}massive_backfiller -bars -from 1Min=2024-01-02 "
-        f"-symbols AAPL -dir {data}"
+        f"-symbols AAPL -dir data"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -115,6 +116,7 @@ class ModelStore:
     def __init__(self, timezone: str = "UTC") -> None:
         self._tz = timezone
         self._buckets: dict[str, _Bucket] = {}
+        self._committing = threading.Lock()
         self._is_closed = False
 
     @overload
@@ -203,9 +205,10 @@ class ModelStore:
     def commit(self, operations: Iterable[Operation]) -> int:
         """See `StoreApi.commit`."""
         self._check_open()
-        after = {key: bucket.copy() for key, bucket in self._buckets.items()}
-        rows = sum(self._carry_out(operation, after) for operation in operations)
-        self._buckets = after
+        with self._committing:
+            after = {key: bucket.copy() for key, bucket in self._buckets.items()}
+            rows = sum(self._carry_out(operation, after) for operation in operations)
+            self._buckets = after
         return rows
 
     def bulk(self, operations: Mapping[str, TableLike] | Iterable[Operation]) -> int:

@@ -88,7 +88,7 @@ class Backfiller:
         *,
         clock: Clock,
         stop: threading.Event,
-        adjusted: bool = True,
+        adjusted: bool = False,
         parallelism: int | None = 4,
         timezone: str = "UTC",
         requests_per_minute: int = 6_000,

@@ -70,7 +70,11 @@ _FIRST_ATTEMPTS = 3
     type=click.IntRange(1),
     help="Requests that may start within a minute; 5 on the free plan [6000].",
 )
-@click.option("--adjusted/--no-adjusted", default=None, help="Bars adjusted to splits [yes].")
+@click.option(
+    "--adjusted/--no-adjusted",
+    default=None,
+    help="Bars adjusted to splits; adjust() is for those that are not [no].",
+)
 @click.option(
     "--source",
     type=click.Choice(["auto", "rest", "flatfiles"]),
