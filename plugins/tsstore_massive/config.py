@@ -34,11 +34,15 @@ from tsstore_massive.optionvalues import (
     shown_without_key,
 )
 from tsstore_massive.reference.buckets import Kind as ReferenceKind  # noqa: TC001
-from tsstore_massive.rest.usage import AssetClass  # noqa: TC001
 from tsstore_massive.schemas import Kind  # noqa: TC001  (msgspec reads the annotations)
 from tsstore_massive.streaming.changes import ALL
 from tsstore_massive.streaming.universes import Lists  # noqa: TC001
-from tsstore_massive.symbols import MARKETS, Market, parse_symbol
+from tsstore_massive.symbols import (
+    MARKETS,
+    AssetClass,
+    Market,
+    parse_symbol,
+)
 
 API_KEY_VARIABLE = "MASSIVE_API_KEY"
 _TICK_STARTS = frozenset({"trades", "quotes"})

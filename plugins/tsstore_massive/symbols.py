@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 Market: TypeAlias = Literal["stocks", "options", "indices", "forex", "crypto", "futures"]
 
+#: Plans limit a key as a whole, or the requests for one of these.
+AssetClass: TypeAlias = Literal[
+    "stocks", "options", "indices", "forex", "crypto", "futures", "reference"
+]
+
 MARKETS: tuple[Market, ...] = ("stocks", "options", "indices", "forex", "crypto", "futures")
 
 _PREFIXES: Mapping[Market, str] = {"options": "O:", "indices": "I:", "forex": "C:", "crypto": "X:"}

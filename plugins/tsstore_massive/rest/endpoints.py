@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tsstore_massive.rest.limits import Limits
     from tsstore_massive.rest.transport import Transport
-    from tsstore_massive.rest.usage import AssetClass
+    from tsstore_massive.symbols import AssetClass
 
 T = TypeVar("T")
 P = TypeVar("P", bound=paging.HasNext)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tsstore_massive.rest.transport import Transport
-    from tsstore_massive.rest.usage import AssetClass
+    from tsstore_massive.symbols import AssetClass
 
 
 class HasNext(Protocol):

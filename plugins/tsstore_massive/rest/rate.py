@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore_massive.config import Config
     from tsstore_massive.rest.quota import Quota
-    from tsstore_massive.rest.usage import AssetClass
+    from tsstore_massive.symbols import AssetClass
 
 MINUTE_S = 60.0
 #: Longest uninterrupted wait: a limit that was learnt may have been forgotten meanwhile.

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore_massive.rest.limits import Limits
     from tsstore_massive.rest.rate import RateLimiter
-    from tsstore_massive.rest.usage import AssetClass, Ticket
+    from tsstore_massive.rest.usage import Ticket
+    from tsstore_massive.symbols import AssetClass
 
 _GZIP = 16 + zlib.MAX_WBITS
 #: After a 429, whatever the answer asks for: `Retry-After: 0` would be a storm.

@@ -14,19 +14,17 @@ wall clock if that says more. So a clock that is set back frees nothing.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 import numpy as np
+
+from tsstore_massive.symbols import AssetClass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-#: Plans limit a key as a whole, or the requests for one of these.
-AssetClass: TypeAlias = Literal[
-    "stocks", "options", "indices", "forex", "crypto", "futures", "reference"
-]
 _NAMES: Final = ("all", *get_args(AssetClass))
 
 #: What a plan with a limit allows in a minute at least: the vendor knows no smaller one.
