@@ -32,7 +32,8 @@ directory_option = click.option(
     "directory",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Directory of the store [root_directory of the config].",
+    help="Directory of the store; a new one without a config has days of New York "
+    "[root_directory of the config].",
 )
 
 

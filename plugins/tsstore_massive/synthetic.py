@@ -114,7 +114,16 @@ def _keys(store: StoreApi, config: Config) -> list[str]:
             keys += store.list(f"*/{group}")
         else:
             keys += [f"{symbol}/{group}" for symbol in _tickers(config)]
-    return keys + [key for key in store.list(_OWN) if key != CHANGES_KEY]  # commands are neither
+    return keys + _own_keys(store)
+
+
+def made_up(store: StoreApi) -> str | None:
+    """A bucket of the worker's own that is marked as made up, if there is one."""
+    return next((key for key in _own_keys(store) if _is_other(store, key, synthetic=False)), None)
+
+
+def _own_keys(store: StoreApi) -> list[str]:
+    return [key for key in store.list(_OWN) if key != CHANGES_KEY]  # commands are neither
 
 
 def _is_other(store: StoreApi, key: str, *, synthetic: bool) -> bool:

@@ -19,7 +19,7 @@ from tsstore.plugin import FatalPluginError, WorkerContext
 from tsstore_massive.backfilling import cli
 from tsstore_massive.config import Config
 from tsstore_massive.doctor import cli as doctor
-from tsstore_massive.synthetic import marking, source
+from tsstore_massive.synthetic import made_up, marking, source
 from tsstore_massive.worker import Worker
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def test_a_market_comes_without_a_key_and_says_that_it_is_made_up(tmp_path: Path
         assert all(store.info(key).schema.synthetic for key in store.list())
         with pytest.raises(tsstore.SchemaMismatchError, match="holds synthetic rows"):
             store.write("SPY/1Min/QUOTE", store.read("SPY/1Min/QUOTE"))
+        assert str(made_up(store)).startswith("_massive/")  # by which commands know the directory
         run(store, 2)  # the same again goes on in the same buckets
         # A worker with a key is told at its start, before it has asked anybody.
         with pytest.raises(FatalPluginError, match=r"hold synthetic rows.*SPY.*root_directory"):

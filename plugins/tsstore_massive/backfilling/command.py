@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-import tsstore
 from tsstore_massive.backfilling.backfill import PARALLELISM_MAX, Backfiller
 from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.backfilling.dryrun import say_estimates
 from tsstore_massive.backfilling.estimate import Estimator
 from tsstore_massive.backfilling.options import resolve_symbols
 from tsstore_massive.backfilling.summary import summarise
+from tsstore_massive.opening import open_for_history
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import limiter_for, quota_text
 
@@ -50,11 +49,7 @@ def backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
             config.base_url, key,
             clock=clock, limiter=limiter_for(config, key, clock), stop=stop, limits=limits,
         ) as rest,
-        tsstore.open_shared(
-            options.directory,
-            timezone=options.timezone,
-            token=os.environ.get("TSSTORE_TOKEN"),
-        ) as store,
+        open_for_history(options.directory, options.timezone) as store,
         make_display(sys.stderr, clock) as display,
     ):  # fmt: skip
         return _Command(options, clock, stop, rest, store, display).run()

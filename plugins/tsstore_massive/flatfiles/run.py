@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-import tsstore
 from tsstore.errors import ConfigError
 from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.flatfiles.archive import Archive
@@ -23,6 +21,7 @@ from tsstore_massive.flatfiles.providers import find_provider
 from tsstore_massive.flatfiles.remote import Remote
 from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span, Sync
+from tsstore_massive.opening import open_for_history
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
@@ -156,9 +155,7 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
     with (
         _remote(options) as remote,
         archive.locked(),
-        tsstore.open_shared(
-            options.directory, timezone=options.timezone, token=os.environ.get("TSSTORE_TOKEN")
-        ) as store,
+        open_for_history(options.directory, options.timezone) as store,
         _fallback(options, store, clock, stop) as fallback,
         make_display(sys.stderr, clock) as display,
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 import msgspec
 
-import tsstore
 from tsstore.clock import SystemClock
 from tsstore.config import read_secret
 from tsstore.errors import InvalidArgumentError
@@ -27,6 +25,7 @@ from tsstore_massive.commandline import (
     store_directory,
 )
 from tsstore_massive.config import API_KEY_VARIABLE, Config
+from tsstore_massive.opening import open_for_history
 from tsstore_massive.reference.buckets import Kind
 from tsstore_massive.reference.sync import sync_reference
 from tsstore_massive.rest import Limits, RestClient
@@ -119,12 +118,11 @@ def _sync(
     clock: Clock = SystemClock()
     key = config.resolve_key()
     limiter = limiter_for(config, key, clock)
-    token = os.environ.get("TSSTORE_TOKEN")
     with (
         RestClient(
             config.base_url, key, clock=clock, limiter=limiter, stop=stop, limits=_LIMITS
         ) as rest,
-        tsstore.open_shared(directory, timezone=timezone, token=token) as store,
+        open_for_history(directory, timezone) as store,
     ):
         symbols = None if wanted == ["*"] else resolve_symbols(wanted, store, rest, clock)
         report = sync_reference(
