@@ -128,6 +128,16 @@ def test_a_command_line_in_gnu_spelling_does_the_same(vendor, data):
     assert counts(data) == {"AAPL/1Min/OHLCV": 390}
 
 
+def test_a_name_that_the_vendor_does_not_know_is_told(vendor, data):
+    some = run(vendor, data, *TRADES[:-1], "aapl,AAPL")
+    assert some.returncode == 0
+    assert some.stderr.endswith("prefix:\n  aapl: did you mean AAPL?\n")
+    none = run(vendor, data, *TRADES[:-1], "msft")
+    assert none.returncode == 1
+    assert none.stderr.endswith("  msft: did you mean MSFT?\n")
+    assert "did you mean" not in run(vendor, data, *TRADES[:-1], "*", "-refetch").stderr
+
+
 def test_running_it_twice_changes_nothing(vendor, data):
     run(vendor, data, *TRADES)
     before = counts(data)

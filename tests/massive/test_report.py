@@ -10,7 +10,7 @@ from tsstore.times import to_ns
 from tsstore_massive.backfilling import report as module
 from tsstore_massive.backfilling.plan import Job, Plan
 from tsstore_massive.backfilling.report import Gap, GapList, Progress, Report
-from tsstore_massive.backfilling.summary import summarise
+from tsstore_massive.backfilling.summary import say_empty, summarise
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.errors import NotInPlanError
 from tsstore_massive.rest.traffic import Counts
@@ -138,3 +138,20 @@ def test_a_day_that_is_under_way_is_no_failure(capsys):
     is_whole, _, err = said(capsys, report(gap("2024-07-01", refused="today")))
     assert is_whole
     assert err.startswith("1 symbol-days come once the day is over, run the same command then:")
+
+
+def test_names_that_the_vendor_has_nothing_of_are_told_with_what_they_may_mean(capsys):
+    names = ["aapl", "BTCUSD", "eurusd", "SPY261218C00170000", "x:btc-usd", "ZZZZ"]
+    say_empty([*names, *[f"Z{n}" for n in range(15)]])
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[1:7] == [
+        "  aapl: did you mean AAPL?",
+        "  BTCUSD: did you mean X:BTC-USD?",
+        "  eurusd: did you mean C:EUR-USD?",
+        "  SPY261218C00170000: did you mean O:SPY261218C00170000?",
+        "  x:btc-usd: did you mean X:BTC-USD?",
+        "  ZZZZ",
+    ]
+    assert shown[-1] == "  and 1 more"
+    say_empty([])
+    assert capsys.readouterr().err == ""

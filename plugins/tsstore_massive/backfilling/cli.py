@@ -106,7 +106,8 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
 
     The store may be in use by a running server; rows then go through it. Days that were fetched
     before are left out, so the same command goes on where it was stopped, and does nothing once it
-    is complete. Every option can also be written in Go's way: -apiKey, -barFrequencies=1Min.
+    is complete. It ends with 1 if something failed, or if nothing that was named is known to the
+    vendor. Every option can also be written in Go's way: -apiKey, -barFrequencies=1Min.
 
     \b
     massive_backfiller -dir data -symbols AAPL,MSFT -bars -from 1Min=2024-01-01

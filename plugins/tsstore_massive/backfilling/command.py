@@ -12,10 +12,11 @@ from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.backfilling.dryrun import say_estimates
 from tsstore_massive.backfilling.estimate import Estimator
 from tsstore_massive.backfilling.options import resolve_symbols
-from tsstore_massive.backfilling.summary import summarise
+from tsstore_massive.backfilling.summary import say_empty, summarise
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import limiter_for, quota_text
+from tsstore_massive.symbols import bucket_symbol, market_of
 
 if TYPE_CHECKING:
     import threading
@@ -100,7 +101,18 @@ class _Command:
         report = self._backfiller.run(plan, progress=lambda now: show(_state(now)))
         if plan.total_days:
             click.echo(quota_text(self._rest.quota))
-        return summarise(report, plan, options.directory, self._clock.now_ns())
+        is_whole = summarise(report, plan, options.directory, self._clock.now_ns())
+        empty = [symbol for symbol in report.empty_symbols if self._is_named(symbol)]
+        say_empty(empty)
+        return is_whole and not (empty and empty == symbols)
+
+    def _is_named(self, symbol: str) -> bool:
+        """Whether it was not found by a pattern, and the store has nothing of it either."""
+        if all(symbol != bucket_symbol(text) for text in self._options.symbols):
+            return False
+        market = market_of(symbol)
+        groups = {target.dataset.of(market).group for target in self._options.targets}
+        return not any(self._store.list(f"{symbol}/{group}") for group in groups)
 
     def _plan(self, symbols: list[str]) -> Plan:
         options = self._options

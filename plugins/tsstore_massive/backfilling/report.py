@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tsstore.key import is_pattern
 from tsstore_massive.rest.traffic import Counts
 from tsstore_massive.tradingdays import day_in
 
@@ -86,6 +87,8 @@ class Report:
         more_gaps: gaps beyond those of `gaps`.
         traffic: what was asked of the vendor.
         seconds: how long it took.
+        empty_symbols: of which every unit came and had no rows, sorted; day bars that come for a
+            whole market at once do not tell.
     """
 
     progress: Progress
@@ -94,6 +97,7 @@ class Report:
     more_gaps: int = 0
     traffic: Counts = field(default_factory=Counts)
     seconds: float = 0.0
+    empty_symbols: tuple[str, ...] = ()
 
 
 class GapList:
@@ -131,6 +135,23 @@ class GapList:
     def sorted(self) -> tuple[Gap, ...]:
         """The gaps by symbol, dataset and time."""
         return tuple(sorted(self._gaps, key=_place))
+
+
+class Outcomes:
+    """Which symbols had no rows in any unit of a run."""
+
+    def __init__(self) -> None:
+        self._empty: set[str] = set()
+        self._other: set[str] = set()
+
+    def add(self, symbol: str, *, is_empty: bool) -> None:
+        """A unit of a symbol is over; one of a whole market says nothing of a symbol."""
+        if not is_pattern(symbol):
+            (self._empty if is_empty else self._other).add(symbol)
+
+    def empty(self) -> tuple[str, ...]:
+        """The symbols of which every unit came without rows, sorted."""
+        return tuple(sorted(self._empty - self._other))
 
 
 def _place(gap: Gap) -> tuple[str, str, int]:

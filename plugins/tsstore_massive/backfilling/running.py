@@ -14,7 +14,7 @@ from tsstore.errors import SchemaMismatchError
 from tsstore.times import format_ns
 from tsstore_massive.backfilling.grouped import GroupedJob, GroupedWork
 from tsstore_massive.backfilling.plan import Job, Refused
-from tsstore_massive.backfilling.report import Gap, GapList, Progress, Report
+from tsstore_massive.backfilling.report import Gap, GapList, Outcomes, Progress, Report
 from tsstore_massive.errors import (
     ApiKeyError,
     MassiveError,
@@ -102,6 +102,7 @@ class Run:
         self._failing_since: int | None = None
         self._fatal: Exception | None = None
         self._misfits: set[tuple[str, Dataset]] = set()
+        self._outcomes = Outcomes()
         self._threads: list[threading.Thread] = []
 
     def run(self, fetcher: Fetcher) -> Report:
@@ -120,6 +121,7 @@ class Run:
                 self._gaps.left_out,
                 _since(before, self._traffic.counts),
                 self._clock.monotonic() - started_s,
+                self._outcomes.empty(),
             )
 
     def is_ending(self) -> bool:
@@ -203,6 +205,7 @@ class Run:
             with self._lock:
                 self._failing_since = None
                 self._advance(days=work.day_count, empty_days=empty_days)
+                self._outcomes.add(work.symbol, is_empty=empty_days == work.day_count)
 
     def _next(self) -> tuple[int, Work | None]:
         with self._lock:
@@ -293,6 +296,7 @@ class Run:
 
     def _add(self, gap: Gap, work: Work | Refused) -> None:
         self._gaps.add(gap, work.days[-1], work.day_before)
+        self._outcomes.add(work.symbol, is_empty=False)
         self._advance(days=gap.days, failed_days=gap.days)
 
     def _advance(

@@ -8,6 +8,7 @@ import click
 
 from tsstore.times import format_ns
 from tsstore_massive.backfilling.allowance import BELIEVED_NS
+from tsstore_massive.backfilling.hints import likely_symbol
 from tsstore_massive.backfilling.report import count_days
 from tsstore_massive.errors import NotInPlanError
 from tsstore_massive.tradingdays import day_in
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tsstore_massive.backfilling.report import Gap, Report
 
 _GAPS_SHOWN = 20
+_EMPTY_SHOWN = 20
 _SYMBOLS_SHOWN = 3
 
 
@@ -55,6 +57,22 @@ def summarise(report: Report, plan: Plan, directory: Path, now_ns: int) -> bool:
             "stored"
         )
     return True
+
+
+def say_empty(symbols: Sequence[str]) -> None:
+    """Name symbols of which nothing came, and what may have been meant by them."""
+    if not symbols:
+        return
+    click.echo(
+        "the vendor has no rows of these; tickers are case-sensitive, and all but stocks and "
+        "futures have a prefix:",
+        err=True,
+    )
+    for symbol in symbols[:_EMPTY_SHOWN]:
+        meant = likely_symbol(symbol)
+        click.echo(f"  {symbol}" + (f": did you mean {meant}?" if meant else ""), err=True)
+    if len(symbols) > _EMPTY_SHOWN:
+        click.echo(f"  and {len(symbols) - _EMPTY_SHOWN:,} more", err=True)
 
 
 def _say_stored(report: Report, directory: Path) -> None:
