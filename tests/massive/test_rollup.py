@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -263,6 +264,19 @@ def test_a_refused_key_is_fatal(store, vendor):
     vendor[0].faults.set_text("wrong_key=1")
     with pytest.raises(FatalPluginError, match="refuses the API key"):
         run(store, vendor[1], settled_ns(DAYS[-1]), days=1)
+
+
+def test_a_vendor_that_cannot_be_reached_is_told_once_and_asked_again(store, vendor, caplog):
+    fill(store, DAYS)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    status = run(store, f"http://127.0.0.1:{port}", settled_ns(DAYS[-1]), looks=6)  # with pauses
+    assert f"127.0.0.1:{port} cannot be reached" in status["alarm"]
+    assert list(status["waiting"]) == [str(DAYS[0])]  # the others are not tried
+    [told] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert status["alarm"] in told
+    assert "check the network and base_url" in told
+    assert run(store, vendor[1], settled_ns(DAYS[-1]))["alarm"] == ""
 
 
 def test_bars_of_made_up_minutes_are_marked_and_not_compared(store, vendor):

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tsstore.plugin import FatalPluginError
 from tsstore.zones import NS_PER_SECOND
-from tsstore_massive.errors import MassiveError, NotEntitledError, StoppedError
+from tsstore_massive.errors import (
+    MassiveError,
+    NotEntitledError,
+    StoppedError,
+    UnavailableError,
+)
 from tsstore_massive.missing.journal import written_down
-from tsstore_massive.rest import RestClient
+from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.rollup.compare import Tolerance, differences, official_of
 from tsstore_massive.rollup.config import Config as RollupConfig
@@ -38,6 +43,10 @@ _ASK_AGAIN_S = 900.0
 _PATIENCE_NS = 24 * 3600 * NS_PER_SECOND
 
 
+#: Who cannot connect to the vendor is told after some seconds; the next look tries anew.
+_LIMITS = Limits(first_attempts=3)
+
+
 class Vendor(Protocol):
     """Who has the official bars."""
 
@@ -62,6 +71,7 @@ class Worker:
         self._calendar = MarketCalendar()
         self._tolerance = Tolerance(config.close_tolerance, config.volume_share)
         self._waiting: dict[str, str] = {}
+        self._alarm = ""
         self._look_at = float("-inf")
 
     def run(self) -> None:
@@ -76,7 +86,8 @@ class Worker:
         with self._vendor() as vendor:
             while not context.stop.is_set():
                 waiting = self._close_days(vendor)
-                context.clock.wait(context.stop, _ASK_AGAIN_S if waiting else _LOOK_S)
+                is_patient = waiting and not self._alarm
+                context.clock.wait(context.stop, _ASK_AGAIN_S if is_patient else _LOOK_S)
 
     @contextmanager
     def _vendor(self) -> Iterator[Vendor | None]:
@@ -91,12 +102,14 @@ class Worker:
             clock=context.clock,
             limiter=limiter_for(config, key, context.clock),
             stop=context.stop,
+            limits=_LIMITS,
         ) as rest:
             yield rest
 
     def _close_days(self, vendor: Vendor | None) -> dict[str, str]:
         """Close what is due; returns the days that have to wait, and why."""
         waiting: dict[str, str] = {}
+        alarm = ""
         settled, done = self._settled()
         if settled[-1:] and settled[-1].day in done and not self._is_time_to_look():
             return waiting
@@ -115,9 +128,12 @@ class Worker:
                 break
             except FatalPluginError:
                 raise
+            except UnavailableError as error:
+                alarm = waiting[str(session.day)] = str(error)
+                break  # the other days would only meet the same
             except MassiveError as error:
                 waiting[str(session.day)] = str(error)
-        self._tell(waiting)
+        self._tell(waiting, alarm)
         return waiting
 
     def _is_time_to_look(self) -> bool:
@@ -192,9 +208,18 @@ class Worker:
         context.status.update(status(closing))
         context.logger.info(summary(closing))
 
-    def _tell(self, waiting: dict[str, str]) -> None:
-        """Show for what days wait; the log is told when that changes."""
-        self._context.status["waiting"] = waiting
+    def _tell(self, waiting: dict[str, str], alarm: str) -> None:
+        """Show for what days wait, and what is wrong; the log is told when that changes."""
+        self._context.status.update(waiting=waiting, alarm=alarm)
+        if alarm and not self._alarm:
+            self._context.logger.warning(
+                "no bars of the vendor, asked again every minute: %s "
+                "(of massive_rollup, which has a base_url of its own; check: false does without)",
+                alarm,
+            )
+        self._alarm = alarm
+        if alarm:
+            return
         if waiting != self._waiting:
             for day, why in waiting.items():
                 self._context.logger.warning("%s is not closed yet: %s", day, why)
