@@ -134,7 +134,9 @@ def test_what_the_plan_refuses_is_told_as_long_as_that_is_believed(tmp_path: Pat
     assert gaps(path, "AAPL") == (0, {1: (1, "not in the plan of the key")})
 
 
-def test_the_vendor_is_asked_for_what_the_store_cannot_explain(tmp_path: Path) -> None:
+def test_the_vendor_is_asked_for_what_the_store_cannot_explain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "s"
     with tsstore.open(path) as store:
         write_bars(store, "AAPL", {10, 20, 30})
@@ -158,6 +160,8 @@ def test_the_vendor_is_asked_for_what_the_store_cannot_explain(tmp_path: Path) -
         assert found[20][1] == "the vendor has trades and no bar"
         assert found[30][1] == "no trades"
         assert gaps(path, "MSFT", *asked) == (0, {10: (1, "not in the plan of the key")})
+        monkeypatch.chdir(tmp_path)  # its mkts.yml is found there
+        assert gaps(path, "AAPL", "--ask-vendor")[1] == found
 
 
 def test_only_what_is_to_be_done_is_printed_and_the_rest_is_counted(tmp_path: Path) -> None:

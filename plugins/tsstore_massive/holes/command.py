@@ -13,11 +13,12 @@ import click
 import msgspec
 
 from tsstore.clock import SystemClock
+from tsstore.config import FILE_NAME
 from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
 from tsstore.timeframe import Timeframe
 from tsstore.times import format_ns, to_ns
 from tsstore.usmarket import NEW_YORK
-from tsstore_massive.commandline import from_file
+from tsstore_massive.commandline import DEFAULT_CONFIG, from_file
 from tsstore_massive.holes.evidence import Evidence
 from tsstore_massive.holes.grid import make_grid
 from tsstore_massive.holes.reasons import Reason
@@ -61,7 +62,7 @@ _NAMES = ("Symbol", "From", "To", "Bars", "Reason")
     "config_path",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="mkts.yml with the worker's key and services [mkts.yml if it is there].",
+    help=f"mkts.yml with the worker's key and services [./{FILE_NAME}, else {DEFAULT_CONFIG}].",
 )
 @click.pass_obj
 def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) -> None:
@@ -153,7 +154,9 @@ def _vendor(flags: dict[str, Any]) -> AbstractContextManager[RestClient | None]:
     if not flags["ask_vendor"]:
         return nullcontext()
     clock = SystemClock()
-    config, _, _ = from_file(flags["config_path"])
+    # As the store of a command of tsstore is that of the working directory.
+    here = Path(FILE_NAME)
+    config, _, _ = from_file(flags["config_path"] or (here if here.exists() else None))
     key = config.resolve_key()
     return RestClient(
         config.base_url,
