@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from tsstore.clock import ManualClock, SystemClock
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, LockedError
 from tsstore.host.resolve import Plugin
 from tsstore.host.supervise import HEALTHY_AFTER_S, WorkerSupervisor
 from tsstore.plugin import FatalPluginError, WorkerContext
@@ -113,6 +113,15 @@ def test_pauses_start_anew_after_minutes_of_health() -> None:
     run_to_end(supervise(run, clock))
     assert clock.pauses[3] >= 0.75 * 8
     assert clock.pauses[4] <= 1.25
+
+
+@pytest.mark.parametrize(
+    ("error", "traced"), [(LockedError("the key is in use"), False), (KeyError("key"), True)]
+)
+def test_only_of_errors_of_others_the_log_has_a_traceback(error, traced, caplog) -> None:
+    run_to_end(supervise(failing(1, error), Pauses()))
+    assert f"started again: {type(error).__name__}: {error}" in caplog.text
+    assert ("Traceback" in caplog.text) == traced
 
 
 @pytest.mark.parametrize("error", [FatalPluginError("wrong key"), ConfigError("wrong key")])

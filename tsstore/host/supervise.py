@@ -8,11 +8,12 @@ why.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, TsStoreError
 from tsstore.plugin import FatalPluginError
 from tsstore.times import format_ns
 
@@ -102,7 +103,13 @@ class WorkerSupervisor:
         except (Exception, SystemExit) as error:
             self._error = f"{type(error).__name__}: {error}"
             if not self._context.stop.is_set():
-                self._context.logger.exception("failed, will be started again: %s", self._error)
+                # Our own errors say it all; of others one has to know where they come from.
+                self._context.logger.log(
+                    logging.ERROR,
+                    "failed, will be started again: %s",
+                    self._error,
+                    exc_info=not isinstance(error, TsStoreError),
+                )
             return True
         self._become("stopped" if self._context.stop.is_set() else "finished")
         return False
