@@ -112,6 +112,23 @@ def test_other_tickers_come_from_the_archive(s3, run, tmp_path):
     assert sorted(contents(tmp_path / "data")) == [f"{name}/1Min/OHLCV" for name in "ABC"]
 
 
+def test_files_that_one_already_has_are_loaded_and_stay(run, tmp_path):
+    own = tmp_path / "mine" / path_of(FIRST)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(bars(FIRST))
+    options = (*SPAN, "--offline", "--no-keep", "--archive", str(tmp_path / "mine"))
+    code, out, err = run(*options)
+    assert (code, "stored 9 rows of 1 days" in out) == (1, True)
+    assert f"the archive has no {path_of(SECOND)}" in out + err
+    assert "1 days were loaded before" in run(*options)[1]
+    own.write_bytes(bars(FIRST, close=2.5, minutes=2))  # another one in its place
+    assert "stored 6 rows of 1 days" in run(*options)[1]
+    assert stored(tmp_path / "data") == [2.5, 2.5]
+    own.write_bytes(b"no gzip")
+    assert run(*options)[0] == 1
+    assert own.read_bytes() == b"no gzip"
+
+
 def test_a_replaced_file_is_loaded_again(s3, run, tmp_path):
     s3.put(path_of(FIRST), bars(FIRST))
     s3.put(path_of(SECOND), bars(SECOND))

@@ -6,7 +6,8 @@
 
 A file gets its name when all of it is on the medium, and its ETag after that, so a file with an
 ETag is whole. A download that was broken off goes on where it was, unless the vendor has replaced
-the file.
+the file. A file without an ETag was put there by somebody else: it is taken for whole, known by its
+size and time of change, and never removed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tsstore_massive.flatfiles.remote import Remote
+
+
+#: Begins what stands for the ETag of files that were not downloaded.
+_OWN = "own-"
 
 
 class Archive:
@@ -69,20 +74,29 @@ class Archive:
 
     def list(self, prefix: str, after: str = "") -> Iterator[RemoteFile]:
         """The whole files of this archive, as `Remote.list` lists those of the vendor."""
-        for label in sorted((self.folder / prefix).glob("*/*/*.csv.gz.etag")):
-            path = label.relative_to(self.folder).as_posix().removesuffix(".etag")
-            etag, _, size = label.read_text().strip().rpartition(" ")
-            file = RemoteFile(path, int(size or 0), etag)
-            if path > after and self.holds(file):
+        for path in sorted((self.folder / prefix).glob("*/*/*.csv.gz")):
+            name = path.relative_to(self.folder).as_posix()
+            if name > after and (file := self._found(name)) is not None:
                 yield file
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether this very file is here, whole."""
-        path = self.path(file)
+        return self._found(file.path) == file
+
+    def _found(self, name: str) -> RemoteFile | None:
+        """The file of a name as it is here; None if it is not here, or not whole."""
+        path = self.folder / name
         try:
-            return _label(path).read_text() == _text(file) and path.stat().st_size == file.size
-        except (FileNotFoundError, UnicodeDecodeError):
-            return False
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        try:
+            etag, _, size = _label(path).read_text().strip().rpartition(" ")
+        except FileNotFoundError:
+            return RemoteFile(name, found.st_size, f"{_OWN}{found.st_size}-{found.st_mtime_ns}")
+        except UnicodeDecodeError:
+            return None
+        return RemoteFile(name, found.st_size, etag) if size == str(found.st_size) else None
 
     def fetch(
         self,
@@ -122,7 +136,9 @@ class Archive:
         return path
 
     def remove(self, file: RemoteFile) -> None:
-        """Forget a file."""
+        """Forget a file, unless somebody else put it here."""
+        if file.etag.startswith(_OWN):
+            return
         path = self.path(file)
         _label(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)

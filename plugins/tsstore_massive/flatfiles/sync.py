@@ -291,7 +291,7 @@ class Sync:
 
     def _no_file(self, flat: FlatSet, day: date) -> Missing:
         if self._remote is None:
-            return Missing(flat, day, "absent", "it is not in the archive")
+            return Missing(flat, day, "absent", f"the archive has no {flat.path(day)}")
         if self._is_recent(day):
             return Missing(flat, day, "pending", "not yet available")
         return Missing(flat, day, "absent", "the vendor has no such file")
