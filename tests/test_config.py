@@ -120,7 +120,7 @@ def test_a_name_that_seems_to_protect_is_never_passed_over(load, key: str, value
 @pytest.mark.parametrize("section", ["triggers: [{on: '*/*/*', ", "bgworkers: [{"])
 def test_nor_is_one_beside_the_options_of_a_plugin(load, section: str) -> None:
     problem = error_of(load, f"root_directory: d\n{section}module: m, api_token: x}}]")
-    assert ".api_token: unknown key; it looks like one that protects something" in problem
+    assert ".api_token: unknown key; what the plugin itself is told belongs below" in problem
 
 
 @pytest.mark.parametrize(

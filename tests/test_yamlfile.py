@@ -19,6 +19,12 @@ class Inner(msgspec.Struct, frozen=True):
     size: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
+class Several(msgspec.Struct, frozen=True):
+    levels: Annotated[tuple[Literal["low", "high"], ...], msgspec.Meta(min_length=1)] = ("low",)
+    names: tuple[str, ...] = ()
+    by_name: dict[str, Inner] = {}
+
+
 class Outer(msgspec.Struct, frozen=True):
     port: int
     on: bool = True
@@ -196,6 +202,25 @@ def test_a_wrong_kind_of_value_is_reported() -> None:
         "f.yml:2: inner: expected object, got int",
         "f.yml:3: many: expected array, got str",
     ]
+
+
+def test_items_of_lists_and_mappings_are_named_with_what_there_is() -> None:
+    text = (
+        "levels: [low, lo]\n"
+        "names: AAPL,MSFT\n"
+        "by_name:\n"
+        "  one: {symbls: [A]}\n"
+        "  two: {symbols: [A], size: 2}\n"
+    )
+    assert problems_of(text, Several) == [
+        "f.yml:1: levels[1]: expected one of low, high",
+        "f.yml:2: names: expected array, got str; write a list, such as [AAPL, MSFT]",
+        "f.yml:4: by_name.one.symbls: unknown key; did you mean symbols?",
+    ]
+    assert problems_of("levels: low", Several) == [
+        "f.yml:1: levels: expected array, got str; write a list, such as [low, high]"
+    ]
+    assert problems_of("levels: []", Several) == ["f.yml:1: levels: expected array of length >= 1"]
 
 
 def test_what_a_struct_itself_refuses_is_reported_with_the_file() -> None:

@@ -377,6 +377,8 @@ def _mistake(name: str, kind: type[msgspec.Struct]) -> str | None:
     if kind is Replication:  # what it says of the line between servers must not be overheard
         return f"there are {', '.join(fields)}"
     if _PROTECTING.search(name):
+        if kind in (TriggerEntry, BgWorkerEntry):
+            return "what the plugin itself is told belongs below config:, further to the right"
         return f"it looks like one that protects something, and would not; {_ALL}"
     return None
 

@@ -136,7 +136,7 @@ class Value:
             if value is None:
                 name = match["name"]
                 section, dot, _ = self.path.partition(".")
-                without = f"; or take {section} out" if dot else ""
+                without = f"; or take this line, or all of {section}, out" if dot else ""
                 problems.append(
                     self.problem(
                         f"environment variable {name} is not set; "
@@ -296,9 +296,14 @@ def _check(
         return value
     if isinstance(value.content, dict) and _is_struct(kind):
         return _check_struct(value, kind, problems, environment)
-    if isinstance(value.content, list) and typing.get_origin(kind) in (list, tuple):
-        item_kind = typing.get_args(kind)[0]
-        return [_check(item, item_kind, problems, environment) for item in value.content]
+    parts = _parts_of(kind)
+    if isinstance(value.content, list) and _is_list(kind):
+        return [_check(item, parts[0], problems, environment) for item in value.content]
+    if isinstance(value.content, dict) and _origin(kind) is dict:
+        return {
+            key: None if each.content is None else _check(each, parts[1], problems, environment)
+            for key, each in value.content.items()
+        }
     before = len(problems)
     plain = value.plain(problems, environment)
     if len(problems) > before:
@@ -306,7 +311,7 @@ def _check(
     try:
         msgspec.convert(plain, kind, strict=False)
     except msgspec.ValidationError as error:
-        problems.append(_one_of(value, kind) or _located(value, error))
+        problems.append(_one_of(value, kind) or _located(value, error) + _as_list(value, kind))
     return plain
 
 
@@ -339,6 +344,33 @@ def _without_none(kind: Any) -> Any:
         return kind
     some = [part for part in typing.get_args(kind) if part is not types.NoneType]
     return some[0] if len(some) == 1 else kind
+
+
+def _bare(kind: Any) -> Any:
+    """The type without its limits, which `convert` looks at in the end."""
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+
+
+def _origin(kind: Any) -> Any:
+    return typing.get_origin(_bare(kind))
+
+
+def _parts_of(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(_bare(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    return _origin(kind) in (list, tuple)
+
+
+def _as_list(value: Value, kind: Any) -> str:
+    """How a list is written, for whoever wrote a single text where there may be several."""
+    if not (_is_list(kind) and isinstance(value.content, str)):
+        return ""
+    item = _parts_of(kind)[0]
+    if typing.get_origin(item) is typing.Literal:
+        return f"; write a list, such as [{', '.join(map(str, typing.get_args(item)[:2]))}]"
+    return "; write a list, such as [AAPL, MSFT]" if item is str else ""
 
 
 def _is_struct(kind: Any) -> bool:

@@ -37,7 +37,7 @@ def test_who_has_no_key_is_told_what_to_do(here: Path, run, monkeypatch) -> None
     result = run("start")
     assert result.exit_code == 2
     assert "MASSIVE_API_KEY is not set; " in result.stderr
-    assert result.stderr.endswith("; or take bgworkers[0] out\n")
+    assert result.stderr.endswith("; or take this line, or all of bgworkers[0], out\n")
     kept = (here / "mkts.yml").read_text().partition("bgworkers:\n")[0]
     (here / "mkts.yml").write_text(kept)
     assert load_plugins(load_config(here / "mkts.yml")).workers == ()
