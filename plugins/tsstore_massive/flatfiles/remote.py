@@ -208,7 +208,7 @@ class Remote:
                 f"{where}: bucket {self._access.bucket!r} cannot be listed: {why}; the S3 keys "
                 "stand in the vendor's dashboard and are not the API key"
             )
-        return S3FailedError(f"{where}: {_first_line(error)}")
+        return S3FailedError(f"{where}: {_first_line(error)}{_advice(status)}")
 
     def _failed(self, path: str, error: Exception) -> Exception:
         kinds = self._obstore.exceptions
@@ -221,7 +221,7 @@ class Remote:
             return FileReplacedError(f"{path} was replaced while it was fetched")
         if isinstance(error, FileNotFoundError):
             return FileReplacedError(f"{path} is listed but not there")
-        return S3FailedError(f"{path}: {_first_line(error)}")
+        return S3FailedError(f"{path}: {_first_line(error)}{_advice(_parsed(error)[0])}")
 
 
 def _parsed(error: Exception) -> tuple[int, str]:
@@ -229,6 +229,11 @@ def _parsed(error: Exception) -> tuple[int, str]:
     text = str(error)
     status, code = _STATUS.search(text), _CODE.search(text)
     return int(status[1]) if status else 0, code[1] if code else ""
+
+
+def _advice(status: int) -> str:
+    """What to do about an error that is no answer."""
+    return "" if status else "; check the network and --endpoint"
 
 
 def _first_line(error: Exception) -> str:
