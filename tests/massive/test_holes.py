@@ -190,6 +190,8 @@ def test_only_what_is_to_be_done_is_printed_and_the_rest_is_counted(tmp_path: Pa
         (["X:BTC-USD", "--start", DAY], "other hours than US stocks"),
         (["A", "--start", DAY, "--timeframe", "1D"], "use up to 1H"),
         (["A", "--start", DAY, "--timeframe", "x"], "no bar length"),
+        (["A", "--start", DAY, "--end", "2001-01-02"], f"{DAY} is after --end 2001-01-02; give"),
+        (["A", "--start", "2100-01-04"], "2100-01-04 is after now"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path: Path, arguments: list[str], words: str) -> None:

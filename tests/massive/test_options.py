@@ -82,7 +82,19 @@ def test_the_last_day_is_not_included():
     [
         ({}, "what is to be fetched"),
         ({"bars": True}, "1Min bars from which day.*-from 1Min=2024-01-01"),
-        ({"trades": True, "starts": ("quotes=2024-01-01",)}, "trades from which day"),
+        ({"trades": True, "starts": ("quotes=2024-01-01",)}, "quotes are not asked .*say -quotes"),
+        (
+            {"bars": True, "starts": ("1D=2024-01-02",)},
+            "-from 1D=2024-01-02 .*1D bars are not .*-bar-frequencies 1Min,1D, .*-frequencies 1D$",
+        ),
+        (
+            {"trades": True, "starts": ("2024-06-03",), "end": "2024-06-03"},
+            "last day is 2024-06-02",
+        ),
+        (
+            {"trades": True, "starts": ("2024-06-06",)},
+            "from 2024-06-06, .* 2024-06-05; give ",
+        ),
         ({"starts": ("2024-01-01",)}, "what is to be fetched"),
         ({"starts": ("1Min=yesterday",)}, "'yesterday' is not a date"),
         ({"starts": ("ticks=2024-01-01",)}, "'ticks' is neither trades"),

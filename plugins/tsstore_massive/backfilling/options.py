@@ -141,8 +141,26 @@ def _targets(flags: Mapping[str, Any], config: Config, last: date) -> list[Targe
     datasets = _named(flags, config) or list(given or in_file)
     if not datasets:
         raise InvalidArgumentError("what is to be fetched? give -bars, -trades or -quotes")
+    _check_asked_for(given, datasets)
     starts = in_file | dict.fromkeys(datasets if for_all else (), for_all) | given
-    return [Target(dataset, _first(starts, dataset), last) for dataset in datasets]
+    return [Target(dataset, _first(starts, dataset, last), last) for dataset in datasets]
+
+
+def _check_asked_for(given: Mapping[Dataset, date], datasets: list[Dataset]) -> None:
+    """A first day of what is not fetched is a flag that was forgotten."""
+    for dataset, first in given.items():
+        if dataset in datasets:
+            continue
+        name = _name(dataset)
+        if dataset.kind == "bars":
+            lengths = [_name(each) for each in datasets if each.kind == "bars"]
+            flag = f"-bar-frequencies {','.join(dict.fromkeys([*lengths, name]))}"
+            instead = f", or for {name} alone -bar-frequencies {name}" if lengths else ""
+        else:
+            flag, instead = f"-{name}", ""
+        raise InvalidArgumentError(
+            f"-from {name}={first} is given and {dataset} are not asked for; say {flag}{instead}"
+        )
 
 
 def _named(flags: Mapping[str, Any], config: Config) -> list[Dataset]:
@@ -153,12 +171,23 @@ def _named(flags: Mapping[str, Any], config: Config) -> list[Dataset]:
     return [Dataset.parse(name) for name in names]
 
 
-def _first(starts: Mapping[Dataset, date | None], dataset: Dataset) -> date:
+def _first(starts: Mapping[Dataset, date | None], dataset: Dataset, last: date) -> date:
     first = starts.get(dataset)
     if first is None:
-        name = dataset.timeframe if dataset.kind == "bars" else dataset.kind
-        raise InvalidArgumentError(f"{dataset} from which day? give -from {name}=2024-01-01")
+        raise InvalidArgumentError(
+            f"{dataset} from which day? give -from {_name(dataset)}=2024-01-01"
+        )
+    if first > last:
+        raise InvalidArgumentError(
+            f"{dataset} from {first}, and the last day is {last}; give an earlier -from or a later "
+            "-to (its own day is not included)"
+        )
     return first
+
+
+def _name(dataset: Dataset) -> str:
+    """What `-from` calls it."""
+    return str(dataset.timeframe) if dataset.kind == "bars" else dataset.kind
 
 
 def _starts(texts: Iterable[str]) -> tuple[dict[Dataset, date], date | None]:

@@ -75,8 +75,7 @@ def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) 
     clock = SystemClock()
     timeframe = _timeframe(flags["timeframe"])
     grid = make_grid(
-        to_ns(flags["start"], NEW_YORK),
-        _end_ns(flags["end"], clock.now_ns()),
+        *_span(flags["start"], flags["end"], clock.now_ns()),
         timeframe,
         extended=flags["extended"],
         now_ns=clock.now_ns(),
@@ -141,6 +140,16 @@ def _timeframe(text: str) -> Timeframe:
         return Timeframe.parse(text)
     except InvalidKeyError:
         raise InvalidArgumentError(f"--timeframe {text!r} is no bar length such as 1Min") from None
+
+
+def _span(start: str, end: str | None, now_ns: int) -> tuple[int, int]:
+    """First and last instant; raises InvalidArgumentError if there is nothing between them."""
+    start_ns, end_ns = to_ns(start, NEW_YORK), _end_ns(end, now_ns)
+    if end_ns < start_ns:
+        raise InvalidArgumentError(
+            f"--start {start} is after {f'--end {end}' if end else 'now'}; give an earlier one"
+        )
+    return start_ns, end_ns
 
 
 def _end_ns(text: str | None, now_ns: int) -> int:
