@@ -5,6 +5,11 @@ from __future__ import annotations
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number of things: `1 call`, `2,000 calls`; the plural adds an s unless it is given."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def size(count: float) -> str:
     """A number of bytes for people: `3.4 MB`."""
     unit = 0

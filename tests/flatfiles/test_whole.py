@@ -98,7 +98,7 @@ def test_days_are_loaded_once(s3, run, tmp_path):
     assert "stored 18 rows of 2 days" in out
     before = contents(tmp_path / "data")
     assert sorted(before) == [f"{name}/1Min/OHLCV" for name in "ABC"]
-    assert run(*SPAN) == (0, "nothing to load\n2 days were loaded before and are left out\n", "")
+    assert run(*SPAN) == (0, "nothing to load\n2 days were loaded before and left out\n", "")
     assert run(*SPAN, "--reload")[0] == 0
     assert contents(tmp_path / "data") == before
 
@@ -136,8 +136,8 @@ def test_a_replaced_file_is_loaded_again(s3, run, tmp_path):
     s3.put(path_of(FIRST), bars(FIRST, close=2.5, minutes=2))
     code, out, _ = run(*SPAN)
     assert code == 0
-    assert "stored 6 rows of 1 days" in out
-    assert "1 days were loaded before" in out
+    assert "stored 6 rows of 1 day in" in out
+    assert "1 day was loaded before" in out
     assert stored(tmp_path / "data") == [2.5, 2.5, 2, 2, 2]
 
 
@@ -152,7 +152,7 @@ def test_files_that_are_not_to_be_kept_are_removed(s3, run, tmp_path):
 
 def test_a_dry_run_changes_nothing(s3, run, tmp_path):
     s3.put(path_of(FIRST), bars(FIRST))
-    assert run("--start", FIRST, "--end", FIRST, "--dry-run")[1].startswith("1 days to load")
+    assert run("--start", FIRST, "--end", FIRST, "--dry-run")[1].startswith("1 day to load")
     assert contents(tmp_path / "data") == {}
     assert not list((tmp_path / "data.flatfiles").rglob("*.csv.gz"))
 
@@ -163,7 +163,7 @@ def test_listed_files_that_may_not_be_read(s3, run, tmp_path):
     s3.put(path_of(FIRST), bars(FIRST))
     code, _, err = run("--start", FIRST, "--end", FIRST, who="lister")
     assert code == 1
-    assert "1 days not in the plan of these keys:\n  stocks minute_aggs of 2026-06-01: " in err
+    assert "1 day not in the plan of these keys:\n  stocks minute_aggs of 2026-06-01: " in err
     s3.put(path_of(recent), bars(recent))
     code, out, err = run("--start", recent, "--end", recent, who="lister")
     assert code == 0
@@ -189,8 +189,8 @@ def test_a_day_that_is_not_yet_available_comes_from_rest(s3, run, tmp_path, monk
     minutes = stored(tmp_path / "data", "SPY/1Min/OHLCV")
     assert len(minutes) > 300
     s3.put(path_of(recent), bars(recent, tickers=["SPY"]))
-    assert "1 days were fetched by REST before" in run(*rest, "--symbols", "SPY")[1]
-    assert "stored 3 rows of 1 days" in run(*rest, "--symbols", "S*")[1]
+    assert "1 day was fetched by REST before" in run(*rest, "--symbols", "SPY")[1]
+    assert "stored 3 rows of 1 day in" in run(*rest, "--symbols", "S*")[1]
     assert 2 in stored(tmp_path / "data", "SPY/1Min/OHLCV")
 
 
@@ -225,9 +225,9 @@ def test_a_file_takes_the_place_of_what_came_from_elsewhere(s3, run, tmp_path):
     assert stored(tmp_path / "data") == [9.0] * 3
     assert "nothing to load" in run(*options)[1]
     s3.put(path_of(recent), bars(recent, tickers="A"))
-    assert "1 days to load" in run(*options, *elsewhere)[1]
+    assert "1 day to load" in run(*options, *elsewhere)[1]
     assert stored(tmp_path / "data") == [2.0] * 3
-    assert "1 days were loaded before" in run(*options)[1]
+    assert "1 day was loaded before" in run(*options)[1]
 
 
 def test_a_fallback_that_has_no_such_data_is_refused(s3, run, monkeypatch):
@@ -240,7 +240,7 @@ def test_market_days_without_a_file_are_reported(s3, run):
     recent = recent_day()
     code, _, err = run("--start", "2026-05-30", "--end", FIRST)  # from a Saturday to a Monday
     assert code == 1
-    assert "1 days without a file:\n  stocks minute_aggs of 2026-06-01: the vendor has no" in err
+    assert "1 day without a file:\n  stocks minute_aggs of 2026-06-01: the vendor has no" in err
     assert run("--start", recent, "--end", recent)[0] == 0
 
 
@@ -257,7 +257,7 @@ def test_a_damaged_file_costs_no_other_and_is_fetched_again(s3, run, tmp_path):
     code, out, err = run(*SPAN)
     assert code == 1
     assert f"{FIRST}.csv.gz cannot be read" in err
-    assert "rows of 1 days" in out
+    assert "rows of 1 day in" in out
     s3.put(path_of(FIRST), bars(FIRST))
     assert run(*SPAN)[0] == 0
     assert len(stored(tmp_path / "data")) == 6
@@ -357,7 +357,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_rows(s3, run, tmp_path):
         assert running.returncode == (-KILL if number == KILL else 128 + TERM)
     code, out, err = run(*options)
     assert (code, err) == (0, "")
-    assert "days were loaded before and are left out" in out
+    assert "days were loaded before and left out" in out
     assert contents(tmp_path / "data") == contents(tmp_path / "whole")
 
 

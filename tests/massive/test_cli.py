@@ -197,7 +197,7 @@ def test_a_signal_ends_it_soon_and_cleanly(vendor, data, number):
         out, err = process.communicate(timeout=10)
     gate.open.set()
     assert process.returncode == 128 + number
-    assert "stored 100 rows of 1 symbol-days" in out
+    assert "stored 100 rows of 1 symbol-day in" in out
     assert err.strip() == "stopped; the same command goes on from here"
     assert counts(data) == {"AAPL/1Sec/TRADE": 100}
 
@@ -237,7 +237,7 @@ def test_what_failed_is_told_and_tried_again_by_the_next_run(vendor, data):
     vendor.fault = fault
     result = run(vendor, data, *TRADES)
     assert result.returncode == 1
-    assert "1 symbol-days are missing:\n  AAPL trades of 2024-06-04: 127.0.0.1" in result.stderr
+    assert "1 symbol-day missing:\n  AAPL trades of 2024-06-04: 127.0.0.1" in result.stderr
     assert "run the same command again" in result.stderr
     vendor.fault = lambda _: None
     assert run(vendor, data, *TRADES).returncode == 0

@@ -65,7 +65,7 @@ def test_ticks_are_as_many_as_on_days_fetched_before(bench):
     bench.server.requests.clear()
     wanted = Target(TRADES_SET, LAST, date(2024, 6, 4))
     [found] = estimates(bench, wanted, symbols=["A"], page_rows=20)
-    assert (found.rows, found.calls, found.basis) == (40, 2, "days fetched before (1 symbols)")
+    assert (found.rows, found.calls, found.basis) == (40, 2, "days fetched before (1 symbol)")
     assert bench.server.requests == []
     bench.run(wanted, symbols=["A"], page_rows=20)
     assert len(bench.server.requests) == 3
@@ -76,7 +76,7 @@ def test_else_as_the_trades_that_stored_day_bars_count(bench):
     bench.run(Target(DAYS, LAST, LAST), symbols=["A"])
     bench.server.requests.clear()
     [found] = estimates(bench, Target(TRADES_SET, LAST, LAST), symbols=["A"])
-    assert (found.rows, found.basis) == (3, "stored day bars (1 symbols)")
+    assert (found.rows, found.basis) == (3, "stored day bars (1 symbol)")
     assert bench.server.requests == []
 
 
@@ -90,7 +90,7 @@ def test_else_as_one_day_of_the_market_tells(bench):
         symbols=["A", "B", "NEW"],
     )
     assert [request.path[-10:] for request in bench.server.requests] == ["2024-06-28"]
-    assert trades.basis == "one day of the market (2 symbols), an average (1 symbols)"
+    assert trades.basis == "one day of the market (2 symbols), an average (1 symbol)"
     assert (trades.rows, quotes.rows) == (3 + 3 + 8_000, 12 + 12 + 33_000)
 
 
@@ -116,19 +116,19 @@ def test_the_time_of_a_small_plan_is_what_its_limiter_takes():
 
 def test_what_is_said(capsys):
     found = [
-        Estimate(MINUTES, 250, 5, 75_000, "an average (1 symbols)", is_exact=True),
-        Estimate(TRADES_SET, 250, 250, 2e6, "an average (1 symbols)", is_exact=False),
+        Estimate(MINUTES, 250, 1, 75_000, "an average (1 symbol)", is_exact=True),
+        Estimate(TRADES_SET, 250, 250, 2e6, "an average (1 symbol)", is_exact=False),
     ]
     say_estimates(found, 3, 5, 8)
     assert capsys.readouterr().out == (
-        "1Min bars of stocks: 250 symbol-days, exactly 5 requests, about 75,000 rows, 2.4 MB to "
+        "1Min bars of stocks: 250 symbol-days, exactly 1 request, about 75,000 rows, 2.4 MB to "
         "receive, 450.0 kB on disk once packed\n"
-        "  rows by an average (1 symbols)\n"
+        "  rows by an average (1 symbol)\n"
         "trades of stocks: 250 symbol-days, about 250 requests, about 2,000,000 rows, 84.1 MB to "
         "receive, 16.0 MB on disk once packed\n"
-        "  rows by an average (1 symbols); they may be 10 times as many or as few\n"
+        "  rows by an average (1 symbol); they may be 10 times as many or as few\n"
         "3 symbol-days are there already\n"
-        "in all 255 requests, 86.5 MB to receive, 16.4 MB on disk, about 0:50:00 at 5 requests a "
+        "in all 251 requests, 86.5 MB to receive, 16.4 MB on disk, about 0:50:00 at 5 requests a "
         "minute and 8 at a time\n"
         "nothing was fetched (--dry-run)\n"
     )

@@ -95,8 +95,8 @@ def test_a_run_that_has_everything(capsys):
     assert is_whole
     assert out.splitlines() == [
         "stored 5,000 rows of 10 symbol-days in 2.0 s (2,500 rows/s) in data",
-        "12 calls, 3.4 MB received, 1 calls failed and were repeated, 2 were too many (429)",
-        "2 symbol-days are empty: the vendor has no rows of them",
+        "12 calls, 3.4 MB received, 1 call failed and repeated, 2 too many (429)",
+        "2 symbol-days are empty: the vendor has no rows there",
         "3 symbol-days were fetched before and left out",
     ]
     assert err == ""
@@ -114,7 +114,7 @@ def test_what_the_plan_excludes_is_told_by_kind_and_not_by_symbol(capsys):
     is_whole, _, err = said(capsys, report(*gaps))
     assert is_whole is None
     assert err.splitlines() == [
-        "11 symbol-days are not in the plan of this key:",
+        "11 symbol-days not in the plan of this key:",
         "  trades of 5 symbols, 2024-06-03 to 2024-06-03: no",
         "  trades of A, 2021-06-03 to 2021-06-03: too old",
         "this is not asked for again before 2024-07-02 12:00 UTC; --ask-again asks",
@@ -127,7 +127,7 @@ def test_what_failed_is_told_apart_and_decides_how_it_ends(capsys):
     is_whole, _, err = said(capsys, report(*gaps, more_gaps=7))
     assert is_whole is False
     assert err.splitlines()[-4:] == [
-        "1 symbol-days are missing:",
+        "1 symbol-day missing:",
         "  B trades of 2024-06-04: broken",
         "  and 7 more",
         "run the same command again to fetch them",
@@ -137,7 +137,7 @@ def test_what_failed_is_told_apart_and_decides_how_it_ends(capsys):
 def test_a_day_that_is_under_way_is_no_failure(capsys):
     is_whole, _, err = said(capsys, report(gap("2024-07-01", refused="today")))
     assert is_whole
-    assert err.startswith("1 symbol-days come once the day is over, run the same command then:")
+    assert err.startswith("1 symbol-day missing until the day is over, run the same command then:")
 
 
 def test_names_that_the_vendor_has_nothing_of_are_told_with_what_they_may_mean(capsys):

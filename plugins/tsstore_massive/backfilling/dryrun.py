@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tsstore_massive.backfilling.estimate import seconds_of
-from tsstore_massive.texts import duration, size
+from tsstore_massive.texts import counted, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,19 +39,20 @@ def say_estimates(
     for each in estimates:
         how = "exactly" if each.is_exact else "about"
         click.echo(
-            f"{each.dataset} of {each.dataset.market}: {each.symbol_days:,} symbol-days, {how} "
-            f"{each.calls:,} requests, about {round(each.rows):,} rows, {size(each.wire_bytes)} to "
+            f"{each.dataset} of {each.dataset.market}: "
+            f"{counted(each.symbol_days, 'symbol-day')}, {how} {counted(each.calls, 'request')}, "
+            f"about {counted(round(each.rows), 'row')}, {size(each.wire_bytes)} to "
             f"receive, {size(each.disk_bytes)} on disk once packed"
         )
         click.echo(f"  rows by {each.basis}{_doubt(each)}")
     if covered_days:
-        click.echo(f"{covered_days:,} symbol-days are there already")
+        click.echo(f"{counted(covered_days, 'symbol-day is', 'symbol-days are')} there already")
     seconds = seconds_of(estimates, per_minute, parallelism, per_day)
     click.echo(
-        f"in all {sum(each.calls for each in estimates):,} requests, "
+        f"in all {counted(sum(each.calls for each in estimates), 'request')}, "
         f"{size(sum(each.wire_bytes for each in estimates))} to receive, "
         f"{size(sum(each.disk_bytes for each in estimates))} on disk, about {duration(seconds)} at "
-        f"{per_minute:,} requests a minute and {parallelism} at a time"
+        f"{counted(per_minute, 'request')} a minute and {parallelism} at a time"
     )
     click.echo("nothing was fetched (--dry-run)")
 

@@ -18,6 +18,7 @@ from tsstore.errors import NotFoundError
 from tsstore_massive.backfilling.grouped import EVERY_SYMBOL, GroupedJob
 from tsstore_massive.backfilling.plan import calls_of
 from tsstore_massive.errors import MassiveError
+from tsstore_massive.texts import counted
 from tsstore_massive.tradingdays import day_in, trading_days
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ class Estimator:
         return [self._made(dataset, total) for dataset, total in sums.items()]
 
     def _made(self, dataset: Dataset, total: _Sum) -> Estimate:
-        basis = ", ".join(f"{what} ({count:,} symbols)" for what, count in total.bases.items())
+        basis = ", ".join(
+            f"{what} ({counted(count, 'symbol')})" for what, count in total.bases.items()
+        )
         is_exact = dataset.kind == "bars" and self._pages(dataset) == 1
         return Estimate(dataset, total.days, total.calls, total.rows, basis, is_exact)
 

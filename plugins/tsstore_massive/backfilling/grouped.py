@@ -14,6 +14,7 @@ import numpy as np
 
 from tsstore_massive.backfilling.plan import Job, Refused, calls_of
 from tsstore_massive.symbols import market_of
+from tsstore_massive.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -173,8 +174,8 @@ def _union(jobs: Sequence[Job]) -> NDArray[np.bool_]:
 
 def _note(market: str, grouped: GroupedJob, jobs: list[Job], single: list[Job]) -> str:
     text = (
-        f"{grouped.dataset} of {market}: {len(grouped.days):,} requests for a day of the whole "
-        f"market (grouped daily)"
+        f"{grouped.dataset} of {market}: {counted(len(grouped.days), 'request')} for a day of "
+        f"the whole market (grouped daily)"
     )
     if single:
         text += f" and {sum(map(calls_of, single)):,} by symbol"

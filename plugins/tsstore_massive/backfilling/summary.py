@@ -11,6 +11,7 @@ from tsstore_massive.backfilling.allowance import BELIEVED_NS
 from tsstore_massive.backfilling.hints import likely_symbol
 from tsstore_massive.backfilling.report import count_days
 from tsstore_massive.errors import NotInPlanError
+from tsstore_massive.texts import counted
 from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
@@ -39,12 +40,15 @@ def summarise(report: Report, plan: Plan, directory: Path, now_ns: int) -> bool:
     else:
         click.echo("nothing to fetch")
     if plan.covered_days:
-        click.echo(f"{plan.covered_days:,} symbol-days were fetched before and left out")
+        click.echo(
+            f"{counted(plan.covered_days, 'symbol-day was', 'symbol-days were')} "
+            "fetched before and left out"
+        )
     failed = [gap for gap in report.gaps if gap.refused is None]
     today = [gap for gap in report.gaps if gap.refused == "today"]
     excluded = [gap for gap in report.gaps if gap.refused not in (None, "today")]
-    _say_refused("come once the day is over, run the same command then", today)
-    _say_refused("are not in the plan of this key", excluded)
+    _say_refused("missing until the day is over, run the same command then", today)
+    _say_refused("not in the plan of this key", excluded)
     if excluded:
         until = format_ns(now_ns + BELIEVED_NS)[:16]
         click.echo(f"this is not asked for again before {until} UTC; --ask-again asks", err=True)
@@ -53,8 +57,8 @@ def summarise(report: Report, plan: Plan, directory: Path, now_ns: int) -> bool:
         return False
     if excluded and not report.stopped:
         raise NotInPlanError(
-            f"{count_days(excluded):,} symbol-days are not in the plan of this key; the rest is "
-            "stored"
+            f"{counted(count_days(excluded), 'symbol-day is', 'symbol-days are')} not in the plan "
+            "of this key; the rest is stored"
         )
     return True
 
@@ -79,23 +83,27 @@ def _say_stored(report: Report, directory: Path) -> None:
     done, traffic = report.progress, report.traffic
     days = done.days - done.failed_days
     click.echo(
-        f"stored {done.rows:,} rows of {days:,} symbol-days in {report.seconds:.1f} s "
-        f"({done.rows / max(report.seconds, 1e-3):,.0f} rows/s) in {directory}"
+        f"stored {counted(done.rows, 'row')} of {counted(days, 'symbol-day')} "
+        f"in {report.seconds:.1f} s ({done.rows / max(report.seconds, 1e-3):,.0f} rows/s) "
+        f"in {directory}"
     )
-    told = f"{traffic.calls:,} calls, {traffic.bytes / 1e6:,.1f} MB received"
+    told = f"{counted(traffic.calls, 'call')}, {traffic.bytes / 1e6:,.1f} MB received"
     if traffic.failures:
-        told += f", {traffic.failures:,} calls failed and were repeated"
+        told += f", {counted(traffic.failures, 'call')} failed and repeated"
     if traffic.throttled:
-        told += f", {traffic.throttled:,} were too many (429)"
+        told += f", {traffic.throttled:,} too many (429)"
     click.echo(told)
     if done.empty_days:
-        click.echo(f"{done.empty_days:,} symbol-days are empty: the vendor has no rows of them")
+        click.echo(
+            f"{counted(done.empty_days, 'symbol-day is', 'symbol-days are')} empty: "
+            "the vendor has no rows there"
+        )
 
 
 def _say_refused(what: str, gaps: Sequence[Gap]) -> None:
     if not gaps:
         return
-    click.echo(f"{count_days(gaps):,} symbol-days {what}:", err=True)
+    click.echo(f"{counted(count_days(gaps), 'symbol-day')} {what}:", err=True)
     alike: dict[tuple[str, str], list[Gap]] = {}
     for gap in gaps:
         # When it was asked, and for which of the symbols, is no other reason.
@@ -119,7 +127,7 @@ def _symbols(gaps: Sequence[Gap]) -> str:
 def _say_failed(gaps: Sequence[Gap], more: int) -> None:
     if not gaps:
         return
-    click.echo(f"{count_days(gaps):,} symbol-days are missing:", err=True)
+    click.echo(f"{counted(count_days(gaps), 'symbol-day')} missing:", err=True)
     for gap in gaps[:_GAPS_SHOWN]:
         click.echo(f"  {gap}", err=True)
     left = max(0, len(gaps) - _GAPS_SHOWN) + more

@@ -23,7 +23,7 @@ from tsstore_massive.flatfiles.run import carry_out, options_for, sync_of
 from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Plan, Span
 from tsstore_massive.sessions import day_of
-from tsstore_massive.texts import duration, size
+from tsstore_massive.texts import counted, duration, size
 
 if TYPE_CHECKING:
     import threading
@@ -142,9 +142,9 @@ def _quicker(
         by_rest = seconds_of([part], config.requests_per_minute, 8, config.requests_per_day)
         is_quicker = bool(plan.wanted) and by_file < by_rest
         click.echo(
-            f"{_name(part)} by {'flat files' if is_quicker else 'REST'}: {len(plan.wanted):,} "
-            f"files with {size(plan.fetch_bytes)} to fetch take about {duration(by_file)}, "
-            f"{part.calls:,} requests {duration(by_rest)}"
+            f"{_name(part)} by {'flat files' if is_quicker else 'REST'}: "
+            f"{counted(len(plan.wanted), 'file')} with {size(plan.fetch_bytes)} to fetch would "
+            f"take about {duration(by_file)}, {counted(part.calls, 'request')} {duration(by_rest)}"
         )
         if is_quicker:
             chosen += spans

@@ -23,6 +23,7 @@ from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span, Sync
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.symbols import market_of
+from tsstore_massive.texts import counted
 
 if TYPE_CHECKING:
     import threading
@@ -243,14 +244,20 @@ def announce(plan: Plan) -> None:
     """Say what a plan is going to do."""
     if plan.wanted:
         click.echo(
-            f"{len(plan.wanted):,} days to load, {plan.fetch_bytes / 1e6:,.1f} MB of them to fetch"
+            f"{counted(len(plan.wanted), 'day')} to load, {plan.fetch_bytes / 1e6:,.1f} MB of "
+            "them to fetch"
         )
     else:
         click.echo("nothing to load")
     if plan.loaded_days:
-        click.echo(f"{plan.loaded_days:,} days were loaded before and are left out")
+        click.echo(
+            f"{counted(plan.loaded_days, 'day was', 'days were')} loaded before and left out"
+        )
     if plan.covered_days:
-        click.echo(f"{plan.covered_days:,} days were fetched by REST before and are left out")
+        click.echo(
+            f"{counted(plan.covered_days, 'day was', 'days were')} fetched by REST before "
+            "and left out"
+        )
 
 
 def _state(progress: Progress) -> State:
@@ -264,8 +271,8 @@ def _summarise(report: Report, plan: Plan, seconds: float, directory: Path) -> N
     done = report.progress
     if plan.wanted:
         click.echo(
-            f"stored {done.rows:,} rows of {report.loaded:,} days in {seconds:.1f} s "
-            f"({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {directory}"
+            f"stored {counted(done.rows, 'row')} of {counted(report.loaded, 'day')} "
+            f"in {seconds:.1f} s ({done.rows / max(seconds, 1e-3):,.0f} rows/s) in {directory}"
         )
     for what, count in sorted(report.faults.items()):
         click.echo(f"{count:,} times: {what}", err=True)
@@ -276,7 +283,7 @@ def _summarise(report: Report, plan: Plan, seconds: float, directory: Path) -> N
 def _list(heading: str, lines: list[str]) -> None:
     if not lines:
         return
-    click.echo(f"{len(lines):,} days {heading}:", err=True)
+    click.echo(f"{counted(len(lines), 'day')} {heading}:", err=True)
     for line in lines[:_SHOWN]:
         click.echo(f"  {line}", err=True)
     if len(lines) > _SHOWN:
