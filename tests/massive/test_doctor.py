@@ -144,6 +144,17 @@ def test_every_market_can_be_asked_for(run, vendor):
     assert "in the plan (XA)" in ran.found("socket bars")
 
 
+def test_the_socket_is_that_of_the_market_that_was_asked_for(run):
+    ran = run("--market", "crypto", data_types=["trades", "luld"], symbols=["AAPL"])
+    assert ("/crypto;" in ran.told, "/stocks" in ran.told) == (True, False)
+    assert "in the plan (XT)" in ran.found("socket trades")
+    assert "from $MASSIVE_API_KEY" in ran.found("key present")
+    ran = run("--no-socket", api_key="${MASSIVE_API_KEY}")
+    assert "from $MASSIVE_API_KEY" in ran.found("key present")
+    ran = run("--no-socket", api_key=KEY, key=None)
+    assert "from option api_key" in ran.found("key present")
+
+
 def test_each_connection_is_looked_at_by_itself(run, vendor):
     url = vendor[1].replace("http", "ws")
     second = {"ws_server": url, "api_key": "another-key-0002"}

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
 
 from tsstore.errors import ConfigError
+from tsstore_massive.channels import channels_of
 from tsstore_massive.commandline import from_file
 from tsstore_massive.doctor import machine
 from tsstore_massive.doctor.files import check_files
@@ -78,6 +82,7 @@ class Examination:
         self._tell = tell
         self._today = day_of(clock.now_ns())
         self._asked: set[tuple[str, str, Market]] = set()
+        self._opened: set[tuple[str, str]] = set()
 
     def findings(self) -> Iterator[Finding]:
         """What was found, as it is found."""
@@ -132,7 +137,7 @@ class Examination:
             return
         self._redactor.add([key])
         yield from self._service(config, key)
-        yield from self._stream(config, key)
+        yield from self._streams(config, key)
 
     def _service(self, config: Config, key: str) -> Iterator[Finding]:
         named = self._wishes.markets or (config.market,)
@@ -157,10 +162,21 @@ class Examination:
         except StoppedError:
             return
 
-    def _stream(self, config: Config, key: str) -> Iterator[Finding]:
+    def _streams(self, config: Config, key: str) -> Iterator[Finding]:
+        """The socket of each market; of several, its name before what is found of it."""
         if not self._wishes.socket:
             yield skip("socket", "not opened, as asked")
             return
+        markets = self._wishes.markets or (config.market,)
+        for market in markets:
+            name = f"{market} " if len(markets) > 1 else ""
+            for finding in self._stream(_of_market(config, market), key):
+                yield dataclasses.replace(finding, check=name + finding.check)
+
+    def _stream(self, config: Config, key: str) -> Iterator[Finding]:
+        if (key, config.stream_url) in self._opened:
+            return  # for another connection
+        self._opened.add((key, config.stream_url))
         self._tell(
             f"opening a connection to {config.stream_url}; it ends a worker that streams with this "
             "key on another machine"
@@ -181,6 +197,22 @@ class Examination:
         before = self._today - timedelta(days=1)
         day: date = MarketCalendar().days(self._today - timedelta(days=14), before)[-1].item()
         return day
+
+
+def _of_market(config: Config, market: Market) -> Config:
+    """The options for another market, as far as they can be meant for it."""
+    if market == config.market:
+        return config
+    known = {channel.kind for channel in channels_of(market)}
+    server = urlsplit(config.ws_server)
+    return msgspec.structs.replace(
+        config,
+        chosen_market=market,
+        ws_server=f"{server.scheme}://{server.netloc}",
+        data_types=tuple(kind for kind in config.data_types if kind in known) or ("bars",),
+        symbols=(),
+        universe=(),
+    )
 
 
 def _together(config: Config) -> Finding:

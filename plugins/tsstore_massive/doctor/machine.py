@@ -37,7 +37,9 @@ def check_key(config: Config) -> tuple[Finding, str | None]:
     except ConfigError as error:
         return fail(check, str(error), f"set {API_KEY_VARIABLE}"), None
     if config.api_key or not config.api_key_file:
-        source = "option api_key" if config.api_key else f"${API_KEY_VARIABLE}"
+        # mkts.yml may name the variable as the value of the option.
+        is_written = config.api_key not in ("", os.environ.get(API_KEY_VARIABLE))
+        source = "option api_key" if is_written else f"${API_KEY_VARIABLE}"
         return ok(check, f"{len(key)} characters, from {source}"), key
     path = Path(config.api_key_file).expanduser()
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
