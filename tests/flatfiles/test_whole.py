@@ -118,11 +118,11 @@ def test_files_that_one_already_has_are_loaded_and_stay(run, tmp_path):
     own.write_bytes(bars(FIRST))
     options = (*SPAN, "--offline", "--no-keep", "--archive", str(tmp_path / "mine"))
     code, out, err = run(*options)
-    assert (code, "stored 9 rows of 1 days" in out) == (1, True)
+    assert (code, "stored 9 rows of 1 day in" in out) == (1, True)
     assert f"the archive has no {path_of(SECOND)}" in out + err
-    assert "1 days were loaded before" in run(*options)[1]
+    assert "1 day was loaded before" in run(*options)[1]
     own.write_bytes(bars(FIRST, close=2.5, minutes=2))  # another one in its place
-    assert "stored 6 rows of 1 days" in run(*options)[1]
+    assert "stored 6 rows of 1 day in" in run(*options)[1]
     assert stored(tmp_path / "data") == [2.5, 2.5]
     own.write_bytes(b"no gzip")
     assert run(*options)[0] == 1
