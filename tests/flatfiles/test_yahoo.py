@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 MINUTES, DAYS = (FlatSet.of("stocks", name) for name in ("minute_aggs", "day_aggs"))
 MONDAY, TUESDAY = date(2026, 6, 1), date(2026, 6, 2)
+#: Yahoo's package is behind with what pandas gives up.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{kind}")
+    for kind in ("DeprecationWarning", "FutureWarning")
+]
 NEW_YORK = "America/New_York"
 
 
