@@ -25,6 +25,7 @@ from msgspec import Meta
 
 from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.timeframe import Timeframe
+from tsstore_massive.changes import ALL
 from tsstore_massive.channels import Channel, channel_of
 from tsstore_massive.connections import Connection, check_name, path_market, stream_url
 from tsstore_massive.optionvalues import (
@@ -33,16 +34,14 @@ from tsstore_massive.optionvalues import (
     is_loopback,
     shown_without_key,
 )
-from tsstore_massive.reference.buckets import Kind as ReferenceKind  # noqa: TC001
-from tsstore_massive.schemas import Kind  # noqa: TC001  (msgspec reads the annotations)
-from tsstore_massive.streaming.changes import ALL
-from tsstore_massive.streaming.universes import Lists  # noqa: TC001
+from tsstore_massive.schemas import Kind, ReferenceKind  # noqa: TC001  (msgspec reads them)
 from tsstore_massive.symbols import (
     MARKETS,
     AssetClass,
     Market,
     parse_symbol,
 )
+from tsstore_massive.universes import Lists  # noqa: TC001
 
 API_KEY_VARIABLE = "MASSIVE_API_KEY"
 _TICK_STARTS = frozenset({"trades", "quotes"})

@@ -33,6 +33,8 @@ Kind: TypeAlias = Literal[
     "imbalances",
     "fair_values",
 ]
+#: Reference data that can be brought up to date.
+ReferenceKind: TypeAlias = Literal["splits", "dividends", "tickers", "names"]
 
 KINDS: tuple[Kind, ...] = (
     "bars",

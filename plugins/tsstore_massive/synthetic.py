@@ -19,9 +19,9 @@ from tsstore.api import Replace, Write, WriteTable
 from tsstore.errors import NotFoundError
 from tsstore.plugin import FatalPluginError
 from tsstore.tables import read_table, schema_of
+from tsstore_massive.changes import CHANGES_KEY
 from tsstore_massive.schemas import STREAM_GROUPS
-from tsstore_massive.streaming.changes import CHANGES_KEY
-from tsstore_massive.streaming.universes import UniverseBook
+from tsstore_massive.universes import UniverseBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsstore_massive.streaming.changes import (
+from tsstore_massive.changes import (
     Changes,
     read_changes,
     read_watched,

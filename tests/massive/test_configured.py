@@ -7,7 +7,7 @@ import pytest
 
 from tsstore.errors import ConfigError
 from tsstore_massive.config import Config
-from tsstore_massive.streaming.configured import configured_symbols
+from tsstore_massive.configured import configured_symbols
 
 UNIVERSES = {"etfs": ["SPY", "QQQ"], "coins": ["BTCUSD"]}
 

@@ -13,7 +13,7 @@ from tests.massive.test_worker import MINUTE, NO_REVISIONS, SECOND, assert_compl
 from tsstore.clock import SystemClock
 from tsstore.plugin import FatalPluginError
 from tsstore.times import to_ns
-from tsstore_massive.streaming.changes import read_watched, write_changes
+from tsstore_massive.changes import read_watched, write_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ import pytest
 from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError
 from tsstore.plugin import WorkerContext
+from tsstore_massive.changes import CHANGES_KEY, write_changes
 from tsstore_massive.config import Config
 from tsstore_massive.missing.journal import Journal
 from tsstore_massive.rest.rate import limiter_for
-from tsstore_massive.streaming.changes import CHANGES_KEY, write_changes
 from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
 from tsstore_massive.streaming.line import Line
 from tsstore_massive.streaming.lineup import lineup

@@ -12,8 +12,10 @@ from tsstore.errors import ConfigError, InvalidArgumentError
 from tsstore.testing.model import ModelStore
 from tsstore_massive import commandline
 from tsstore_massive.backfilling.backfill import Target
-from tsstore_massive.backfilling.options import Options, read_options, resolve_symbols, split_list
+from tsstore_massive.backfilling.options import Options, read_options
+from tsstore_massive.commandline import split_list
 from tsstore_massive.datasets import Dataset
+from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.rest import RestClient
 from tsstore_massive.rest.rate import RateLimiter
 

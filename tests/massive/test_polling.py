@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tsstore_massive.streaming.polling import Polling
+from tsstore_massive.missing.polling import Polling
 
 MINUTE = 60_000_000_000
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import tsstore
 from tsstore.cli.main import main
-from tsstore_massive.streaming.changes import read_changes, write_watched
+from tsstore_massive.changes import read_changes, write_watched
 
 if TYPE_CHECKING:
     from pathlib import Path

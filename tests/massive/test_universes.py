@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tsstore.errors import ConfigError
-from tsstore_massive.streaming.universes import UniverseBook
+from tsstore_massive.universes import UniverseBook
 
 if TYPE_CHECKING:
     from pathlib import Path

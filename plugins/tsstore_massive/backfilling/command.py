@@ -11,8 +11,8 @@ from tsstore_massive.backfilling.backfill import PARALLELISM_MAX, Backfiller
 from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.backfilling.dryrun import say_estimates
 from tsstore_massive.backfilling.estimate import Estimator
-from tsstore_massive.backfilling.options import resolve_symbols
 from tsstore_massive.backfilling.summary import say_empty, summarise
+from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import limiter_for, quota_text

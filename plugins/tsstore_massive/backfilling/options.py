@@ -10,23 +10,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tsstore.config import read_secret
-from tsstore.errors import ConfigError, InvalidArgumentError
-from tsstore.key import KeyPattern, is_pattern
+from tsstore.errors import InvalidArgumentError
 from tsstore_massive.backfilling.backfill import Target
-from tsstore_massive.backfilling.listing import symbols_of
 from tsstore_massive.commandline import from_file, split_list, store_directory
 from tsstore_massive.config import Config
+from tsstore_massive.configured import configured_symbols
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.streaming.configured import configured_symbols
-from tsstore_massive.symbols import market_of, parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from tsstore.api import StoreApi
-    from tsstore.clock import Clock
-    from tsstore_massive.rest import RestClient
 
 #: Flags that are options as they are.
 _AS_GIVEN = (
@@ -91,31 +85,6 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
         timezone,
         **{name: flags[name] for name in _AS_GIVEN},
     )
-
-
-def resolve_symbols(
-    wanted: list[str], store: StoreApi, rest: RestClient, clock: Clock
-) -> list[str]:
-    """Exact symbols as buckets spell them, and the vendor's symbols that match a pattern, sorted.
-
-    The list of all symbols of a market is asked for only when there is a pattern of it.
-
-    Raises:
-        ConfigError: a pattern that nothing matches.
-        InvalidKeyError: no symbol of any market.
-    """
-    symbols = {parse_symbol(text) for text in wanted if not is_pattern(text)}
-    patterns = [text for text in wanted if is_pattern(text)]
-    for market in sorted(set(map(market_of, patterns))):
-        wide = [KeyPattern(f"{text}/1Min/OHLCV") for text in patterns if market_of(text) == market]
-        symbols |= {
-            symbol
-            for symbol in symbols_of(market, store, rest, clock)
-            if any(pattern.matches(f"{symbol}/1Min/OHLCV") for pattern in wide)
-        }
-    if not symbols:
-        raise ConfigError(f"no symbol matches {','.join(wanted)}; change -symbols")
-    return sorted(symbols)
 
 
 def _over(base: Config, flags: Mapping[str, Any]) -> Config:

@@ -22,6 +22,7 @@ from tsstore_massive.commandline import (
     split_list,
     store_directory,
 )
+from tsstore_massive.configured import configured_symbols
 from tsstore_massive.flatfiles.catalogue import MARKETS, FlatSet
 from tsstore_massive.flatfiles.credentials import BUCKET, ENDPOINT, PROFILE
 from tsstore_massive.flatfiles.run import Options, default_archive, load
@@ -29,7 +30,6 @@ from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
-from tsstore_massive.streaming.configured import configured_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

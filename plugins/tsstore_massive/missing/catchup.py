@@ -21,8 +21,8 @@ from tsstore_massive.channels import channel_of
 from tsstore_massive.missing import outages
 from tsstore_massive.missing.gaps import NO_HISTORY, Stretch
 from tsstore_massive.missing.missed import Missed, overlap_ns
+from tsstore_massive.missing.polling import Polling
 from tsstore_massive.missing.resume import at_start, today
-from tsstore_massive.streaming.polling import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

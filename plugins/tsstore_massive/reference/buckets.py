@@ -16,7 +16,7 @@ on the zone of the store.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from numpy.typing import NDArray
-
-#: What `sync_reference` can fetch.
-Kind: TypeAlias = Literal["splits", "dividends", "tickers", "names"]
 
 SPLITS_GROUP: Final = "1D/SPLITS"
 DIVIDENDS_GROUP: Final = "1D/DIVIDENDS"

@@ -13,9 +13,6 @@ import msgspec
 from tsstore.clock import SystemClock
 from tsstore.config import read_secret
 from tsstore.errors import InvalidArgumentError
-from tsstore_massive.backfilling.options import (
-    resolve_symbols,
-)
 from tsstore_massive.commandline import (
     config_option,
     directory_option,
@@ -25,13 +22,14 @@ from tsstore_massive.commandline import (
     store_directory,
 )
 from tsstore_massive.config import API_KEY_VARIABLE, Config
+from tsstore_massive.configured import configured_symbols
+from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.opening import open_for_history
-from tsstore_massive.reference.buckets import Kind
 from tsstore_massive.reference.sync import sync_reference
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import limiter_for, quota_text
+from tsstore_massive.schemas import ReferenceKind
 from tsstore_massive.stopping import run_until_stopped
-from tsstore_massive.streaming.configured import configured_symbols
 
 if TYPE_CHECKING:
     import threading
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore_massive.reference.sync import Report
 
-_KINDS: tuple[Kind, ...] = get_args(Kind)
+_KINDS: tuple[ReferenceKind, ...] = get_args(ReferenceKind)
 _SHOWN_MAX = 20
 # Whoever has mistyped the address, or has no network, learns of it within seconds.
 _LIMITS = Limits(first_attempts=3)
@@ -99,7 +97,7 @@ def _over(base: Config, flags: dict[str, Any]) -> Config:
     return Config(**msgspec.structs.asdict(base) | given)
 
 
-def _kinds(names: list[str]) -> tuple[Kind, ...] | None:
+def _kinds(names: list[str]) -> tuple[ReferenceKind, ...] | None:
     unknown = sorted(set(names) - set(_KINDS))
     if unknown:
         raise InvalidArgumentError(f"--kinds {','.join(unknown)}: use some of {','.join(_KINDS)}")
@@ -109,7 +107,7 @@ def _kinds(names: list[str]) -> tuple[Kind, ...] | None:
 def _sync(
     config: Config,
     wanted: list[str],
-    kinds: tuple[Kind, ...] | None,
+    kinds: tuple[ReferenceKind, ...] | None,
     whole: bool,
     directory: Path,
     timezone: str | None,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
-    from tsstore_massive.reference.buckets import Kind
     from tsstore_massive.rest import RestClient
+    from tsstore_massive.schemas import ReferenceKind
 
 #: How often it looks whether a day is over.
 _LOOK_S = 600.0
@@ -42,7 +42,7 @@ class ReferenceKeeper:
         self,
         store: StoreApi,
         rest: RestClient,
-        kinds: Sequence[Kind],
+        kinds: Sequence[ReferenceKind],
         *,
         symbols: Callable[[], Sequence[str] | None],
         clock: Clock,

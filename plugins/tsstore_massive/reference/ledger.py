@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tsstore.api import StoreApi
-    from tsstore_massive.reference.buckets import Kind
+    from tsstore_massive.schemas import ReferenceKind
 
 KEY = "_massive/24H/REFERENCE"
 SCHEMA = Schema.of({"Kind": "U16", "Symbol": "U32", "Whole": "i8"}, variable=True)
@@ -57,13 +57,15 @@ class Ledger:
         self._store = store
         self._entries = dict(_read(store))
 
-    def find(self, kind: Kind, symbol: str) -> Entry | None:
+    def find(self, kind: ReferenceKind, symbol: str) -> Entry | None:
         """What was fetched of a symbol, by itself or with the whole market."""
         own = self._entries.get((kind, symbol))
         market = self._entries.get((kind, EVERY_SYMBOL))
         return max(filter(None, (own, market)), default=None)
 
-    def note(self, kind: Kind, symbols: Iterable[str], now_ns: int, *, whole: bool) -> None:
+    def note(
+        self, kind: ReferenceKind, symbols: Iterable[str], now_ns: int, *, whole: bool
+    ) -> None:
         """Write down that some symbols were fetched: all of their rows, or the newer ones."""
         self._entries = dict(_read(self._store))  # others may have written meanwhile
         for symbol in symbols:

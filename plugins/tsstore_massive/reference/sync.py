@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
-    from tsstore_massive.reference.buckets import Kind
     from tsstore_massive.rest import RestClient
     from tsstore_massive.rest.models import Ticker
+    from tsstore_massive.schemas import ReferenceKind
 
-KINDS: tuple[Kind, ...] = ("splits", "dividends", "tickers", "names")
+KINDS: tuple[ReferenceKind, ...] = ("splits", "dividends", "tickers", "names")
 
 #: How old what is stored may be before it is due again.
 DUE_NS = 20 * 3600 * NS_PER_SECOND
@@ -53,7 +53,7 @@ class Report:
         unknown: symbols of which the vendor knows no ticker.
     """
 
-    changed: Counter[Kind] = field(default_factory=Counter)
+    changed: Counter[ReferenceKind] = field(default_factory=Counter)
     unusable: Counter[str] = field(default_factory=Counter)
     unknown: list[str] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ def sync_reference(
     symbols: Sequence[str] | None = None,
     *,
     clock: Clock | None = None,
-    kinds: Iterable[Kind] | None = None,
+    kinds: Iterable[ReferenceKind] | None = None,
     whole: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -93,7 +93,9 @@ def sync_reference(
     return run.report
 
 
-def is_due(store: StoreApi, kind: Kind, symbols: Sequence[str] | None, now_ns: int) -> bool:
+def is_due(
+    store: StoreApi, kind: ReferenceKind, symbols: Sequence[str] | None, now_ns: int
+) -> bool:
     """Whether some symbol of a kind was not refreshed within the last day.
 
     Args:
@@ -137,7 +139,7 @@ class _Sync:
         self._today = day_of(self._now_ns)
         self._ledger = Ledger(store)
 
-    def fetch(self, kind: Kind) -> None:
+    def fetch(self, kind: ReferenceKind) -> None:
         """Bring one kind up to date."""
         if kind == "tickers":
             self._tickers()
@@ -148,7 +150,7 @@ class _Sync:
 
     # Splits and dividends.
 
-    def _actions(self, kind: Kind) -> None:
+    def _actions(self, kind: ReferenceKind) -> None:
         scope = [EVERY_SYMBOL] if self._symbols is None else _stocks(self._symbols)
         entries = {symbol: self._ledger.find(kind, symbol) for symbol in scope}
         begun = [symbol for symbol in scope if entries[symbol] is not None and not self._whole]
@@ -161,7 +163,7 @@ class _Sync:
             self._fetch_actions(kind, begun, day_of(latest_ns) - OVERLAP)
             self._ledger.note(kind, begun, self._now_ns, whole=False)
 
-    def _fetch_actions(self, kind: Kind, scope: Sequence[str], first: date | None) -> None:
+    def _fetch_actions(self, kind: ReferenceKind, scope: Sequence[str], first: date | None) -> None:
         action, ask = ACTIONS[kind], getattr(self._rest, kind)
         # Of some weeks, the list of all symbols is a page or a few.
         is_list = len(scope) > (2 if first is not None else _LIST_FROM[kind])
@@ -177,7 +179,7 @@ class _Sync:
         self.report.changed[kind] += action.store(self._store, found, stored, first)
         self.report.unusable += found.unusable
 
-    def _refuse_nothing(self, kind: Kind, stored: int, found: int) -> None:
+    def _refuse_nothing(self, kind: ReferenceKind, stored: int, found: int) -> None:
         if stored and not found:
             raise BadResponseError(
                 f"the vendor has no {kind} at all, and the store has those of {stored} symbols; "

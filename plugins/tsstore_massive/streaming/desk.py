@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError, TsStoreError
-from tsstore_massive.config import symbol_of
-from tsstore_massive.missing.journal import abandoned
-from tsstore_massive.streaming.changes import (
+from tsstore_massive.changes import (
     CHANGES_KEY,
     Changes,
     read_changes,
     stamp_of_changes,
     write_watched,
 )
+from tsstore_massive.config import symbol_of
+from tsstore_massive.missing.journal import abandoned
 from tsstore_massive.streaming.failover import Standing, carried_topics, carriers
-from tsstore_massive.streaming.universes import UniverseBook
 from tsstore_massive.symbols import market_of
+from tsstore_massive.universes import UniverseBook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

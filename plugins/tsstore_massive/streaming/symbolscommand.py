@@ -8,7 +8,7 @@ import click
 
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
-from tsstore_massive.streaming.changes import ALL, read_changes, read_watched, write_changes
+from tsstore_massive.changes import ALL, read_changes, read_watched, write_changes
 from tsstore_massive.symbols import parse_symbol
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.errors import ConfigError
 from tsstore_massive.config import symbol_of
-from tsstore_massive.streaming.universes import UniverseBook
+from tsstore_massive.universes import UniverseBook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

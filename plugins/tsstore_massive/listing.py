@@ -13,10 +13,11 @@ import numpy as np
 from tsstore.api import Replace
 from tsstore.columns import Columns
 from tsstore.errors import ConfigError, NotFoundError
+from tsstore.key import KeyPattern, is_pattern
 from tsstore.schema import Schema
 from tsstore.times import MAX_NS
 from tsstore.zones import NS_PER_DAY
-from tsstore_massive.symbols import bucket_symbol
+from tsstore_massive.symbols import bucket_symbol, market_of, parse_symbol
 
 if TYPE_CHECKING:
     from tsstore.api import StoreApi
@@ -68,3 +69,28 @@ def symbols_of(market: Market, store: StoreApi, rest: RestClient, clock: Clock) 
     )
     store.commit([Replace(key, *_EVER, rows, SCHEMA)])
     return symbols
+
+
+def resolve_symbols(
+    wanted: list[str], store: StoreApi, rest: RestClient, clock: Clock
+) -> list[str]:
+    """Exact symbols as buckets spell them, and the vendor's symbols that match a pattern, sorted.
+
+    The list of all symbols of a market is asked for only when there is a pattern of it.
+
+    Raises:
+        ConfigError: a pattern that nothing matches.
+        InvalidKeyError: no symbol of any market.
+    """
+    symbols = {parse_symbol(text) for text in wanted if not is_pattern(text)}
+    patterns = [text for text in wanted if is_pattern(text)]
+    for market in sorted(set(map(market_of, patterns))):
+        wide = [KeyPattern(f"{text}/1Min/OHLCV") for text in patterns if market_of(text) == market]
+        symbols |= {
+            symbol
+            for symbol in symbols_of(market, store, rest, clock)
+            if any(pattern.matches(f"{symbol}/1Min/OHLCV") for pattern in wide)
+        }
+    if not symbols:
+        raise ConfigError(f"no symbol matches {','.join(wanted)}; change -symbols")
+    return sorted(symbols)
