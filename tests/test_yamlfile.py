@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsstore.errors import ConfigError
-from tsstore.yamlfile import FILE_BYTES_MAX, Value, convert, load_yaml
+from tsstore.yamlfile import FILE_BYTES_MAX, Value, load_yaml
+from tsstore.yamlsettings import convert
 
 
 class Inner(msgspec.Struct, frozen=True):

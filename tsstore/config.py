@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from tsstore.errors import ConfigError, InvalidArgumentError
-from tsstore.yamlfile import Value, convert, load_yaml
+from tsstore.yamlfile import Value, load_yaml
+from tsstore.yamlsettings import convert
 from tsstore.zones import zone
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import click
 
 from tsstore.config import load_config
 from tsstore.errors import InvalidArgumentError, TsStoreError
-from tsstore.yamlfile import convert
+from tsstore.yamlsettings import convert
 from tsstore_massive.config import Config
 
 if TYPE_CHECKING:

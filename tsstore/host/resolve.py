@@ -13,7 +13,8 @@ from tsstore.errors import ConfigError, InvalidKeyError
 from tsstore.host import reference
 from tsstore.key import KeyPattern
 from tsstore.redact import Redactor, secrets_in, secrets_in_environment
-from tsstore.yamlfile import Value, convert
+from tsstore.yamlfile import Value
+from tsstore.yamlsettings import convert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from tsstore.errors import ConfigError, InvalidArgumentError
-from tsstore.yamlfile import convert, load_yaml
+from tsstore.yamlfile import load_yaml
+from tsstore.yamlsettings import convert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
