@@ -1,9 +1,9 @@
-"""The connection to Massive's socket: read, queue, decode, store, reconnect.
+"""Always one connection to Massive's socket: made, read, and made again.
 
-    event loop (the worker's thread)          writer thread
+    event loop (the worker's thread)          writer thread (storing.py)
     socket ──frames──▶ Intake (bounded) ──▶ decode ──▶ sink.write: one commit per drain
        ▲                                       │
-       └──────── end of the connection ◀── statuses, judged by the Session
+       └──────── end of the connection ◀── statuses, judged by the Session (connection.py)
 
 The loop does nothing but read, so the vendor never sees a slow reader until the intake is full.
 Every end of a connection leads to the next one, a clean close too; only a refused key ends it all.
@@ -13,7 +13,6 @@ What it is subscribed to may change at any time, and while that is nothing there
 from __future__ import annotations
 
 import asyncio
-import threading
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -21,45 +20,28 @@ from typing import TYPE_CHECKING, Protocol
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from tsstore_massive.decoding.messages import Events
+from tsstore_massive.streaming.connection import Connection
 from tsstore_massive.streaming.dialing import abort_soon, dial
 from tsstore_massive.streaming.endings import Endings
 from tsstore_massive.streaming.intake import Intake
 from tsstore_massive.streaming.patience import Timing
-from tsstore_massive.streaming.protocol import (
-    Dropped,
-    Evicted,
-    KeyRefused,
-    Session,
-    State,
-    Subscribed,
-    TopicRefused,
-)
+from tsstore_massive.streaming.protocol import Session, State
+from tsstore_massive.streaming.silence import Silence
+from tsstore_massive.streaming.storing import Writer
 
 if TYPE_CHECKING:
     import logging
+    import threading
     from collections.abc import Callable, Iterable
 
     from websockets.asyncio.client import ClientConnection
 
     from tsstore.clock import Clock
     from tsstore_massive.config import Config
-    from tsstore_massive.decoding.streamed import Status
     from tsstore_massive.faults import Faults
+    from tsstore_massive.streaming.storing import Sink
 
-#: Received bytes that go into one commit at most, some 50,000 events.
-_DRAIN_BYTES_MAX = 8 * 2**20
 _TICK_S = 0.1
-#: How long the writer may take at the end for what is in the intake; the rest is a gap to fill.
-_STOP_GRACE_S = 1.0
-_MUTE_DOUBLINGS_MAX = 5
-
-
-class Sink(Protocol):
-    """Where decoded events go."""
-
-    def write(self, events: Events) -> None:
-        """Store everything, durably, or raise."""
-        ...
 
 
 class Observer(Protocol):
@@ -76,18 +58,6 @@ class Observer(Protocol):
     def on_tick(self) -> None:
         """Some time went by."""
         ...
-
-
-class _Connection:
-    """One connection and how it ended."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.ending: KeyRefused | Evicted | Dropped | None = None
-        self.reason = "closed"
-        self.streaming_since: float | None = None
-        self.is_answered = False
-        self.abort: Callable[[], None] = lambda: None
 
 
 class Feed:
@@ -137,24 +107,33 @@ class Feed:
         self.last_message: float | None = None
         self.refusal = ""
         self.alarm = ""
-        self.intake = Intake[_Connection](config.queue_bytes)
+        self.intake = Intake[Connection](config.queue_bytes)
         self._config = config
         self._market = config.market
         self._api_key = api_key
         self._topics = tuple(topics)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._topics_changed = asyncio.Event()
-        self._connection: _Connection | None = None
-        self._sink = sink
+        self._connection: Connection | None = None
         self._observer = observer
-        self._market_open = market_open
         self._faults = faults
         self._clock = clock
         self._logger = logger
         self._stop = stop
         self._timing = timing = timing or Timing()
         self._endings = Endings(config.stream_url, timing)
-        self._mutes = 0
+        self._silence = Silence(config.mute_timeout_s, market_open, clock)
+        self._writer = Writer(
+            self.intake,
+            sink,
+            market=config.market,
+            faults=faults,
+            secret=api_key,
+            on_events=self._silence.over,
+            on_refused=self._note_refusal,
+            on_failure=self.fail,
+            logger=logger,
+        )
         self._streaming_since = float("inf")
         self._failure: BaseException | None = None
 
@@ -165,21 +144,14 @@ class Feed:
             FatalPluginError: the key is refused.
             TsStoreError: the store does not take the rows.
         """
-        writer = threading.Thread(target=self._write, name="massive-writer", daemon=True)
-        writer.start()
+        self._writer.start()
         try:
             asyncio.run(self._network())
         finally:
-            self.intake.close()
-            writer.join(_STOP_GRACE_S)
-            if left := len(self.intake):
-                self._logger.warning(
-                    "%d received bytes are not stored; the next start fetches what is missing", left
-                )
-            self.intake.close(abandon=True)
+            self._writer.finish()
         self.check()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Have `run` end and raise this, or the next `check`; thread-safe."""
         self._failure = error
 
@@ -199,49 +171,6 @@ class Feed:
         """Leave the connection for a new one; to be called on the event loop."""
         if self._connection is not None:
             self._connection.abort()
-
-    # The writer thread.
-
-    def _write(self) -> None:
-        try:
-            while frames := self.intake.take(_DRAIN_BYTES_MAX):
-                self._store(frames)
-                self.intake.done()
-        except BaseException as error:  # noqa: BLE001  (raised again by `run`)
-            self._failure = error
-
-    def _store(self, frames: list[tuple[_Connection, bytes]]) -> None:
-        events = Events(self._faults, self._market)
-        for connection, frame in frames:
-            statuses = events.add(frame)
-            if statuses:
-                self._judge(connection, statuses)
-        if len(events):
-            self._mutes = 0
-            self._sink.write(events)
-        for kind, sample in self._faults.take_untold():
-            sample = sample.replace(self._api_key, "***")  # noqa: PLW2901  (a server may echo it)
-            self._logger.warning("%s, counted from now on; the first was: %s", kind, sample)
-
-    def _judge(self, connection: _Connection, statuses: list[Status]) -> None:
-        for event in connection.session.receive(statuses):
-            match event:
-                case TopicRefused(message):
-                    self._refused(message)
-                case KeyRefused() | Evicted() | Dropped():
-                    connection.ending = event
-                    connection.abort()
-                case Subscribed():
-                    pass
-
-    def _refused(self, message: str) -> None:
-        if message != self.refusal:
-            self._logger.error(
-                "the server refuses a subscription: %s; check data_types %s against the plan",
-                message,
-                ", ".join(self._config.data_types),
-            )
-        self.refusal = message
 
     # The event loop.
 
@@ -278,7 +207,7 @@ class Feed:
             self._topics_changed.clear()
             await self._topics_changed.wait()
 
-    def _pause_after(self, connection: _Connection) -> float:
+    def _pause_after(self, connection: Connection) -> float:
         since = connection.streaming_since
         self._streaming_since = float("inf")
         streamed_s = 0.0 if since is None else self._clock.monotonic() - since
@@ -290,14 +219,14 @@ class Feed:
             self._logger.error("%s; only one may stream, stop the other one", self.alarm)
         return pause.seconds
 
-    async def _one_connection(self) -> _Connection:
+    async def _one_connection(self) -> Connection:
         session = Session(
             self._api_key,
             self._topics,
             faults=self._faults,
             replay=self._config.ws_query_start,
         )
-        self._connection = connection = _Connection(session)
+        self._connection = connection = Connection(session)
         try:
             url, ping_s = self._config.stream_url, self._config.ping_interval_s
             async with dial(url, ping_s=ping_s, timing=self._timing) as socket:
@@ -314,7 +243,7 @@ class Feed:
             self._observer.on_lost()
         return connection
 
-    async def _converse(self, connection: _Connection, socket: ClientConnection) -> None:
+    async def _converse(self, connection: Connection, socket: ClientConnection) -> None:
         async with asyncio.timeout(self._timing.handshake_s):
             await self._authenticate(connection, socket)
         if connection.ending is not None:
@@ -339,18 +268,19 @@ class Feed:
                     await socket.send(text)
                 await self._topics_changed.wait()
 
-    async def _authenticate(self, connection: _Connection, socket: ClientConnection) -> None:
+    async def _authenticate(self, connection: Connection, socket: ClientConnection) -> None:
         session = connection.session
         while session.state in (State.CONNECTING, State.AUTHENTICATING):
             frame = await socket.recv(decode=False)
             events = Events(self._faults, self._market)
-            self._judge(connection, events.add(frame))
+            for message in connection.judge(events.add(frame)):
+                self._note_refusal(message)
             for text in session.to_send():
                 await socket.send(text)
             if len(events):
                 self.intake.put(connection, frame)
 
-    async def _read(self, connection: _Connection, socket: ClientConnection) -> None:
+    async def _read(self, connection: Connection, socket: ClientConnection) -> None:
         intake = self.intake
         while True:
             await intake.room()
@@ -368,16 +298,21 @@ class Feed:
     async def _receive(self, socket: ClientConnection) -> bytes | None:
         """The next frame; None when the line went mute in market hours."""
         while True:
-            mute_s = self._config.mute_timeout_s * 2**self._mutes
+            silent_s = self._silence.patience_s
             try:
-                async with asyncio.timeout(mute_s):
+                async with asyncio.timeout(silent_s):
                     frame = await socket.recv(decode=False)
             except TimeoutError:
-                now_ns = self._clock.now_ns()
-                silent_since_ns = now_ns - round(mute_s * 1e9)
-                if self._market_open(now_ns) and self._market_open(silent_since_ns):
-                    # Perhaps the symbols are just quiet: the next connection is given more time.
-                    self._mutes = min(self._mutes + 1, _MUTE_DOUBLINGS_MAX)
+                if self._silence.is_broken(silent_s):
                     return None
             else:
                 return frame
+
+    def _note_refusal(self, message: str) -> None:
+        if message != self.refusal:
+            self._logger.error(
+                "the server refuses a subscription: %s; check data_types %s against the plan",
+                message,
+                ", ".join(self._config.data_types),
+            )
+        self.refusal = message

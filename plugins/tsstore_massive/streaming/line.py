@@ -26,14 +26,16 @@ from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.schemas import BAR_KINDS
 from tsstore_massive.sessions import market_open
 from tsstore_massive.streaming.feed import Feed
+from tsstore_massive.streaming.helpers import Helpers
 from tsstore_massive.streaming.jumps import Jumps
+from tsstore_massive.streaming.linestatus import LineStatus
 from tsstore_massive.streaming.lock import KeyLock
 from tsstore_massive.streaming.protocol import narrowed, topics
 from tsstore_massive.streaming.sink import Sink
 from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from tsstore.plugin import WorkerContext
     from tsstore_massive.rest.rate import RateLimiter
@@ -41,9 +43,6 @@ if TYPE_CHECKING:
     from tsstore_massive.streaming.lineup import Planned
     from tsstore_massive.streaming.patience import Patience
 
-_RATE_PERIOD_S = 0.5
-_PRICES_SHOWN_MAX = 100
-_THREADS_GRACE_S = 0.5
 _POLL_STEP_S = 0.2
 _HISTORY_STEP_S = 0.5
 
@@ -89,7 +88,6 @@ class Line:
         self._faults = Faults()
         clock, logger = context.clock, context.logger
         self._jumps = Jumps(clock.now_ns(), clock.monotonic())
-        self._rate = _Rate()
         self._sink = Sink(context.store, clock, logger)
         self._rest = RestClient(
             config.base_url,
@@ -144,7 +142,6 @@ class Line:
             stop=self._stop,
             retry_s=patience.retry_s,
         )
-
         self._reference = ReferenceKeeper(
             context.store,
             self._rest,
@@ -155,6 +152,18 @@ class Line:
             stop=self._stop,
             retry_s=patience.retry_s,
         )
+        self._status = LineStatus(
+            self._feed,
+            self._sink,
+            self._catch_up,
+            self._gaps,
+            self._history,
+            self._reference,
+            self._rest,
+            self._faults,
+            clock,
+        )
+        self._helpers = Helpers(self._stop, self._feed.fail, clock)
 
     def run(self) -> None:
         """Stream until stopped.
@@ -167,16 +176,15 @@ class Line:
         allowed = self._config.connections_allowed
         with KeyLock(self.planned.key, self.planned.place, allowed=allowed):
             self._catch_up.resume()
-            threads = [self._start(self._gaps.run, "massive-gaps")]
+            self._helpers.start(self._gaps.run, "massive-gaps")
             if self._config.starts:
-                threads.append(self._start(self._keep_history, "massive-history"))
+                self._helpers.start(self._keep_history, "massive-history")
             if self._config.reference:
-                threads.append(self._start(self._reference.run, "massive-reference"))
+                self._helpers.start(self._reference.run, "massive-reference")
             try:
                 self._stream()
             finally:
-                self._stop.set()
-                self._join(threads)
+                self._helpers.end()
                 self._rest.close()
                 self._catch_up.ended()
 
@@ -231,6 +239,15 @@ class Line:
         is_idle = self._feed.state == "idle" and not self._stop.is_set()
         return 0.0 if is_idle else self._catch_up.down_s()
 
+    def describe(self) -> dict[str, Any]:
+        """How it fares, as JSON values."""
+        return self._status.describe(
+            self._symbols,
+            down_s=self.down_s(),
+            carried=len(self._carried),
+            is_carried=self.is_carried,
+        )
+
     # What the feed tells, on its event loop.
 
     def on_streaming(self) -> None:
@@ -246,7 +263,7 @@ class Line:
         """Look at the clocks, fetch what does not stream, count."""
         clock = self._context.clock
         now = clock.monotonic()
-        self._rate.note(now, self._sink.events)
+        self._status.rate.note(now, self._sink.events)
         self._catch_up.heed_clock()
         jump_s = self._jumps.look(clock.now_ns(), now)
         if jump_s >= self._patience.sleep_s:
@@ -301,25 +318,6 @@ class Line:
             return ()
         return self._symbols
 
-    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
-        thread = threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-        thread.start()
-        return thread
-
-    def _join(self, threads: list[threading.Thread]) -> None:
-        """Wait a little; a thread that waits for the vendor is left behind and stores nothing."""
-        clock = self._context.clock
-        deadline = clock.monotonic() + _THREADS_GRACE_S
-        for thread in threads:
-            thread.join(max(0.0, deadline - clock.monotonic()))
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:  # noqa: BLE001  (raised again by the feed, on the line's thread)
-            if not self._stop.is_set():
-                self._feed.fail(error)
-
     def _backfiller(self) -> Backfiller:
         config, context = self._config, self._context
         return Backfiller(
@@ -332,75 +330,3 @@ class Line:
             requests_per_minute=config.requests_per_minute,
             timezone=context.timezone,
         )
-
-    # What people see.
-
-    def describe(self) -> dict[str, Any]:
-        """How it fares, as JSON values."""
-        sink, feed = self._sink, self._feed
-        gap_count, gaps = self._gaps.describe()
-        missing, missing_days = self._history.gaps()
-        seen, symbols = feed.last_message, self._symbols
-        now = self._context.clock.monotonic()
-        return {
-            "state": self._state(),
-            "alarm": self._alarm(),
-            "refused": feed.refusal,
-            "symbols": None if symbols is None else len(symbols),
-            "carried": len(self._carried),
-            "down_s": round(self.down_s(), 1),
-            "last_message_age_s": None if seen is None else round(now - seen, 1),
-            "connections": feed.connections,
-            "failures": feed.failures,
-            "polls": self._catch_up.polling.rounds,
-            "messages": sink.events,
-            "events_per_s": self._rate.per_s,
-            "rows": sink.rows,
-            "commits": sink.commits,
-            "lag_ms": sink.lag_ms,
-            "queue": len(feed.intake),
-            "queue_pauses": feed.intake.pauses,
-            "faults": dict(self._faults.counts),
-            "rest_faults": self._rest.faults,
-            "quota": self._rest.quota,
-            "misfits": sorted(sink.misfits),
-            "gaps": gaps + missing_days,
-            "gap_count": gap_count + missing,
-            "backfill": self._history.describe(),
-            "reference": self._reference.describe(),
-            "last": self._prices(),
-        }
-
-    def _state(self) -> str:
-        if self.is_carried:
-            return "carried"
-        return "polling" if self._catch_up.polling.is_on else self._feed.state
-
-    def _alarm(self) -> str:
-        alarms = [self._feed.alarm]
-        if self.is_carried:
-            alarms.append(f"not streaming for {self.down_s():.0f} s; another one carries it")
-        elif self._catch_up.polling.is_on and self.down_s():
-            alarms.append(f"not streaming for {self.down_s():.0f} s; bars are fetched by REST")
-        if behind_s := self._catch_up.clock_behind_s:
-            alarms.append(f"this machine's clock is {behind_s:.0f} s behind the vendor's")
-        return "; ".join(filter(None, alarms))
-
-    def _prices(self) -> dict[str, float]:
-        prices = self._sink.prices.copy()
-        names = self._symbols or tuple(prices)
-        return {name: prices[name] for name in names[:_PRICES_SHOWN_MAX] if name in prices}
-
-
-class _Rate:
-    """Events per second between two looks."""
-
-    def __init__(self) -> None:
-        self.per_s = 0
-        self._at = float("-inf")
-        self._events = 0
-
-    def note(self, now: float, events: int) -> None:
-        if now - self._at >= _RATE_PERIOD_S:
-            self.per_s = round((events - self._events) / (now - self._at))
-            self._at, self._events = now, events
