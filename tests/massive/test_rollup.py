@@ -18,6 +18,7 @@ import pytest
 import tsstore
 from tsstore import Schema, Write, WriteTable
 from tsstore.clock import ManualClock
+from tsstore.errors import ConfigError
 from tsstore.plugin import FatalPluginError, WorkerContext
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.missing.journal import Journal
@@ -289,6 +290,27 @@ def test_bars_of_made_up_minutes_are_marked_and_not_compared(store, vendor):
     assert not store.info("SPY/1D/OHLCV").schema.synthetic
 
 
+def test_days_of_made_up_minutes_alone_need_no_vendor(store, caplog, monkeypatch):
+    monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
+    caplog.set_level(logging.INFO)
+    nobody = {"url": "http://127.0.0.1:9", "now_ns": settled_ns(DAYS[-1]), "days": 1}
+    run(store, **nobody, api_key="")  # nothing is stored yet, so nobody can know
+    assert "the first real minutes need one" in caplog.text
+    caplog.clear()
+    made_up = Schema.of(BARS.dtypes, synthetic=True)
+    store.commit([Write("SPY/1Min/OHLCV", bars_of(Kind.MINUTES, DAYS[-1], "SPY"), made_up)])
+    status = run(store, **nobody, api_key="")
+    assert (status["symbols"], status["made_up"], status["waiting"]) == (1, 1, {})
+    assert status["alarm"] == ""
+    [told] = [each.getMessage() for each in caplog.records]
+    assert told == f"closed {DAYS[-1]}: 1 bars, all made up, so the vendor has none to compare with"
+    assert store.info("SPY/1D/OHLCV").schema.synthetic
+    assert store.info(LEDGER).schema.synthetic
+    fill(store, DAYS[-1:], ["AAPL"])
+    with pytest.raises(ConfigError, match="no Massive API key"):
+        run(store, **nobody, api_key="")
+
+
 def test_the_key_is_in_no_text():
     config = Config(api_key="secret-key-0001", days=3)
     assert "secret" not in f"{config!r} {config.__rich_repr__()}"
@@ -416,6 +438,7 @@ CHILD = """
 import logging, sys, threading
 import tsstore
 from tsstore.clock import ManualClock
+from tsstore.errors import ConfigError
 from tsstore.plugin import WorkerContext
 from tsstore_massive.rollup import Worker
 class Telling(tsstore.Store):

@@ -10,6 +10,8 @@ from tsstore_massive.rollup.compare import Differs
 from tsstore_massive.rollup.writing import BARS_GROUP
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tsstore_massive.rollup.writing import Closing
 
 _EXAMPLES_MAX = 20
@@ -43,6 +45,7 @@ def status(closing: Closing) -> dict[str, Any]:
         "closed": str(closing.day),
         "symbols": int(np.count_nonzero(closing.is_stored)),
         "official": int(np.count_nonzero(closing.official.known & closing.fits)),
+        "made_up": int(np.count_nonzero(closing.is_stored & closing.tracked.synthetic)),
         "differ": int(np.count_nonzero(closing.differs)),
         "differences": counts(closing),
         "examples": examples(closing),
@@ -53,9 +56,7 @@ def status(closing: Closing) -> dict[str, Any]:
 def summary(closing: Closing) -> str:
     """One line for the log."""
     shown = status(closing)
-    text = (
-        f"closed {closing.day}: {shown['symbols']:,} bars, {shown['official']:,} of them official"
-    )
+    text = f"closed {closing.day}: {shown['symbols']:,} bars, {_origin(closing, shown)}"
     if shown["misfits"]:
         text += (
             f"; none of {len(shown['misfits']):,} symbols, such as {shown['misfits'][0]}, whose "
@@ -65,6 +66,14 @@ def summary(closing: Closing) -> str:
         return text
     by_kind = ", ".join(f"{count:,} {name}" for name, count in shown["differences"].items())
     return f"{text}; {shown['differ']:,} differ ({by_kind}), such as {shown['examples'][0]}"
+
+
+def _origin(closing: Closing, shown: Mapping[str, Any]) -> str:
+    """Where the bars come from, for people."""
+    if closing.tracked.synthetic.all():
+        return "all made up, so the vendor has none to compare with"
+    made_up = f", {shown['made_up']:,} made up" if shown["made_up"] else ""
+    return f"{shown['official']:,} of them official{made_up}"
 
 
 def _line(closing: Closing, at: int) -> str:

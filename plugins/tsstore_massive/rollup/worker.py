@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from tsstore.errors import ConfigError
 from tsstore.plugin import FatalPluginError
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import (
@@ -15,13 +16,12 @@ from tsstore_massive.errors import (
     UnavailableError,
 )
 from tsstore_massive.missing.journal import written_down
-from tsstore_massive.rest import Limits, RestClient
-from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.rollup.compare import Tolerance, differences, official_of
 from tsstore_massive.rollup.config import Config as RollupConfig
 from tsstore_massive.rollup.day import collected, day_bars
 from tsstore_massive.rollup.ledger import Closed, closed_days, ledger_entry
 from tsstore_massive.rollup.report import status, summary
+from tsstore_massive.rollup.vendor import Vendor
 from tsstore_massive.rollup.writing import Closing, fitting
 from tsstore_massive.sessions import MarketCalendar, day_of
 from tsstore_massive.symbols import market_of
@@ -41,18 +41,6 @@ _ASK_AGAIN_S = 900.0
 #: How long after it should be settled a day may lack the vendor's bars, or minutes that were
 #: missed, before it goes without.
 _PATIENCE_NS = 24 * 3600 * NS_PER_SECOND
-
-
-#: Who cannot connect to the vendor is told after some seconds; the next look tries anew.
-_LIMITS = Limits(first_attempts=3)
-
-
-class Vendor(Protocol):
-    """Who has the official bars."""
-
-    def grouped_daily(self, day: date, *, adjusted: bool = False) -> Mapping[str, Any] | None:
-        """The bars of all stocks of a day as columns with `Symbol`; None when there are none."""
-        ...
 
 
 class Worker:
@@ -78,7 +66,7 @@ class Worker:
         """Work until the context's stop event is set.
 
         Raises:
-            ConfigError: there is no API key.
+            ConfigError: there is no API key, and there are minutes that are not made up.
             FatalPluginError: the service refuses the key.
             TsStoreError: the store does not take the bars.
         """
@@ -94,17 +82,21 @@ class Worker:
         if not self._config.check:
             yield None
             return
-        config, context = self._config.vendor(), self._context
-        key = config.resolve_key()
-        with RestClient(
-            config.base_url,
-            key,
-            clock=context.clock,
-            limiter=limiter_for(config, key, context.clock),
-            stop=context.stop,
-            limits=_LIMITS,
-        ) as rest:
-            yield rest
+        with Vendor(self._context, self._config.vendor()) as vendor:
+            self._look_for_key(vendor)
+            yield vendor
+
+    def _look_for_key(self, vendor: Vendor) -> None:
+        """If a key is missing that will be needed, tell now and not when a day is to be closed."""
+        minutes = collected(self._context.store)
+        if len(minutes.symbols) and minutes.synthetic.all():
+            return
+        try:
+            vendor.check_key()
+        except ConfigError as error:
+            if len(minutes.symbols):
+                raise
+            self._context.logger.warning("%s; the first real minutes need one", error)
 
     def _close_days(self, vendor: Vendor | None) -> dict[str, str]:
         """Close what is due; returns the days that have to wait, and why."""
@@ -168,7 +160,9 @@ class Worker:
 
     def _close(self, session: Session, ours: Tracked, vendor: Vendor | None) -> None:
         context = self._context
-        table = None if vendor is None else self._fetch(session, vendor)
+        table = None
+        if vendor is not None and not ours.synthetic.all():
+            table = self._fetch(session, vendor)
         made = day_bars(context.store, ours.symbols, session, context.stop.is_set)
         if context.stop.is_set():
             return
@@ -182,7 +176,7 @@ class Worker:
         """The vendor's bars; None when it has none for good."""
         overdue_ns = self._context.clock.now_ns() - self._settled_ns(session)
         try:
-            table = vendor.grouped_daily(session.day, adjusted=False)
+            table = vendor.day_bars(session.day)
             if table is not None:
                 return table
             why = "it has none"
