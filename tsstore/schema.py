@@ -181,7 +181,7 @@ def cast_column(
     """
     if values.dtype == dtype:
         return values
-    if _widens(values.dtype, dtype):
+    if widens(values.dtype, dtype):
         return values.astype(dtype)
     if values.dtype.kind in "OUS" or dtype.kind in "UOb" or values.dtype.kind not in "iufb":
         return _cast_text(name, values, dtype, where)
@@ -212,7 +212,7 @@ def check_widening(key: str, old: Schema, new: Schema) -> None:
     lost += [
         f"column {name!r} of {type_name(dtype)} does not fit into {type_name(new.dtypes[name])}"
         for name, dtype in old.columns
-        if name in new.dtypes and not _widens(dtype, new.dtypes[name])
+        if name in new.dtypes and not widens(dtype, new.dtypes[name])
     ]
     if (new.kind, new.identity, new.synthetic) != (old.kind, old.identity, old.synthetic):
         lost.append("its kind, its identity and whether it is synthetic stay what they are")
@@ -248,7 +248,7 @@ def check_origin(key: str, held: Schema, given: Schema | None) -> None:
     )
 
 
-def _widens(old: np.dtype[Any], new: np.dtype[Any]) -> bool:
+def widens(old: np.dtype[Any], new: np.dtype[Any]) -> bool:
     """Whether every value of one type is one of the other, and comes back."""
     if old.kind in "iu" and new.kind == "f":
         return old.itemsize < new.itemsize  # numpy takes i8 to f8 for safe

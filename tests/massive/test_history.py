@@ -106,14 +106,20 @@ def test_a_bucket_with_other_columns_costs_its_symbol_alone_and_is_asked_for_onc
 ) -> None:
     vendor = vendor_with_bars()
     vendor.trades["AAPL"] = vendor.trades["MSFT"] = [trade(MONDAY, 1)]
+    asked = []
+    vendor.fault = lambda request: asked.append(request.path)
     store.create("AAPL/1Sec/TRADE", Schema.of({"Price": "f4"}))
     options = {"query_start": {"trades": "2024-06-03"}, "symbols": ["AAPL", "MSFT"]}
     with history(store, vendor, data_types=["trades"], **options) as past:
         past.run()
         count, (gap,) = past.gaps()
+        told = past.describe()
     assert len(store.read("MSFT/1Sec/TRADE")) == 1
     assert (count, gap["symbols"]) == (1, "AAPL")
-    assert "AAPL/1Sec/TRADE" in gap["reason"]
+    assert gap["reason"].startswith("AAPL/1Sec/TRADE holds other columns")
+    assert (told["done"], told["total"], told["failed"]) == (6, 6, 3)
+    assert asked
+    assert not any("AAPL" in path for path in asked)
 
 
 def test_what_the_plan_does_not_include_is_told_and_not_tried_again(store: tsstore.Store) -> None:

@@ -38,6 +38,7 @@ from tsstore_massive.backfilling.renamed import by_names
 from tsstore_massive.backfilling.report import Gap, Progress, Report
 from tsstore_massive.backfilling.running import Assignment, Run
 from tsstore_massive.backfilling.splits import last_splits
+from tsstore_massive.backfilling.unfit import Misfits, without_misfits
 from tsstore_massive.backfilling.work import GapWork
 from tsstore_massive.symbols import market_of
 from tsstore_massive.tradingdays import day_in, trading_days
@@ -121,6 +122,7 @@ class Backfiller:
             InvalidKeyError: a symbol that no bucket can have.
         """
         chosen: list[Job | GroupedJob] = []
+        misfits: list[Gap] = []
         notes: list[str] = []
         covered = 0
         named = by_names(self._store, targets, symbols)
@@ -128,15 +130,17 @@ class Backfiller:
             if not has_history(market, target.dataset.kind):
                 notes.append(f"there is no history of {target.dataset} of {market} by REST")
                 continue
-            jobs, done = self._jobs(target, market, some, refetch=refetch)
+            missing, done = self._jobs(target, market, some, refetch=refetch)
+            jobs, gaps = without_misfits(self._store, missing)
             covered += done
+            misfits += gaps
             if target.dataset.timeframe == _DAY:
                 chosen_jobs, note = fewest_calls(jobs, market)
                 chosen += chosen_jobs
                 notes += note
             else:
                 chosen += jobs
-        return Plan(chosen, covered, notes)
+        return Plan(chosen, covered, misfits, notes)
 
     def _jobs(
         self, target: Target, market: Market, symbols: Sequence[str], *, refetch: bool
@@ -180,9 +184,9 @@ class Backfiller:
             last = last_days.get(job.dataset, job.calendar[-1])
             last_days[job.dataset] = max(last, job.calendar[-1])
         allowance = self.allowance()
-        return self._run(
-            Assignment(plan.work(allowance), plan.total_days, last_days), allowance, progress
-        )
+        work = plan.work(allowance)
+        assignment = Assignment(work, plan.total_days, last_days, plan.misfits)
+        return self._run(assignment, allowance, progress)
 
     def fill_gap(
         self,
@@ -236,6 +240,7 @@ class Backfiller:
         run = Run(
             assignment,
             allowance,
+            Misfits(self._store),
             pace=pace,
             traffic=self._rest.traffic,
             clock=self._clock,

@@ -57,12 +57,13 @@ class Coverage:
     """What is known of one symbol and dataset.
 
     Args:
-        rows: rows of the coverage bucket, or None when there is none.
+        rows: rows of the coverage bucket, or None when there is none; what has other columns is
+            somebody else's and says nothing.
         adjusted: rows fetched with another adjustment do not count.
     """
 
     def __init__(self, rows: Columns | None, *, adjusted: bool) -> None:
-        if rows is None:
+        if rows is None or set(rows.names) != set(SCHEMA.names):
             rows = Columns.empty(SCHEMA)
         rows = rows.take(rows["Adjusted"] == int(adjusted))
         self._dates = (rows.ts // NS_PER_DAY).astype("M8[D]")

@@ -27,7 +27,7 @@ from tsstore_massive.symbols import market_of
 from tsstore_massive.tradingdays import trading_days
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tsstore_massive.backfilling.allowance import Allowance, Reason
     from tsstore_massive.backfilling.fetch import Fetcher
     from tsstore_massive.backfilling.pace import AdaptivePace, FixedPace
+    from tsstore_massive.backfilling.unfit import Misfits
     from tsstore_massive.backfilling.work import Work
     from tsstore_massive.datasets import Dataset
     from tsstore_massive.rest.traffic import Counts, Traffic
@@ -55,11 +56,13 @@ class Assignment:
         total_days: symbol-days of them.
         last_days: the last market day of each dataset; where the search for the plan's history
             ends.
+        gaps: what is known to be missing when it is over; their days are among `total_days`.
     """
 
     work: Iterator[Work | Refused]
     total_days: int
     last_days: Mapping[Dataset, np.datetime64]
+    gaps: Sequence[Gap] = ()
 
 
 class Run:
@@ -68,6 +71,7 @@ class Run:
     Args:
         assignment: what to do.
         allowance: what the plan of the key is known to exclude.
+        misfits: buckets that take none of the rows.
         pace: how many units at a time.
         traffic: what is asked of the vendor.
         clock: the source of time.
@@ -79,6 +83,7 @@ class Run:
         self,
         assignment: Assignment,
         allowance: Allowance,
+        misfits: Misfits,
         *,
         pace: FixedPace | AdaptivePace,
         traffic: Traffic,
@@ -97,17 +102,21 @@ class Run:
         self._lock = threading.Lock()
         self._search = _Search(allowance)
         self._progress = Progress(0, assignment.total_days)
+        self._known_gaps = assignment.gaps
         self._gaps = GapList()
         self._begun = 0
         self._failing_since: int | None = None
         self._fatal: Exception | None = None
-        self._misfits: set[tuple[str, Dataset]] = set()
+        self._misfits = misfits
         self._outcomes = Outcomes()
         self._threads: list[threading.Thread] = []
 
     def run(self, fetcher: Fetcher) -> Report:
         """Do all of it; raises what ended it."""
         before, started_s = self._traffic.counts, self._clock.monotonic()
+        with self._lock:
+            for gap in self._known_gaps:
+                self._add(gap)
         if self._progress.total_days:
             self._grow(fetcher)
         self._join()
@@ -195,11 +204,10 @@ class Run:
         except MassiveError as error:
             self._failed(number, work, error)
         except SchemaMismatchError:
-            if isinstance(work, GroupedWork):  # a commit of many symbols does not say whose it is
+            if not self._misfits.find(work):
                 raise
-            with self._lock:
-                self._misfits.add((work.symbol, work.dataset))
-                self._add_misfit(work)
+            with self._lock:  # what of it fits is done again
+                self._work = itertools.chain((work,), self._work)
         else:
             self._allowance.given(work.place, work.symbol)
             with self._lock:
@@ -214,11 +222,14 @@ class Run:
                 if isinstance(work, Refused):
                     self._add_refused(work)
                     continue
-                if work is not None and (work.symbol, work.dataset) in self._misfits:
-                    self._add_misfit(work)
-                    continue
-                self._begun += 1
-                return self._begun, work
+                if work is None:
+                    return 0, None
+                fitting, gaps = self._misfits.divide(work)
+                for gap in gaps:
+                    self._add(gap, work.days[-1], work.day_before)
+                if fitting is not None:
+                    self._begun += 1
+                    return self._begun, fitting
             return 0, None
 
     def _refused(self, fetcher: Fetcher, work: Work, error: NotEntitledError) -> None:
@@ -275,28 +286,23 @@ class Run:
         gap = Gap(
             work.symbol, work.dataset, start_ns, end_ns, reason, refusal.reason, work.day_count
         )
-        self._add(gap, work)
+        self._add(gap, work.days[-1], work.day_before)
 
     def _add_gap(self, work: Work, error: MassiveError, refused: Reason | None = None) -> None:
         start_ns, end_ns = work.span
         if error.resume_ns is not None:
             start_ns = error.resume_ns
         gap = Gap(work.symbol, work.dataset, start_ns, end_ns, str(error), refused, work.day_count)
-        self._add(gap, work)
+        self._add(gap, work.days[-1], work.day_before)
 
-    def _add_misfit(self, work: Work) -> None:
-        """What somebody else keeps in a bucket costs its symbol, and no other one."""
-        start_ns, end_ns = work.span
-        why = (
-            f"{work.dataset.key(work.symbol)} holds other columns, or rows that are made up beside "
-            "real ones; copy what you need of it to another attribute group, and destroy it"
-        )
-        gap = Gap(work.symbol, work.dataset, start_ns, end_ns, why, None, work.day_count, True)
-        self._add(gap, work)
-
-    def _add(self, gap: Gap, work: Work | Refused) -> None:
-        self._gaps.add(gap, work.days[-1], work.day_before)
-        self._outcomes.add(work.symbol, is_empty=False)
+    def _add(
+        self,
+        gap: Gap,
+        last_day: np.datetime64 | None = None,
+        day_before: np.datetime64 | None = None,
+    ) -> None:
+        self._gaps.add(gap, last_day, day_before)
+        self._outcomes.add(gap.symbol, is_empty=False)
         self._advance(days=gap.days, failed_days=gap.days)
 
     def _advance(

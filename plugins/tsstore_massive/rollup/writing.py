@@ -11,6 +11,7 @@ from tsstore.api import Replace, WriteTable
 from tsstore.errors import NotFoundError
 from tsstore.schema import Schema
 from tsstore.zones import NS_PER_DAY, local_to_utc
+from tsstore_massive.misfits import misfit_of
 from tsstore_massive.schemas import BARS
 
 if TYPE_CHECKING:
@@ -110,9 +111,8 @@ def fitting(store: StoreApi, tracked: Tracked) -> NDArray[np.bool_]:
     ):
         key = f"{symbol}/{BARS_GROUP}"
         if key in there:
-            schema = store.info(key).schema
-            wanted = set(BARS.columns), synthetic
-            fits[at] = (set(schema.columns), schema.synthetic) == wanted
+            held = store.info(key).schema
+            fits[at] = misfit_of(key, held, BARS, synthetic=synthetic) is None
     return fits
 
 

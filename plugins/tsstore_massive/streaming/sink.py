@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsstore.api import WriteTable
-from tsstore.errors import NotFoundError, SchemaMismatchError
+from tsstore.errors import SchemaMismatchError
 from tsstore.zones import NS_PER_DAY
 from tsstore_massive.decoding.identity import Numbering
+from tsstore_massive.misfits import REMEDY, misfit
 from tsstore_massive.schemas import BAR_KINDS, SCHEMAS, STREAM_GROUPS
 from tsstore_massive.symbols import bucket_symbol
-from tsstore_massive.synthetic import is_marking
 
 if TYPE_CHECKING:
     import logging
@@ -183,23 +183,14 @@ class Sink:
 
     def _look_for_misfits(self, kind: Kind, symbols: Iterable[str]) -> None:
         keys = {f"{symbol}/{STREAM_GROUPS[kind]}" for symbol in symbols} - self.misfits
-        for key in sorted(key for key in keys if not self._fits(key, kind)):
+        found = {key: misfit(self._store, key, SCHEMAS[kind]) for key in sorted(keys)}
+        for key, why in found.items():
+            if why is None:
+                continue
             self._logger.error(
-                "%s holds other columns than the feed writes, or rows that are made up (or real, "
-                "if the feed's are), so its rows are not stored; copy what you need of it to "
-                "another attribute group, destroy it and restart",
-                key,
+                "%s, so that none of these are stored; %s, then restart", why, REMEDY
             )
             self.misfits.add(key)
-
-    def _fits(self, key: str, kind: Kind) -> bool:
-        try:
-            schema = self._store.info(key).schema
-        except NotFoundError:
-            return True
-        wanted = SCHEMAS[kind]
-        is_alike = schema.dtypes == wanted.dtypes and schema.kind is wanted.kind
-        return is_alike and schema.synthetic == is_marking(self._store)
 
     def _note(self, kind: Kind, table: dict[str, Any]) -> None:
         now_ns = self._clock.now_ns()

@@ -1,0 +1,58 @@
+"""Buckets that take none of the vendor's rows, because somebody keeps something else in them.
+
+Such a bucket costs its symbol these rows, and no other symbol.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsstore.errors import NotFoundError
+from tsstore.schema import widens
+from tsstore_massive.synthetic import is_marking
+
+if TYPE_CHECKING:
+    from tsstore.api import StoreApi
+    from tsstore.schema import Schema
+
+#: What whoever owns such a bucket can do.
+REMEDY = "copy what you need of it to another attribute group, and destroy it"
+
+
+def misfit(store: StoreApi, key: str, schema: Schema) -> str | None:
+    """Why a bucket does not take every row of a schema; None if it does, or is not there.
+
+    Args:
+        store: which has the bucket; one of `marking` if the rows are made up.
+        key: of the bucket.
+        schema: of the rows.
+    """
+    try:
+        held = store.info(key).schema
+    except NotFoundError:
+        return None
+    return misfit_of(key, held, schema, synthetic=is_marking(store))
+
+
+def misfit_of(key: str, held: Schema, schema: Schema, *, synthetic: bool) -> str | None:
+    """The same of a bucket whose schema is known.
+
+    Args:
+        key: of the bucket.
+        held: the schema of the bucket; columns that are wider take the rows as well.
+        schema: of the rows.
+        synthetic: whether the rows are made up.
+    """
+    if held.synthetic != synthetic:
+        kinds = ("real", "made up") if synthetic else ("made up", "real")
+        return f"{key} holds rows that are {kinds[0]}, and these are {kinds[1]}"
+    if held.kind is schema.kind and _takes(held, schema):
+        return None
+    return f"{key} holds other columns than the vendor's rows have"
+
+
+def _takes(held: Schema, schema: Schema) -> bool:
+    types = held.dtypes
+    return types.keys() == schema.dtypes.keys() and all(
+        widens(dtype, types[name]) for name, dtype in schema.columns
+    )
