@@ -51,8 +51,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What `config:` of the worker may say.
 
     Attributes:
-        data_source: `massive`, or `synthetic` for a market that is made up on this machine: it
-            needs no key, and its rows are marked.
+        data_source: `massive`, or `synthetic` for a market that is made up on this machine, by the
+            simulator that `base_url` and `ws_server` name there, or else in this process: it needs
+            no key, and its rows are marked.
         api_key: the key; else it is read from `api_key_file`, else from $MASSIVE_API_KEY.
         api_key_file: a file that holds nothing but the key.
         base_url: the REST service.
@@ -124,6 +125,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         check_url("base_url", self.base_url, plain="http", secure="https")
         check_url("ws_server", self.ws_server, plain="ws", secure="wss")
+        if self.data_source != "massive" and is_loopback(self.base_url) != is_loopback(
+            self.ws_server
+        ):
+            raise ConfigError(
+                "data_source is synthetic, and one of base_url and ws_server is a simulator on "
+                "this machine; name it in both, or in neither for one in this process"
+            )
         if self.connections:
             self._check_connections()
         else:

@@ -1,9 +1,10 @@
-"""`data_source: synthetic`: a vendor in this process, for who has no key, and rows marked as its.
+"""`data_source: synthetic`: a vendor on this machine, for who has no key, and rows marked as its.
 
-The simulator serves on a port of loopback and the worker goes through the whole of it like anywhere
-else, so what runs without a key is what runs with one. It shares no code with the worker and is
-imported only here. Each directory takes either made-up rows or real ones: the store refuses others
-bucket by bucket, and a start tells before anything is fetched.
+It is a simulator that the options name, as `tsstore demo` does, or else one in this process, on a
+port of loopback. The worker goes through the whole of it like anywhere else, so what runs without a
+key is what runs with one. It shares no code with the worker and is imported only here. Each
+directory takes either made-up rows or real ones: the store refuses others bucket by bucket, and a
+start tells before anything is fetched.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tsstore.errors import NotFoundError
 from tsstore.plugin import FatalPluginError
 from tsstore.tables import read_table, schema_of
 from tsstore_massive.changes import CHANGES_KEY
+from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.schemas import STREAM_GROUPS
 from tsstore_massive.universes import UniverseBook
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from tsstore_massive.config import Config
 
 SYNTHETIC = "synthetic"
-#: What the simulator takes for a key; it is none of anybody.
+#: What the simulator takes for a key; it is nobody's.
 _NO_KEY = "synthetic"
 #: Where the worker keeps what it needs itself.
 _OWN = "_massive/*/*"
@@ -51,23 +53,31 @@ def source(context: WorkerContext, config: Config) -> Iterator[tuple[WorkerConte
         yield context, config
         return
     context.status["data_source"] = SYNTHETIC
-    with _vendor(config) as url:
+    with _vendor(config) as simulated:
         context.logger.warning("all rows are made up: data_source is synthetic")
-        yield (
-            dataclasses.replace(context, store=marking(context.store)),
-            msgspec.structs.replace(
-                config,
-                data_source="massive",
-                api_key=_NO_KEY,
-                base_url=url,
-                ws_server=url.replace("http", "ws", 1) + urlsplit(config.stream_url).path,
-            ),
+        yield dataclasses.replace(context, store=marking(context.store)), simulated
+
+
+@contextmanager
+def _vendor(config: Config) -> Iterator[Config]:
+    """The options of a worker that goes to the simulator as if it were the vendor."""
+    if is_loopback(config.base_url):
+        key = config.api_key or _NO_KEY
+        yield msgspec.structs.replace(config, data_source="massive", api_key=key)
+        return
+    with _simulator(config) as url:
+        yield msgspec.structs.replace(
+            config,
+            data_source="massive",
+            api_key=_NO_KEY,
+            base_url=url,
+            ws_server=url.replace("http", "ws", 1) + urlsplit(config.stream_url).path,
         )
 
 
 @contextmanager
-def _vendor(config: Config) -> Iterator[str]:
-    """The simulator with the wanted stocks, and a few symbols of the others; gives its URL."""
+def _simulator(config: Config) -> Iterator[str]:
+    """One with the wanted stocks, and a few symbols of the other markets; gives its URL."""
     from tsstore_massive_simulator.generated import GeneratedMarket
     from tsstore_massive_simulator.othermarkets import other_markets
     from tsstore_massive_simulator.server import Simulator

@@ -41,6 +41,7 @@ def test_live_and_historical_rows_arrive_and_it_ends_cleanly(here, spawn, run) -
     with tsstore.open(here / "demo" / "data") as store:
         for symbol in SYMBOLS:
             assert len(store.read(f"{symbol}/1Min/OHLCV")) > 100
+        assert all(store.info(key).schema.synthetic for key in store.list())
         assert len(store.read("AAPL/1Sec/TRADE")) > 0
     assert run("query", "AAPL/1Min/OHLCV", "--dir", "demo/data", "--limit", "2").exit_code == 0
 
@@ -50,6 +51,16 @@ def test_a_folder_without_files_is_refused(here, run) -> None:
     result = run("demo", "--data", "empty")
     assert result.exit_code == 2
     assert "empty holds no .csv.gz files" in result.stderr
+
+
+def test_a_directory_with_rows_of_another_market_is_refused(here, run) -> None:
+    with tsstore.open(here / "demo" / "data") as store:
+        store.write("AAPL/1Min/OHLCV", {"Epoch": [60], "Close": [1.0]})
+    result = run("demo", "--seconds", "0")
+    assert result.exit_code == 2
+    assert "demo/data holds real rows (AAPL/1Min/OHLCV)" in result.stderr
+    assert "--dir" in result.stderr
+    assert not (here / "demo" / "simulator.log").exists()
 
 
 def test_a_program_that_does_not_start_shows_its_log(here) -> None:

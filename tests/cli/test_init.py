@@ -50,6 +50,7 @@ def test_the_example_with_every_comment_removed_loads(here: Path, monkeypatch) -
         for line in example().splitlines()
     ]
     text = "\n".join(lines).replace("wss://socket.massive.com", "ws://127.0.0.1:8000")
+    text = text.replace("https://api.massive.com", "http://127.0.0.1:8000")
     (here / "mkts.yml").write_text(text)
     config = load_config(here / "mkts.yml")
     load_plugins(config)

@@ -21,6 +21,8 @@ from tsstore_massive.config import Config
 from tsstore_massive.doctor import cli as doctor
 from tsstore_massive.synthetic import made_up, marking, source
 from tsstore_massive.worker import Worker
+from tsstore_massive_simulator.generated import GeneratedMarket
+from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +78,22 @@ def test_a_market_comes_without_a_key_and_says_that_it_is_made_up(tmp_path: Path
         with pytest.raises(FatalPluginError, match=r"hold synthetic rows.*SPY.*root_directory"):
             run(store, 1, data_source="massive", api_key="secret-key-0001",
                 base_url="http://127.0.0.1:9", ws_server="ws://127.0.0.1:9")  # fmt: skip
+
+
+def test_a_simulator_on_this_machine_makes_the_rows_up_if_it_is_named(tmp_path: Path) -> None:
+    simulator = Simulator(GeneratedMarket(1, ["SPY"]), keys=["of-the-simulator"])
+    with simulator.in_background() as url, tsstore.open(tmp_path / "data") as store:
+        named = {"base_url": url, "ws_server": url.replace("http", "ws")}
+        run(store, 5, api_key="of-the-simulator", **named)
+        assert sum(simulator.state()["events_sent"].values()) >= 5
+        assert all(store.info(key).schema.synthetic for key in store.list())
+
+
+@pytest.mark.parametrize("option", ["base_url", "ws_server"])
+def test_half_a_simulator_is_refused(option: str) -> None:
+    scheme = "http" if option == "base_url" else "ws"
+    with pytest.raises(ConfigError, match="name it in both, or in neither"):
+        Config(**{"data_source": "synthetic", option: f"{scheme}://127.0.0.1:8765"})
 
 
 def test_every_market_is_made_up_where_its_own_would_be(tmp_path: Path) -> None:

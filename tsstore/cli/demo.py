@@ -84,6 +84,7 @@ def command(
     wanted = None if symbols is None else _split(symbols)
     directory.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
+    _check_alike(directory / "data", synthetic=data is None)
     speed = speed or ("60" if data else "1")
     options = ["--key", KEY, "--speed", speed]
     if data is not None:
@@ -108,6 +109,21 @@ def command(
                 click.echo(f"server {url}  vendor {vendor_url} (simulated)  data {data_at}")
                 _watch(watcher, [simulator, server], clock, signals, end_s)
     click.echo(_what_next(directory, chosen))
+
+
+def _check_alike(directory: Path, *, synthetic: bool) -> None:
+    """Refuse a directory of another market, where rows of this one would not be taken."""
+    if not directory.exists():
+        return
+    with tsstore.open(directory, read_only=True) as store:
+        other = (key for key in store.list() if store.info(key).schema.synthetic is not synthetic)
+        found = next(other, None)
+    if found is not None:
+        held, wanted = ("real", "made up") if synthetic else ("made-up", "read from files")
+        raise InvalidArgumentError(
+            f"{directory} holds {held} rows ({found}), and these would be {wanted}; name another "
+            "directory with --dir, or remove that one"
+        )
 
 
 def _split(symbols: str) -> list[str]:
@@ -173,8 +189,9 @@ def _get(url: str, **options: Any) -> dict[str, Any]:
 def _values(
     directory: Path, url: str, vendor_url: str, symbols: list[str], data: Path | None
 ) -> dict[str, str]:
-    """What the demonstration sets in mkts.yml.example."""
+    """What the demonstration sets in mkts.yml.example; files are rows of a real market."""
     return {
+        **({} if data is not None else {"data_source": "synthetic"}),
         "root_directory": json.dumps(str(directory / "data")),
         "listen_port": url.rpartition(":")[2],
         "api_key": KEY,

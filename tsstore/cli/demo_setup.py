@@ -155,8 +155,10 @@ def with_values(example: str, values: Mapping[str, str]) -> str:
 
 def _with_value(example: str, key: str, value: str) -> str:
     # The key's line, and lines below it that are deeper and no comments: the block it heads.
-    pattern = rf"^( *){re.escape(key)}:.*(?:\n\1 +[^\s#-].*)*$"
-    found = re.search(pattern, example, re.MULTILINE)
+    block = rf"{re.escape(key)}:.*(?:\n\1 +[^\s#-].*)*$"
+    # One that is commented out is taken if there is no other.
+    patterns = (rf"^( *){block}", rf"^( *)# {block}")
+    found = next(filter(None, (re.search(each, example, re.MULTILINE) for each in patterns)), None)
     if found is None:
         raise ConfigError(f"mkts.yml.example has no key {key}")
     return f"{example[: found.start()]}{found[1]}{key}: {value}{example[found.end() :]}"
