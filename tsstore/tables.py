@@ -52,7 +52,9 @@ class Table:
             `Nanoseconds` column beside whole seconds.
         arrays: the other columns, each of shape (rows,), contiguous and little-endian; holds
             `Nanoseconds` as it was given when `had_nanoseconds`.
-        symbols: the column `Symbol` of a cross-section, else None.
+        symbols: the column `Symbol` of a cross-section, or each symbol of it once; else None.
+        codes: the place in `symbols` of each row's, shape (rows,), where they stand there once and
+            all have rows; else None.
         had_nanoseconds: whether `ts` contains a `Nanoseconds` column; `fit` and `schema_of` settle
             whether it is a column of the bucket as well.
         is_rounded: whether numbers may become the nearest ones of a column of floats.
@@ -63,9 +65,17 @@ class Table:
     symbols: list[str] | None = None
     had_nanoseconds: bool = False
     is_rounded: bool = False
+    codes: NDArray[np.integer[Any]] | None = None
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @property
+    def row_symbols(self) -> list[str] | None:
+        """The symbol of each row of a cross-section, else None."""
+        if self.symbols is None or self.codes is None:
+            return self.symbols
+        return [self.symbols[code] for code in self.codes.tolist()]
 
 
 def read_table(data: Any, *, tz: str | None = None, with_symbol: bool = False) -> Table:
@@ -121,7 +131,7 @@ def schema_of(table: Table, *, variable: bool) -> Schema:
 
 
 def fit(table: Table, schema: Schema, *, where: str) -> Table:
-    """The rows with the columns of a bucket, by name, in its order and its types.
+    """The rows, without symbols, with the columns of a bucket, by name, in its order and types.
 
     Raises:
         SchemaMismatchError: other columns than the bucket has, or a value that would change.
@@ -129,9 +139,7 @@ def fit(table: Table, schema: Schema, *, where: str) -> Table:
     ts, arrays = table.ts, table.arrays
     if len(table) == 0 and arrays.keys() == schema.dtypes.keys():
         # Without a value there is no telling what an untyped column would have held.
-        return Table(
-            ts, {name: np.empty(0, dtype) for name, dtype in schema.columns}, table.symbols
-        )
+        return Table(ts, {name: np.empty(0, dtype) for name, dtype in schema.columns})
     if table.had_nanoseconds and "Nanoseconds" in schema.dtypes:
         ts = ts - arrays["Nanoseconds"].astype(np.int64)
     elif table.had_nanoseconds:
@@ -147,7 +155,7 @@ def fit(table: Table, schema: Schema, *, where: str) -> Table:
         name: cast_column(name, arrays[name], dtype, where=where, rounds=table.is_rounded)
         for name, dtype in schema.columns
     }
-    return Table(ts, fitted, table.symbols)
+    return Table(ts, fitted)
 
 
 def _described(columns: Iterable[tuple[str, np.dtype[Any]]]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import tsstore
-from tsstore import Replace, Schema, Write
+from tsstore import Replace, Schema, Write, WriteTable
 from tsstore.api import StoreApi
 from tsstore.client import connect
 from tsstore.errors import (
@@ -20,6 +22,7 @@ from tsstore.server.http import create_app
 from tsstore.server.serve import serve
 from tsstore.server.settings import ServerSettings
 from tsstore.server.stream import StreamHub
+from tsstore.tables import Table
 
 T0 = 1_381_239_000
 KEY = "AAPL/1Min/OHLCV"
@@ -52,6 +55,13 @@ class TestBulk:
         assert remote.bulk([Write(KEY, bars(2, 10.0)), Replace(NEW, T0, T0 + 60, bars(1))]) == 3
         assert [value for _, value in rows_of(store)] == [10.0, 11.0, 2.0, 3.0, 4.0]
         assert len(rows_of(store, NEW)) == 2
+
+    def test_rows_of_symbols_that_are_named_once(self, remote, store) -> None:
+        rows = Table(np.arange(3) * 60 * 10**9, {"Close": np.arange(3.0)}, ["B", "A"])
+        written = remote.bulk([WriteTable("1Min/X", replace(rows, codes=np.array([0, 1, 0])))])
+        assert written == 3
+        assert rows_of(store, "B/1Min/X") == [(0, 0.0), (120 * 10**9, 2.0)]
+        assert rows_of(store, "A/1Min/X") == [(60 * 10**9, 1.0)]
 
     def test_many_rows_are_in_files_at_return(self, remote, store) -> None:
         before = store.stats()["memory_bytes"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from tsstore.errors import (
 )
 from tsstore.storage.settings import Settings
 from tsstore.store import Store
+from tsstore.tables import Table, read_table
 from tsstore.testing.faultfs import FaultFileSystem, PowerCut
 from tsstore.testing.model import ModelStore
 
@@ -70,6 +72,18 @@ def table(group: str, drawn: list[tuple[int, int, int]]) -> dict[str, object]:
     if len(names) > 1:
         data[names[1]] = numbers
     return data
+
+
+@st.composite
+def cross_sections(draw, group: str, drawn: list[tuple[int, int, int]]) -> Table:
+    """The rows as those of some symbols, which stand in each row or are named once."""
+    names = draw(st.lists(symbols, min_size=len(drawn), max_size=len(drawn)))
+    cross = read_table({"Symbol": names, **table(group, drawn)}, with_symbol=True)
+    if draw(st.booleans()):
+        return cross
+    once = list(dict.fromkeys(names))
+    codes = np.array([once.index(name) for name in names], np.int32)
+    return replace(cross, symbols=once, codes=codes)
 
 
 def moved_inside(drawn: list[tuple[int, int, int]], start: int, end: int) -> list[Any]:
@@ -134,8 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(group=groups, drawn=rows, data=st.data())
     def write_table(self, group: str, drawn, data) -> None:
-        names = data.draw(st.lists(symbols, min_size=len(drawn), max_size=len(drawn)))
-        operation = WriteTable(group, {"Symbol": names, **table(group, drawn)}, GROUPS[group])
+        operation = WriteTable(group, data.draw(cross_sections(group, drawn)), GROUPS[group])
         self.both(lambda store: store.commit([operation]))
 
     @rule(
@@ -175,10 +188,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), symbol=symbols, group=groups, drawn=rows, more=rows)
     def bulk(self, data, symbol: str, group: str, drawn, more) -> None:
-        names = data.draw(st.lists(symbols, min_size=len(more), max_size=len(more)))
         operations = [
             Write(f"{symbol}/{group}", table(group, drawn), GROUPS[group]),
-            WriteTable(group, {"Symbol": names, **table(group, more)}, GROUPS[group]),
+            WriteTable(group, data.draw(cross_sections(group, more)), GROUPS[group]),
         ]
         self.both(lambda store: store.bulk(operations))
 

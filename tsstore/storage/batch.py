@@ -189,12 +189,14 @@ class Batch:
             members = self._catalog.group(group)
             self._create_members(operation, table, [s for s in symbols if s not in members])
             ids = self._catalog.ids(group, symbols)
+        row_ids = ids if table.codes is None else ids[table.codes]
         schema_ids = self._catalog.schema_ids(ids)
         alike = bool((schema_ids == schema_ids[0]).all())
         for schema_id in [int(schema_ids[0])] if alike else np.unique(schema_ids).tolist():
             mine = schema_ids == schema_id
-            part = table if alike else _rows_of(table, mine)
-            part_ids = ids if alike else ids[mine]
+            rows = mine if table.codes is None else mine[table.codes]
+            part = table if alike else _rows_of(table, rows)
+            part_ids = row_ids if alike else row_ids[rows]
             schema = self._catalog.schemas[schema_id]
             check_origin(f"{symbols[int(mine.argmax())]}/{group}", schema, operation.schema)
             where = f"*/{group}"
@@ -363,7 +365,7 @@ def _spread(part: _Part) -> NDArray[np.uint32]:
 
 def _rows_of(table: Table, rows: NDArray[np.bool_]) -> Table:
     arrays = {name: array[rows] for name, array in table.arrays.items()}
-    return replace(table, ts=table.ts[rows], arrays=arrays, symbols=None)
+    return replace(table, ts=table.ts[rows], arrays=arrays, symbols=None, codes=None)
 
 
 def _without(part: _Part, gone: NDArray[np.bool_]) -> _Part:

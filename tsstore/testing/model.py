@@ -299,7 +299,7 @@ class ModelStore:
 
     def _write_table(self, operation: WriteTable, buckets: dict[str, _Bucket]) -> int:
         table = read_table(operation.data, with_symbol=True)
-        symbols = table.symbols or []
+        symbols = table.row_symbols or []
         for symbol in dict.fromkeys(symbols):
             key = BucketKey.parse(f"{symbol}/{operation.group}")
             mine = np.array([other == symbol for other in symbols])

@@ -361,7 +361,7 @@ def rows_of_table(table: Table) -> Rows:
         list(schema.names),
         [type_name(dtype) for _, dtype in schema.columns],
         [packed(table.arrays[name].astype(dtype, copy=False)) for name, dtype in schema.columns],
-        symbols=table.symbols,
+        symbols=table.row_symbols,
         had_nanoseconds=table.had_nanoseconds,
     )
 
