@@ -433,6 +433,19 @@ def test_a_file_with_symbols_becomes_buckets(load, stored, name) -> None:
     assert stored("ON/1Min/OHLCV").names == ("Close",)
 
 
+def test_a_symbol_of_a_dictionary_without_rows_becomes_no_bucket(run, here) -> None:
+    import pyarrow as pa
+    from pyarrow import feather
+
+    symbols = pa.DictionaryArray.from_arrays([2, 0, 2], ["B", "", "A"])
+    table = pa.table({"Symbol": symbols, "Epoch": [60, 60, 120], "Close": [1.0, 2.0, 3.0]})
+    feather.write_feather(table, here / "in.arrow", compression="uncompressed")
+    assert run("load", "in.arrow", "1Min/X").exit_code == 0
+    with tsstore.open(here / "data") as store:
+        assert store.list() == ["A/1Min/X", "B/1Min/X"]
+        assert store.read("A/1Min/X")["Close"].tolist() == [1, 3]
+
+
 def test_rows_of_a_symbol_that_share_a_slot(load, stored) -> None:
     text = "Symbol,Epoch,A\nB,60,1\nC,61,2\nB,62,3\nC,120,4\n"
     refused = load(text, key="1Min/X")

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tsstore.api import Write
+from tsstore.ahead import ahead
+from tsstore.api import Write, WriteTable
 from tsstore.cli.exported import find_exported
 from tsstore.cli.locate import locate, location_options
 from tsstore.cli.paths import FilledPath
 from tsstore.cli.progress import Bar
 from tsstore.cli.slots import SlotWatch
-from tsstore.cli.split import by_symbol
+from tsstore.cli.split import cross_section
 from tsstore.cli.tablefile import UNITS, Layout, column_type, open_table
 from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError, TsStoreError
 from tsstore.key import BucketKey, is_pattern
@@ -23,7 +24,7 @@ from tsstore.times import format_ns
 from tsstore.zones import zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from tsstore.cli.slots import Crowd
     from tsstore.cli.tablefile import Piece, TableFile
@@ -225,7 +226,7 @@ class Loading:
         """Write all pieces; on an error, those before it are told and stay."""
         try:
             with Bar(self._source.target) as bar:
-                for batch in _batches(pieces):
+                for batch in ahead(_batches(pieces)):
                     self._write(batch)
                     bar.update(batch[-1].fraction, self.rows)
         except TsStoreError:
@@ -243,7 +244,7 @@ class Loading:
             InvalidArgumentError: rows would replace each other, and none is written yet. Later,
                 and in buckets that were there, they are counted.
         """
-        writes = [one for piece in batch for one in _writes(self._source, piece, self._schema)]
+        writes = [_write(self._source, piece, self._schema) for piece in batch]
         crowds = [] if self._slots is None else self._slots.look(writes)
         if not self.rows and not self._may_replace:
             self._refuse_crowds(crowds)
@@ -294,7 +295,7 @@ def _schema(
     return schema
 
 
-def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+def _batches(pieces: Iterable[Piece]) -> Generator[list[Piece], None, None]:
     """Pieces, as many at a time as are written at once."""
     batch: list[Piece] = []
     for piece in pieces:
@@ -307,9 +308,7 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield batch
 
 
-def _writes(source: Source, piece: Piece, schema: Schema) -> Iterator[Write]:
-    if piece.symbols is None:
-        yield Write(source.target, piece.columns, schema)
-        return
-    for symbol, table in by_symbol(piece, where=str(source.path)):
-        yield Write(f"{symbol}/{source.target}", table, schema)
+def _write(source: Source, piece: Piece, schema: Schema) -> Write | WriteTable:
+    if not source.with_symbol:
+        return Write(source.target, piece.columns, schema)
+    return WriteTable(source.target, cross_section(piece, where=str(source.path)), schema)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tsstore.tables import Table
+from tsstore.api import WriteTable
 from tsstore.timeframe import Timeframe
 
 if TYPE_CHECKING:
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tsstore.api import Write
+    from tsstore.tables import Table
+
+#: No slot, as it is before all times.
+_NONE = -(2**63)
 
 
 class Crowd(NamedTuple):
@@ -51,39 +55,69 @@ class SlotWatch:
         self.exact = True
         self._timeframe = Timeframe.parse(timeframe)
         self._timezone = timezone
-        self._ends: dict[str, NDArray[np.int64]] = {}
+        self._numbers: dict[str, int] = {}  # of the buckets, as they come
+        self._ends = np.empty((0, 2), np.int64)  # first and last slot, by number
 
-    def look(self, writes: Iterable[Write]) -> list[Crowd]:
+    def look(self, writes: Iterable[Write | WriteTable]) -> list[Crowd]:
         """The crowds among these rows, and between these and the ones before."""
-        parts: dict[str, list[NDArray[np.int64]]] = {}
-        for write in writes:
-            parts.setdefault(write.key, []).append(_instants(write))
-        crowds = (self._crowd(key, arrays) for key, arrays in parts.items())
-        return [crowd for crowd in crowds if crowd is not None]
+        parts = [self._rows(write) for write in writes]
+        numbers = np.concatenate([part[0] for part in parts])
+        ts = np.concatenate([part[1] for part in parts])
+        slots = self._timeframe.floor(ts, self._timezone)
+        steps = np.diff(numbers)
+        if ((steps < 0) | ((steps == 0) & (slots[1:] < slots[:-1]))).any():
+            order = np.lexsort((slots, numbers))
+            numbers, slots = numbers[order], slots[order]
+        return self._crowds(numbers, slots)
 
-    def _crowd(self, key: str, arrays: list[NDArray[np.int64]]) -> Crowd | None:
-        slots = _sorted(self._timeframe.floor(np.concatenate(arrays), self._timezone))
-        before = self._ends.get(key)
-        if before is not None:
-            self.exact &= bool(slots[-1] <= before[0] or slots[0] >= before[-1])
-            slots = _sorted(np.concatenate((before, slots)))
-        self._ends[key] = np.unique(slots[[0, -1]])
-        meets = slots[1:] == slots[:-1]
-        replaced = int(np.count_nonzero(meets))
-        if not replaced:
-            return None
-        slot = slots[int(np.argmax(meets))]
-        first, end = np.searchsorted(slots, slot), np.searchsorted(slots, slot, side="right")
-        return Crowd(key, replaced, int(slot), int(end - first))
+    def _rows(self, write: Write | WriteTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Number of the bucket, and time, of each row."""
+        if isinstance(write, WriteTable):
+            table: Table = write.data
+            keys = [f"{symbol}/{write.group}" for symbol in table.symbols or ()]
+            return np.array([self._number(key) for key in keys])[table.codes], table.ts
+        # Nanoseconds beside whole seconds change no slot.
+        epoch: NDArray[np.datetime64] = write.data["Epoch"]
+        ts = epoch.astype("M8[ns]").view(np.int64)
+        return np.full(len(ts), self._number(write.key)), ts
+
+    def _number(self, key: str) -> int:
+        return self._numbers.setdefault(key, len(self._numbers))
+
+    def _crowds(self, numbers: NDArray[np.int64], slots: NDArray[np.int64]) -> list[Crowd]:
+        """The crowds of rows that are sorted by bucket and slot."""
+        cuts = np.flatnonzero(np.diff(numbers)) + 1
+        starts, stops = np.append(0, cuts), np.append(cuts, len(numbers))
+        buckets = numbers[starts]
+        before = self._before(buckets, slots[starts], slots[stops - 1])
+        meets = np.append(False, (slots[1:] == slots[:-1]) & (numbers[1:] == numbers[:-1]))
+        for end in before.T:
+            meets |= slots == np.repeat(end, stops - starts)
+        keys = list(self._numbers)
+        return [
+            _crowd(keys[buckets[run]], before[run], slots[starts[run] : stops[run]])
+            for run in np.flatnonzero(np.logical_or.reduceat(meets, starts)).tolist()
+        ]
+
+    def _before(
+        self, buckets: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """First and last slot of buckets before these rows; `_NONE` of those that had none."""
+        new = np.full((len(self._numbers) - len(self._ends), 2), _NONE)
+        self._ends = np.concatenate((self._ends, new))
+        before = self._ends[buckets]
+        known = before[:, 0] != _NONE
+        apart = (last <= before[:, 0]) | (first >= before[:, 1])
+        self.exact &= bool(apart[known].all())
+        self._ends[buckets, 0] = np.where(known, np.minimum(first, before[:, 0]), first)
+        self._ends[buckets, 1] = np.maximum(last, before[:, 1])
+        return before
 
 
-def _instants(write: Write) -> NDArray[np.int64]:
-    # Nanoseconds beside whole seconds change no slot.
-    if isinstance(write.data, Table):
-        return write.data.ts
-    epoch: NDArray[np.datetime64] = write.data["Epoch"]
-    return epoch.astype("M8[ns]").view(np.int64)
-
-
-def _sorted(slots: NDArray[np.int64]) -> NDArray[np.int64]:
-    return slots if (slots[1:] >= slots[:-1]).all() else np.sort(slots)
+def _crowd(key: str, before: NDArray[np.int64], slots: NDArray[np.int64]) -> Crowd:
+    """What meets in a bucket; `slots` are ascending."""
+    slots = np.sort(np.concatenate((np.unique(before[before != _NONE]), slots)))
+    meets = slots[1:] == slots[:-1]
+    slot = slots[int(np.argmax(meets))]
+    first, end = np.searchsorted(slots, slot), np.searchsorted(slots, slot, side="right")
+    return Crowd(key, int(np.count_nonzero(meets)), int(slot), int(end - first))
