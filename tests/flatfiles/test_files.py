@@ -13,7 +13,7 @@ import pytest
 import tsstore
 from tests.flatfiles.conftest import packed
 from tsstore_massive.errors import StoppedError
-from tsstore_massive.flatfiles import lines, load, parse
+from tsstore_massive.flatfiles import lines, parse, pieces
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.covering import coverage_of_file, covered_days
 from tsstore_massive.flatfiles.errors import BadFileError
@@ -169,9 +169,9 @@ def test_a_file_may_be_several_gzip_members(load_file):
     assert load_file(STOCK_TRADES, TRADES + trade("A", 1), trade("A", 2), trade("B", 3)).rows == 3
 
 
-@pytest.mark.parametrize("commit_bytes", [1, load.COMMIT_BYTES])
+@pytest.mark.parametrize("commit_bytes", [1, pieces.PIECE_BYTES])
 def test_a_ticker_may_stand_in_two_runs(load_file, store, monkeypatch, commit_bytes):
-    monkeypatch.setattr(load, "COMMIT_BYTES", commit_bytes)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", commit_bytes)
     monkeypatch.setattr("tsstore_massive.flatfiles.parse._BLOCK_BYTES", 300)
     tickers = ["B"] * 9 + ["A"] * 9 + ["B"] * 9
     text = TRADES + "".join(trade(ticker, n + 1) for n, ticker in enumerate(tickers))
@@ -374,7 +374,7 @@ def test_a_market_has_only_its_own_data_sets():
 @pytest.fixture
 def killed_load(store: tsstore.Store, tmp_path: Path, monkeypatch) -> Callable[..., bool]:
     """Loads trades in tiny commits, until so many are done; whether that was before the end."""
-    monkeypatch.setattr(load, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 1)
     monkeypatch.setattr("tsstore_massive.flatfiles.parse._BLOCK_BYTES", 300)
 
     def run(text: str, commits: int) -> bool:

@@ -10,18 +10,21 @@ and the first rows of a ticker take back what was said of its day before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsstore.api import Write
+from tsstore.ahead import ahead
+from tsstore.api import WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
+from tsstore.tables import Table
 from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.errors import StoppedError
 from tsstore_massive.flatfiles.covering import coverage_taken_back
 from tsstore_massive.flatfiles.parse import FlatFile
+from tsstore_massive.flatfiles.pieces import pieces
 from tsstore_massive.flatfiles.replacing import DayReplacement
 
 if TYPE_CHECKING:
@@ -32,17 +35,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tsstore.api import Operation, StoreApi, WriteTable
+    from tsstore.api import Operation, StoreApi
     from tsstore_massive.flatfiles.catalogue import FlatSet
-    from tsstore_massive.flatfiles.parse import Batch
+    from tsstore_massive.flatfiles.pieces import Piece
     from tsstore_massive.flatfiles.selection import Selection
 
-#: Rows are gathered until they are so many bytes, and stored together.
-COMMIT_BYTES = 24 << 20
 #: REST rounds a VWAP to this, so that it may lie so far beyond its bar.
 _VWAP_ROUNDING = 5e-5
-
-_Part = tuple["NDArray[np.int64]", dict[str, "NDArray[Any]"]]
 
 
 @dataclass(frozen=True)
@@ -135,32 +134,26 @@ class Loader:
         """What to write so that the day of some symbols counts as missing until all of it came."""
         return coverage_taken_back(job.flat, job.day, symbols, self._covered)
 
-    def keep_vwap(self, group: str, parts: dict[str, _Part], window: tuple[int, int]) -> None:
+    def keep_vwap(self, group: str, piece: Piece, window: tuple[int, int]) -> Piece:
         """Take over the VWAP of stored bars: REST and the socket know it, and files do not.
 
         One that does not lie within its bar is of other prices, such as adjusted ones.
         """
-        known = [symbol for symbol in parts if f"{symbol}/{group}" in self._older]
+        known = [symbol for symbol in piece.symbols if f"{symbol}/{group}" in self._older]
         if not known:
-            return
+            return piece
         start, end = (np.datetime64(instant, "ns") for instant in window)
         try:
             found = self._store.read(known, group, start=start, end=end, columns=["VWAP"])
         except NotFoundError:
-            return
-        for symbol in known:
+            return piece
+        vwap = piece.rows["VWAP"].copy()
+        for symbol, run in piece.runs():
             stored = found.get(f"{symbol}/{group}")
             if stored is not None and len(stored):
-                _fill_vwap(parts[symbol], stored)
-
-
-@dataclass
-class _Gathered:
-    """Rows of the next commit by symbol."""
-
-    parts: dict[str, list[_Part]] = field(default_factory=dict)
-    bytes: int = 0
-    last: str = ""  # the symbol of the last row, of which more may follow
+                _fill_vwap(vwap[run], piece.rows.slice(run.start, run.stop), stored)
+        columns = {**dict(piece.rows.items()), "VWAP": vwap}
+        return piece._replace(rows=Columns(piece.rows.ts, columns))
 
 
 class _Loading:
@@ -175,55 +168,45 @@ class _Loading:
         self._day = DayReplacement(job.flat, self._window) if takes_place else None
 
     def run(self) -> Loaded:
-        file = FlatFile(self._job.path, self._job.flat, self._job.day, self._job.selection)
-        gathered = _Gathered()
-        for batch in file.batches():
-            for symbol, part in _by_symbol(batch):
-                gathered.parts.setdefault(symbol, []).append(part)
-            gathered.bytes += sum(array.nbytes for array in batch.columns.values())
-            gathered.last = batch.symbols[batch.codes[-1]]
-            if gathered.bytes >= COMMIT_BYTES:
-                self._store(gathered)
-                gathered = _Gathered()
-        gathered.last = ""
-        self._store(gathered)
+        flat = self._job.flat
+        file = FlatFile(self._job.path, flat, self._job.day, self._job.selection)
+        for piece in ahead(pieces(file.batches(), flat.schema)):
+            self._store(self._settled(piece))
         return Loaded(self._rows, file.faults)
 
-    def _store(self, gathered: _Gathered) -> None:
+    def _settled(self, piece: Piece) -> Piece:
+        """The rows as they are stored: at the day's slot, with the VWAP that the store knows."""
         flat = self._job.flat
-        parts = {symbol: self._joined(pieces) for symbol, pieces in gathered.parts.items()}
+        if flat.timeframe.is_calendar:
+            ts = np.full(len(piece.rows), self._window[0])
+            rows = Columns(ts, dict(piece.rows.items()), variable=flat.schema.is_variable)
+            piece = piece._replace(rows=rows)
         if flat.rows == "bars":
-            self._loader.keep_vwap(flat.group, parts, self._window)
-        new = [symbol for symbol in parts if symbol not in self._rows]
+            piece = self._loader.keep_vwap(flat.group, piece, self._window)
+        return piece
+
+    def _store(self, piece: Piece) -> None:
+        new = [symbol for symbol in piece.symbols if symbol not in self._rows]
         operations: list[Operation] = [*self._loader.take_back(self._job, new)]
-        if self._day is not None:
-            operations += self._day.ended(parts)
-        for symbol, part in parts.items():
-            operations += self._operations(symbol, part, goes_on=symbol == gathered.last)
-        rows = {symbol: len(ts) for symbol, (ts, _) in parts.items()}
+        operations += self._upsert(piece) if self._day is None else self._replace(self._day, piece)
         if operations:
-            self._loader.commit(operations, sum(rows.values()))
-        self._rows |= {symbol: self._rows.get(symbol, 0) + count for symbol, count in rows.items()}
+            self._loader.commit(operations, len(piece.rows))
+        for symbol, count in piece.counts.items():
+            self._rows[symbol] = self._rows.get(symbol, 0) + count
 
-    def _joined(self, pieces: list[_Part]) -> _Part:
-        """The rows of a symbol in order of time."""
-        ts, columns = pieces[0]
-        if len(pieces) > 1:
-            ts = np.concatenate([piece[0] for piece in pieces])
-            columns = {n: np.concatenate([piece[1][n] for piece in pieces]) for n in columns}
-        if self._job.flat.timeframe.is_calendar:
-            return np.full(len(ts), self._window[0]), columns
-        if (ts[1:] < ts[:-1]).any():
-            order = np.argsort(ts, kind="stable")
-            ts, columns = ts[order], {name: array[order] for name, array in columns.items()}
-        return ts, columns
-
-    def _operations(self, symbol: str, part: _Part, *, goes_on: bool) -> Iterable[Operation]:
+    def _upsert(self, piece: Piece) -> Iterator[Operation]:
+        """One operation, whatever the number of symbols."""
         flat = self._job.flat
-        rows = Columns(*part, variable=flat.schema.is_variable)
-        if self._day is not None:
-            return self._day.operations(symbol, rows, goes_on=goes_on)
-        return [Write(f"{symbol}/{flat.group}", rows, flat.schema)]
+        if len(piece.rows):
+            arrays = dict(piece.rows.items())
+            table = Table(piece.rows.ts, arrays, piece.symbols, codes=piece.codes)
+            yield WriteTable(flat.group, table, flat.schema)
+
+    def _replace(self, day: DayReplacement, piece: Piece) -> Iterator[Operation]:
+        yield from day.ended(piece.symbols)
+        for symbol, run in piece.runs():
+            rows = piece.rows.slice(run.start, run.stop)
+            yield from day.operations(symbol, rows, goes_on=symbol == piece.goes_on)
 
 
 def _window(job: Job, timezone: str) -> tuple[int, int]:
@@ -239,34 +222,14 @@ def _window(job: Job, timezone: str) -> tuple[int, int]:
     return int(midnights[0]), int(midnights[1]) - 1
 
 
-def _by_symbol(batch: Batch) -> Iterator[tuple[str, _Part]]:
-    """The rows of each symbol in their order; views of the batch where it is sorted by symbol."""
-    codes = batch.codes
-    starts = _starts(codes)
-    if len(starts) > len(np.unique(codes[starts])):
-        batch = batch.taken(np.argsort(codes, kind="stable"))
-        codes = batch.codes
-        starts = _starts(codes)
-    ends = [*starts[1:].tolist(), len(codes)]
-    columns = list(batch.columns.items())
-    for start, end, code in zip(starts.tolist(), ends, codes[starts].tolist(), strict=True):
-        arrays = {name: array[start:end] for name, array in columns}
-        yield batch.symbols[code], (batch.ts[start:end], arrays)
-
-
-def _starts(codes: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Where each run of equal codes begins."""
-    return np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1])))
-
-
-def _fill_vwap(part: _Part, stored: Columns) -> None:
-    ts, columns = part
-    at = np.minimum(np.searchsorted(stored.ts, ts), len(stored) - 1)
+def _fill_vwap(vwap: NDArray[np.float64], bars: Columns, stored: Columns) -> None:
+    """Take over what is stored of the same bars, where it can be theirs."""
+    at = np.minimum(np.searchsorted(stored.ts, bars.ts), len(stored) - 1)
     known = stored["VWAP"][at]
     fits = (
-        (stored.ts[at] == ts)
-        & (known >= columns["Low"] - _VWAP_ROUNDING)
-        & (known <= columns["High"] + _VWAP_ROUNDING)
-        & np.isnan(columns["VWAP"])
+        (stored.ts[at] == bars.ts)
+        & (known >= bars["Low"] - _VWAP_ROUNDING)
+        & (known <= bars["High"] + _VWAP_ROUNDING)
+        & np.isnan(vwap)
     )
-    columns["VWAP"] = np.where(fits, known, columns["VWAP"])
+    vwap[fits] = known[fits]
