@@ -112,6 +112,23 @@ def test_other_tickers_come_from_the_archive(s3, run, tmp_path):
     assert sorted(contents(tmp_path / "data")) == [f"{name}/1Min/OHLCV" for name in "ABC"]
 
 
+def test_a_name_that_is_in_no_file_is_told(run, tmp_path):
+    for day in (FIRST, SECOND):
+        own = tmp_path / "mine" / path_of(day)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_bytes(bars(day))
+    options = (*SPAN, "--offline", "--archive", str(tmp_path / "mine"))
+    for _ in range(2):  # also when all was loaded before
+        code, _, err = run(*options, "--symbols", "A,a,Z*")
+        assert code == 0
+        assert err.startswith("the loaded files have no rows of a (did you mean A?) in these days:")
+        assert len(err.splitlines()) == 1
+    code, _, err = run(*options, "--symbols", "a,b", "--datasets", "minute_aggs,minute_aggs")
+    assert (code, "have no rows of 2 symbols in these days: a (" in err) == (1, True)
+    assert run(*options, "--symbols", "A,Z*,X:BTC-USD")[2] == ""  # which no stock can be
+    assert run(*options, "--symbols", "b", "--start", "2026-06-07", "--end", "2026-06-07")[2] == ""
+
+
 def test_files_that_one_already_has_are_loaded_and_stay(run, tmp_path):
     own = tmp_path / "mine" / path_of(FIRST)
     own.parent.mkdir(parents=True)

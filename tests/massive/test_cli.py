@@ -131,11 +131,20 @@ def test_a_command_line_in_gnu_spelling_does_the_same(vendor, data):
 def test_a_name_that_the_vendor_does_not_know_is_told(vendor, data):
     some = run(vendor, data, *TRADES[:-1], "aapl,AAPL")
     assert some.returncode == 0
-    assert some.stderr.endswith("prefix:\n  aapl: did you mean AAPL?\n")
-    none = run(vendor, data, *TRADES[:-1], "msft")
-    assert none.returncode == 1
-    assert none.stderr.endswith("  msft: did you mean MSFT?\n")
+    [told] = some.stderr.splitlines()
+    assert told.startswith("the vendor has no rows of aapl (did you mean AAPL?) in these days: ")
+    assert "massive_reference" in told
+    for _ in range(2):  # also when nothing is left to fetch
+        none = run(vendor, data, *TRADES[:-1], "msft")
+        assert (none.returncode, len(none.stderr.splitlines())) == (1, 1)
+        assert " msft (did you mean MSFT?) " in none.stderr
+    assert run(vendor, data, *TRADES[:-1], "aapl,AAPL").stderr == some.stderr
     assert "did you mean" not in run(vendor, data, *TRADES[:-1], "*", "-refetch").stderr
+    days = ["-bars", "-barFrequencies=1D", "-from=2024-06-03", "-to=2024-06-05"]
+    vendor.bars["AAPL"] = [bar(to_ns("2024-06-03", "America/New_York"))]
+    together = run(vendor, data, *days, "-symbols", "AAPL,msft,A,B,C")
+    assert "(grouped daily)" in together.stdout
+    assert "no rows of 4 symbols in these days: A, B, C, msft (did" in together.stderr
 
 
 def test_running_it_twice_changes_nothing(vendor, data):

@@ -13,7 +13,6 @@ store that refuses, ends the run.
 
 from __future__ import annotations
 
-import itertools
 import threading
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ from tsstore_massive.backfilling.plan import (
 )
 from tsstore_massive.backfilling.refusals import Refusals
 from tsstore_massive.backfilling.renamed import by_names
-from tsstore_massive.backfilling.report import Gap, Progress, Report
+from tsstore_massive.backfilling.report import Gap, Outcomes, Progress, Report
 from tsstore_massive.backfilling.running import Assignment, Run
 from tsstore_massive.backfilling.splits import last_splits
 from tsstore_massive.backfilling.unfit import Misfits, without_misfits
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy as np
+    from numpy.typing import NDArray
 
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
@@ -125,8 +125,7 @@ class Backfiller:
         misfits: list[Gap] = []
         notes: list[str] = []
         covered = 0
-        named = by_names(self._store, targets, symbols)
-        for target, market, some in itertools.chain(*(by_market(*each) for each in named)):
+        for target, market, some in self._parts(targets, symbols):
             if not has_history(market, target.dataset.kind):
                 notes.append(f"there is no history of {target.dataset} of {market} by REST")
                 continue
@@ -142,21 +141,51 @@ class Backfiller:
                 chosen += jobs
         return Plan(chosen, covered, misfits, notes)
 
+    def without_rows(self, targets: Iterable[Target], symbols: Sequence[str]) -> tuple[str, ...]:
+        """Those of some symbols of which days were fetched, whenever, and all of them were empty.
+
+        Args:
+            targets: datasets and days.
+            symbols: as the vendor spells them.
+        """
+        outcomes = Outcomes()
+        for target, market, some in self._parts(targets, symbols):
+            dataset, days = self._days(target, market)
+            ends = dataset.ends(days)
+            for symbol, known in self._coverage(dataset, some, days):
+                if known.done(days, ends).any():
+                    outcomes.add(symbol, is_empty=not known.rows_per_day)
+        return outcomes.empty()
+
+    def _parts(
+        self, targets: Iterable[Target], symbols: Sequence[str]
+    ) -> Iterator[tuple[Target, Market, Sequence[str]]]:
+        """Targets and the symbols of each market, under the names that they had on these days."""
+        for target, some in by_names(self._store, targets, symbols):
+            yield from by_market(target, some)
+
+    def _days(self, target: Target, market: Market) -> tuple[Dataset, NDArray[np.datetime64]]:
+        """The rows of a target that are of a market, and its market days, up to now."""
+        dataset = target.dataset.of(market)
+        today = day_in(dataset, self._clock.now_ns())
+        return dataset, trading_days(market, target.first, min(target.last, today))
+
+    def _coverage(
+        self, dataset: Dataset, symbols: Sequence[str], days: NDArray[np.datetime64]
+    ) -> Iterator[tuple[str, Coverage]]:
+        adjusted = self._adjusted and dataset.kind == "bars"
+        return read_coverage(self._store, dataset, symbols, days, adjusted=adjusted)
+
     def _jobs(
         self, target: Target, market: Market, symbols: Sequence[str], *, refetch: bool
     ) -> tuple[list[Job], int]:
         """The missing days of each symbol of one market, and how many days are there already."""
-        dataset = target.dataset.of(market)
-        now_ns = self._clock.now_ns()
-        today = day_in(dataset, now_ns)
-        days = trading_days(market, target.first, min(target.last, today))
+        dataset, days = self._days(target, market)
         ends = dataset.ends(days)
         adjusted = self._adjusted and dataset.kind == "bars"
-        splits = last_splits(self._store, symbols, now_ns) if adjusted else {}
+        splits = last_splits(self._store, symbols, self._clock.now_ns()) if adjusted else {}
         jobs, covered = list[Job](), 0
-        for symbol, coverage in read_coverage(
-            self._store, dataset, symbols, days, adjusted=adjusted
-        ):
+        for symbol, coverage in self._coverage(dataset, symbols, days):
             known = Coverage(None, adjusted=adjusted) if refetch else coverage
             done = known.done(days, ends, splits.get(symbol, 0))
             covered += int(done.sum())

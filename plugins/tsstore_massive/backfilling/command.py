@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tsstore.key import is_pattern
 from tsstore_massive.backfilling.backfill import PARALLELISM_MAX, Backfiller
 from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.backfilling.dryrun import say_estimates
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tsstore_massive.backfilling.display import Bars, Lines
     from tsstore_massive.backfilling.options import Options
     from tsstore_massive.backfilling.plan import Plan
-    from tsstore_massive.backfilling.report import Progress
+    from tsstore_massive.backfilling.report import Progress, Report
 
 # Whoever has mistyped the address, or has no network, learns of it within seconds.
 _FIRST_ATTEMPTS = 3
@@ -102,9 +103,21 @@ class _Command:
         if plan.total_days:
             click.echo(quota_text(self._rest.quota))
         is_whole = summarise(report, plan, options.directory, self._clock.now_ns())
-        empty = [symbol for symbol in report.empty_symbols if self._is_named(symbol)]
+        empty = [] if report.stopped else self._without_rows(symbols, report)
         say_empty(empty)
         return is_whole and not (empty and empty == symbols)
+
+    def _without_rows(self, symbols: list[str], report: Report) -> list[str]:
+        """Named symbols of which the vendor has nothing, as this run or an earlier one found."""
+        open_ends = {gap.symbol for gap in report.gaps if gap.refused != "timeframe"}
+        named = [s for s in symbols if s not in open_ends and self._is_named(s)]
+        if any(map(is_pattern, open_ends)):  # a day of the market, which may have any of them
+            return []
+        empty = {
+            *report.empty_symbols,
+            *self._backfiller.without_rows(self._options.targets, named),
+        }
+        return [symbol for symbol in named if symbol in empty]
 
     def _is_named(self, symbol: str) -> bool:
         """Whether it was not found by a pattern, and the store has nothing of it either."""

@@ -88,7 +88,7 @@ class Report:
         traffic: what was asked of the vendor.
         seconds: how long it took.
         empty_symbols: of which every unit came and had no rows, sorted; day bars that come for a
-            whole market at once do not tell.
+            whole market at once do not tell, see `Backfiller.without_rows`.
     """
 
     progress: Progress

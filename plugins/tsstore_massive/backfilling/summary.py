@@ -63,20 +63,27 @@ def summarise(report: Report, plan: Plan, directory: Path, now_ns: int) -> bool:
     return True
 
 
-def say_empty(symbols: Sequence[str]) -> None:
-    """Name symbols of which nothing came, and what may have been meant by them."""
+def say_empty(symbols: Sequence[str], who: str = "the vendor has") -> None:
+    """Name symbols of which there is nothing, and what may have been meant by them, in a line."""
     if not symbols:
         return
+    names = ", ".join(map(_with_meaning, symbols[:_EMPTY_SHOWN]))
+    if len(symbols) == 1:
+        told = f"{names} in these days:"
+    else:
+        more = len(symbols) - _EMPTY_SHOWN
+        told = f"{len(symbols):,} symbols in these days: {names}"
+        told += f" and {more:,} more;" if more > 0 else ";"
     click.echo(
-        "the vendor has no rows of these; tickers are case-sensitive, and all but stocks and "
-        "futures have a prefix:",
+        f"{who} no rows of {told} check the spelling (tickers are case-sensitive, and all but "
+        "stocks and futures have a prefix); massive_reference knows the tickers",
         err=True,
     )
-    for symbol in symbols[:_EMPTY_SHOWN]:
-        meant = likely_symbol(symbol)
-        click.echo(f"  {symbol}" + (f": did you mean {meant}?" if meant else ""), err=True)
-    if len(symbols) > _EMPTY_SHOWN:
-        click.echo(f"  and {len(symbols) - _EMPTY_SHOWN:,} more", err=True)
+
+
+def _with_meaning(symbol: str) -> str:
+    meant = likely_symbol(symbol)
+    return f"{symbol} (did you mean {meant}?)" if meant else symbol
 
 
 def _say_stored(report: Report, directory: Path) -> None:

@@ -12,6 +12,7 @@ import click
 
 from tsstore.errors import ConfigError
 from tsstore_massive.backfilling.display import State, make_display
+from tsstore_massive.backfilling.summary import say_empty
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tsstore.api import StoreApi
     from tsstore.client import RemoteStore
     from tsstore.clock import Clock
     from tsstore.store import Store
@@ -168,13 +170,14 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         missing = carry_out(sync, plan, options.directory, clock, display)
         is_whole = all(each.reason == "pending" for each in missing)
         pending = [each for each in missing if each.reason == "pending"]
-        if fallback is None or not pending or stop.is_set():
-            return is_whole
-        name = (options.fallback or "").replace("rest", "REST")
-        if options.fallback != "rest":
-            for each in pending:
-                plan.ledgers[each.flat].add_stranger(each.day, name, options.selection)
-        return _fill(name, fallback, pending, options.selection) and is_whole
+        if fallback is not None and pending and not stop.is_set():
+            is_whole = _fill(options, plan, fallback, pending) and is_whole
+        has_files = plan.days > len(missing) - len(plan.missing)
+        absent = _without_rows(options, store) if has_files and not stop.is_set() else []
+        say_empty(absent, "the loaded files have")
+        return is_whole and not (
+            options.selection.is_exact and absent == [*options.selection.names]
+        )
 
 
 def sync_of(
@@ -208,9 +211,22 @@ def carry_out(
     return report.missing
 
 
-def _fill(name: str, fallback: Fallback, pending: list[Missing], selection: Selection) -> bool:
+def _without_rows(options: Options, store: StoreApi) -> list[str]:
+    """Tickers that are named, and of which the store has none of the rows."""
+    names = [(name, market_of(name)) for name in options.selection.names]
+    flats = {span.flat for span in options.spans}
+    held = {key.partition("/")[0] for flat in flats for key in store.list(f"*/{flat.group}")}
+    markets = {flat.market for flat in flats}
+    return [name for name, market in names if market in markets and name not in held]
+
+
+def _fill(options: Options, plan: Plan, fallback: Fallback, pending: list[Missing]) -> bool:
     """Have the days that are not yet available from elsewhere; whether all of them came."""
-    filled = fallback.fill(pending, selection)
+    name = (options.fallback or "").replace("rest", "REST")
+    if options.fallback != "rest":
+        for each in pending:
+            plan.ledgers[each.flat].add_stranger(each.day, name, options.selection)
+    filled = fallback.fill(pending, options.selection)
     click.echo(f"stored {filled.rows:,} rows of {len(pending):,} of these days by {name} meanwhile")
     _list("missing there as well", filled.gaps)
     return not filled.gaps

@@ -129,6 +129,11 @@ class Plan:
     missing: list[Missing] = field(default_factory=list)
     ledgers: dict[FlatSet, Ledger] = field(default_factory=dict)
 
+    @property
+    def days(self) -> int:
+        """Files of the wanted days."""
+        return len(self.wanted) + self.loaded_days + self.covered_days
+
 
 @dataclass(frozen=True)
 class Progress:
