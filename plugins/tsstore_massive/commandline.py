@@ -66,7 +66,7 @@ def store_directory(flags: Mapping[str, Any], root: str | None) -> Path:
 
 
 def split_list(text: str) -> list[str]:
-    """Items of a list with commas; a comma within braces belongs to a pattern."""
+    """Items of a list with commas, each once; a comma within braces belongs to a pattern."""
     items, depth = [""], 0
     for character in text:
         depth += (character == "{") - (character == "}")
@@ -74,7 +74,7 @@ def split_list(text: str) -> list[str]:
             items.append("")
         else:
             items[-1] += character
-    return [item.strip() for item in items if item.strip()]
+    return list(dict.fromkeys(item.strip() for item in items if item.strip()))
 
 
 def from_file(path: Path | None) -> tuple[Config, str | None, str | None]:

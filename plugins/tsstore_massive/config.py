@@ -24,10 +24,10 @@ import msgspec
 from msgspec import Meta
 
 from tsstore.errors import ConfigError, InvalidKeyError
-from tsstore.timeframe import Timeframe
 from tsstore_massive.changes import ALL
 from tsstore_massive.channels import Channel, channel_of
 from tsstore_massive.connections import Connection, check_name, path_market, stream_url
+from tsstore_massive.datasets import Dataset
 from tsstore_massive.optionvalues import (
     check_url,
     fields_without_key,
@@ -44,7 +44,6 @@ from tsstore_massive.symbols import (
 from tsstore_massive.universes import Lists  # noqa: TC001
 
 API_KEY_VARIABLE = "MASSIVE_API_KEY"
-_TICK_STARTS = frozenset({"trades", "quotes"})
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,16 +131,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "data_source is synthetic, and one of base_url and ws_server is a simulator on "
                 "this machine; name it in both, or in neither for one in this process"
             )
+        for name in ("data_types", "reference"):  # what is named twice is wanted once
+            msgspec.structs.force_setattr(self, name, tuple(dict.fromkeys(getattr(self, name))))
         if self.connections:
             self._check_connections()
         else:
             _ = self.channels  # refuses data types that the market does not have
             _ = self.bucket_symbols
         for timeframe in self.bar_frequencies:
-            _check_timeframe("bar_frequencies", timeframe)
-        for name in self.starts:
-            if name not in _TICK_STARTS:
-                _check_timeframe("query_start", name)
+            _dataset("bar_frequencies", timeframe)
+        _ = self.starts
         if self.ws_query_start is not None and not is_loopback(self.ws_server):
             raise ConfigError(
                 "ws_query_start works only with a ws_server on this machine (the simulator); "
@@ -164,11 +163,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     __rich_repr__ = fields_without_key
 
     @property
-    def starts(self) -> dict[str, date]:
-        """First day of history by bar length or by the words trades and quotes."""
-        if isinstance(self.query_start, dict):
-            return self.query_start
-        return {name: day for mapping in self.query_start for name, day in mapping.items()}
+    def starts(self) -> dict[Dataset, date]:
+        """First day of history by what it is of. Raises ConfigError."""
+        given = self.query_start
+        starts: dict[Dataset, date] = {}
+        for mapping in (given,) if isinstance(given, dict) else given:
+            for name, day in mapping.items():
+                dataset = _dataset("query_start", name)
+                if starts.setdefault(dataset, day) != day:
+                    raise ConfigError(
+                        f"query_start: {dataset} begin on {starts[dataset]} and on {day}; "
+                        "leave one out"
+                    )
+        return starts
 
     @property
     def all_symbols(self) -> bool:
@@ -204,9 +211,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def bucket_symbols(self) -> tuple[str, ...]:
-        """The symbols that were named, as buckets spell them."""
+        """The symbols that were named, as buckets spell them, each once."""
         named = (symbol for symbol in self.symbols if symbol != ALL)
-        return tuple(symbol_of(self.market, symbol) for symbol in named)
+        return tuple(dict.fromkeys(symbol_of(self.market, symbol) for symbol in named))
 
     def of_connection(self, name: str) -> Config:
         """The options of a worker that makes one of the connections and no other.
@@ -282,8 +289,8 @@ def _reason(error: Exception) -> str:
     return error.strerror or "cannot be read" if isinstance(error, OSError) else "is not text"
 
 
-def _check_timeframe(option: str, text: str) -> None:
+def _dataset(option: str, text: str) -> Dataset:
     try:
-        Timeframe.parse(text)
-    except InvalidKeyError:
-        raise ConfigError(f"{option}: {text!r} is not a bar length such as 1Min") from None
+        return Dataset.parse(text)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None

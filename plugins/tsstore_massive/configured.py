@@ -1,10 +1,11 @@
-"""The symbols that the worker's options name, for commands that are given none themselves."""
+"""The symbols that a command is for: those that it is given, else those of the worker's options."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, InvalidArgumentError
+from tsstore_massive.commandline import split_list
 from tsstore_massive.config import symbol_of
 from tsstore_massive.universes import UniverseBook
 
@@ -22,6 +23,21 @@ _EVERY: Mapping[Market, str] = {
     "forex": "C:*",
     "crypto": "X:*",
 }
+
+
+def wanted_symbols(given: str | None, config: Config) -> list[str]:
+    """Symbols and patterns of `--symbols`, each once; without it those of the worker's options.
+
+    Raises:
+        InvalidArgumentError: it is given and empty, such as a variable of a shell that is not set.
+        ConfigError: see `configured_symbols`.
+    """
+    if given is None:
+        return configured_symbols(config)
+    symbols = split_list(given)
+    if not symbols:
+        raise InvalidArgumentError("--symbols names none; name some, or give '*' for all")
+    return symbols
 
 
 def configured_symbols(config: Config) -> list[str]:

@@ -112,6 +112,16 @@ def test_other_tickers_come_from_the_archive(s3, run, tmp_path):
     assert sorted(contents(tmp_path / "data")) == [f"{name}/1Min/OHLCV" for name in "ABC"]
 
 
+def test_what_is_named_twice_is_loaded_once(run, tmp_path):
+    own = tmp_path / "mine" / path_of(FIRST)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(bars(FIRST))
+    where = ("--offline", "--archive", str(tmp_path / "mine"), "--symbols", "A,A,A*")
+    twice = ("--start", FIRST, "--end", FIRST, "--datasets", "minute_aggs, minute_aggs", *where)
+    code, out, _ = run(*twice)
+    assert (code, out.splitlines()[0]) == (0, "1 day to load, 0.0 MB of them to fetch")
+
+
 def test_a_name_that_is_in_no_file_is_told(run, tmp_path):
     for day in (FIRST, SECOND):
         own = tmp_path / "mine" / path_of(day)
@@ -287,6 +297,8 @@ def test_a_damaged_file_costs_no_other_and_is_fetched_again(s3, run, tmp_path):
         (("--months", "1", "--datasets", "ticks"), "no flat files 'ticks' of stocks"),
         (("--start", "2026-06-02", "--end", "2026-06-01"), "is after the last one"),
         (("--start", "yesterday"), "'yesterday' is not a date"),
+        ((*SPAN, "--datasets", ","), "--datasets names none"),
+        ((*SPAN, "--symbols", ""), "--symbols names none"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(run, options, words):

@@ -8,6 +8,7 @@ import pytest
 
 from tsstore.errors import ConfigError
 from tsstore_massive.config import API_KEY_VARIABLE, Config
+from tsstore_massive.datasets import Dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +38,33 @@ def test_the_defaults_are_the_references() -> None:
 )
 def test_query_start_is_a_mapping_or_a_list_of_mappings(query_start: Any) -> None:
     starts = read(query_start=query_start).starts
-    assert starts == {"1Min": date(2024, 1, 2), "1D": date(2020, 1, 1)}
+    assert starts == {
+        Dataset.parse("1Min"): date(2024, 1, 2),
+        Dataset.parse("1D"): date(2020, 1, 1),
+    }
 
 
 def test_query_start_names_ticks_by_kind() -> None:
-    assert read(query_start={"trades": "2024-01-02"}).starts == {"trades": date(2024, 1, 2)}
+    starts = read(query_start={"trades": "2024-01-02"}).starts
+    assert starts == {Dataset.parse("trades"): date(2024, 1, 2)}
+
+
+def test_what_is_named_twice_is_wanted_once() -> None:
+    config = read(
+        data_types=["bars", "trades", "bars"],
+        symbols=["AAPL", "BRK.B", "AAPL"],
+        reference=["splits", "splits"],
+        query_start=[{"1Min": "2024-01-02"}, {"1T": "2024-01-02"}],
+    )
+    assert config.data_types == ("bars", "trades")
+    assert [channel.kind for channel in config.channels] == ["bars", "trades"]
+    assert config.bucket_symbols == ("AAPL", "BRK.B")
+    assert config.reference == ("splits",)
+    assert len(config.starts) == 1
+    currencies = read(symbols=["EUR/USD", "C:EURUSD", "C:EUR-USD"], market="forex")
+    assert currencies.bucket_symbols == ("C:EUR-USD",)
+    line = read(connections={"a": {"data_types": ["bars", "bars"]}}).of_connection("a")
+    assert line.data_types == ("bars",)
 
 
 def test_the_path_is_the_market() -> None:
@@ -92,7 +115,12 @@ def test_the_path_of_stocks_is_added_when_there_is_none(server: str, url: str) -
         ({"symbols": ["T.AAPL,T.MSFT"]}, "not a symbol"),
         ({"bar_frequencies": ["1Foo"]}, "1Foo"),
         ({"query_start": {"1Foo": "2024-01-02"}}, "1Foo"),
+        ({"query_start": {"7Min": "2024-01-02"}}, "query_start: bars of 7Min cannot"),
         ({"query_start": {"1Min": "yesterday"}}, "query_start"),
+        (
+            {"query_start": {"1Min": "2024-01-02", "1T": "2024-01-03"}},
+            "query_start: 1Min bars begin on 2024-01-02 and on 2024-01-03",
+        ),
         ({"backfill_batch_size": 0}, "backfill_batch_size"),
         ({"backfill_batch_size": 50_001}, "backfill_batch_size"),
         ({"base_url": "ftp://h"}, "base_url"),

@@ -74,6 +74,14 @@ def test_what_has_a_first_day_is_fetched_when_no_flag_says_what():
     assert options.targets == [target("1D", "2020-01-02"), target("quotes", "2024-06-03")]
 
 
+def test_what_is_named_twice_is_fetched_once():
+    options = read(
+        bars=True, bar_frequencies="1Min,1Min,1T", starts=("2024-06-03",), symbols="AAPL,AAPL"
+    )
+    assert options.targets == [target("1Min", "2024-06-03")]
+    assert options.symbols == ["AAPL"]
+
+
 def test_the_last_day_is_not_included():
     options = read(trades=True, starts=("2024-06-01",), end="2024-06-04")
     assert options.targets == [target("trades", "2024-06-01", date(2024, 6, 3))]
@@ -103,6 +111,10 @@ def test_the_last_day_is_not_included():
         ({"trades": True, "starts": ("2024-01-01",), "end": "soon"}, "'soon' is not a date"),
         ({"bar_frequencies": "7Min", "starts": ("2024-01-01",)}, "7Min cannot be fetched"),
         ({"directory": None, "trades": True}, "where is the store"),
+        (
+            {"trades": True, "starts": ("2024-01-01",), "symbols": " ,"},
+            "--symbols names none; .*'\\*' for all",
+        ),
         ({"base_url": "http://example.com", "trades": True}, "unencrypted"),
         ({"config_path": Path("/nonexistent/a.yml")}, "cannot read /nonexistent/a.yml"),
     ],
@@ -222,6 +234,7 @@ def test_the_key_is_not_shown(monkeypatch):
     [
         ("AAPL", ["AAPL"]),
         ("AAPL, MSFT ,", ["AAPL", "MSFT"]),
+        ("B,A, B", ["B", "A"]),
         ("{A,B}*,C", ["{A,B}*", "C"]),
         ("", []),
     ],

@@ -14,7 +14,7 @@ from tsstore.errors import InvalidArgumentError
 from tsstore_massive.backfilling.backfill import Target
 from tsstore_massive.commandline import from_file, split_list, store_directory
 from tsstore_massive.config import Config
-from tsstore_massive.configured import configured_symbols
+from tsstore_massive.configured import wanted_symbols
 from tsstore_massive.datasets import Dataset
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
     return Options(
         config,
         _targets(flags, config, last),
-        split_list(flags["symbols"] or "") or configured_symbols(config),
+        wanted_symbols(flags["symbols"], config),
         directory,
         timezone,
         **{name: flags[name] for name in _AS_GIVEN},
@@ -106,7 +106,7 @@ def _over(base: Config, flags: Mapping[str, Any]) -> Config:
 def _targets(flags: Mapping[str, Any], config: Config, last: date) -> list[Target]:
     """What to fetch, from its first day on: what flags name, else what has a first day."""
     given, for_all = _starts(flags["starts"])
-    in_file = {Dataset.parse(name): first for name, first in config.starts.items()}
+    in_file = config.starts
     datasets = _named(flags, config) or list(given or in_file)
     if not datasets:
         raise InvalidArgumentError("what is to be fetched? give -bars, -trades or -quotes")
@@ -137,7 +137,7 @@ def _named(flags: Mapping[str, Any], config: Config) -> list[Dataset]:
     if flags["bars"] or flags["bar_frequencies"]:
         names += split_list(flags["bar_frequencies"] or "") or list(config.bar_frequencies)
     names += [kind for kind in ("trades", "quotes") if flags[kind]]
-    return [Dataset.parse(name) for name in names]
+    return list(dict.fromkeys(map(Dataset.parse, names)))
 
 
 def _first(starts: Mapping[Dataset, date | None], dataset: Dataset, last: date) -> date:

@@ -204,6 +204,6 @@ def targets(config: Config, last: date) -> list[Target]:
     Raises:
         ConfigError: bars of a length that the vendor does not make.
     """
-    wanted = (Target(Dataset.parse(name), first, last) for name, first in config.starts.items())
+    wanted = (Target(dataset, first, last) for dataset, first in config.starts.items())
     kinds = {Dataset.of_stream(kind).kind for kind in config.data_types}
     return [target for target in wanted if target.dataset.kind in kinds]

@@ -22,7 +22,7 @@ from tsstore_massive.commandline import (
     split_list,
     store_directory,
 )
-from tsstore_massive.configured import configured_symbols
+from tsstore_massive.configured import wanted_symbols
 from tsstore_massive.flatfiles.catalogue import MARKETS, FlatSet
 from tsstore_massive.flatfiles.credentials import BUCKET, ENDPOINT, PROFILE
 from tsstore_massive.flatfiles.run import Options, default_archive, load
@@ -113,11 +113,11 @@ def _read_options(flags: Mapping[str, Any], today: date) -> Options:
     directory = store_directory(flags, root)
     last = _date(flags["end"]) if flags["end"] else today - timedelta(days=1)
     first = _first(flags, last)
-    include = split_list(flags["symbols"] or "") or configured_symbols(config)
+    include = wanted_symbols(flags["symbols"], config)
     return Options(
         [
             Span(FlatSet.of(flags["market"], name), first, last)
-            for name in split_list(flags["datasets"])
+            for name in _datasets(flags["datasets"])
         ],
         Selection(include, split_list(flags["exclude"])),
         directory,
@@ -126,6 +126,13 @@ def _read_options(flags: Mapping[str, Any], today: date) -> Options:
         msgspec.structs.replace(config, base_url=flags["base_url"] or config.base_url),
         **{name: flags[name] for name in _AS_GIVEN},
     )
+
+
+def _datasets(text: str) -> list[str]:
+    names = split_list(text)
+    if not names:
+        raise InvalidArgumentError("--datasets names none; leave it out for minute_aggs")
+    return names
 
 
 def _first(flags: Mapping[str, Any], last: date) -> date:

@@ -22,7 +22,7 @@ from tsstore_massive.commandline import (
     store_directory,
 )
 from tsstore_massive.config import API_KEY_VARIABLE, Config
-from tsstore_massive.configured import configured_symbols
+from tsstore_massive.configured import wanted_symbols
 from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.reference.sync import sync_reference
@@ -78,7 +78,7 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     base, root, timezone = from_file(flags["config_path"])
     directory = store_directory(flags, root)
     config = _over(base, flags)
-    wanted = split_list(flags["symbols"] or "") or configured_symbols(config)
+    wanted = wanted_symbols(flags["symbols"], config)
     kinds = _kinds(split_list(flags["kinds"] or ""))
     run_until_stopped(partial(_sync, config, wanted, kinds, flags["whole"], directory, timezone))
 
