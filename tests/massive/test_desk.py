@@ -14,6 +14,7 @@ from tsstore_massive.config import Config
 from tsstore_massive.missing.journal import Journal
 from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
+from tsstore_massive.streaming.feed import Feed
 from tsstore_massive.streaming.line import Line
 from tsstore_massive.streaming.lineup import lineup
 from tsstore_massive.streaming.patience import Patience
@@ -73,6 +74,27 @@ def test_a_line_that_is_made_while_symbols_change_gets_them_too(store: tsstore.S
     found.look([first])
     found.look([second])
     assert first.symbols == second.symbols == ("SPY", "AAPL")
+
+
+def test_what_came_today_is_written_down_before_a_symbol_is_subscribed_to(
+    store: tsstore.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in between leaves rows from now on, and no sign of what is missing before."""
+    config = msgspec.convert({"api_key": KEY, "symbols": ["SPY"]}, Config)
+    context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests.desk"))
+    limiter = limiter_for(config, KEY, context.clock)
+    (planned,) = lineup(config)
+    line = Line(context, planned, ("SPY",), limiter=limiter, patience=Patience())
+    line.on_streaming()
+    written: list[set[str]] = []
+
+    def subscribe(_: Feed, topics: list[str]) -> None:
+        assert "AM.AAPL" in topics
+        written.append({symbol for _, _, symbol in Journal(store).read("bars")})
+
+    monkeypatch.setattr(Feed, "subscribe", subscribe)
+    line.watch(("SPY", "AAPL"))
+    assert written == [{"AAPL"}]
 
 
 def test_gaps_of_a_connection_that_is_not_made_are_a_problem(store: tsstore.Store) -> None:

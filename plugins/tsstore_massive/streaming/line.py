@@ -204,16 +204,19 @@ class Line:
         return topics(self._config.channels, self._symbols)
 
     def watch(self, symbols: tuple[str, ...] | None) -> None:
-        """Stream other symbols from now on; of new ones, what came today is fetched."""
+        """Stream other symbols from now on; of new ones, what came today is fetched.
+
+        That is written down before any of their rows can come: a start after a kill goes on from
+        the last row of a symbol, and would take it for complete up to there.
+        """
+        before, self._symbols = self._symbols, symbols
+        if before is not None and symbols is not None:
+            new = tuple(symbol for symbol in symbols if symbol not in set(before))
+            if new:
+                self._catch_up.added(new)
+                self._has_new.set()
         with self._lock:
-            before, self._symbols = self._symbols, symbols
             self._subscribe()
-        if before is None or symbols is None:
-            return
-        new = tuple(symbol for symbol in symbols if symbol not in set(before))
-        if new:
-            self._catch_up.added(new)
-            self._has_new.set()
 
     def carry(self, carried: Iterable[str]) -> None:
         """Stream these topics of other connections besides its own."""
