@@ -1,4 +1,4 @@
-"""Symbols added and removed by command, and what the worker streams now: two buckets of the store.
+"""Symbols added and removed by command, and what the worker streams now: buckets of the store.
 
 The store is the way from a command to the worker: whoever may write to it may change the symbols,
 through the server or, when none runs, beside it. So no port and no right is needed that there is
@@ -12,6 +12,10 @@ not already, and a change outlives the worker.
     _massive/24H/WATCHED    what is streamed, one row a symbol, at the moment it was written
         Connection  U32
         Symbol      U32  `*` for every symbol of the market
+
+    _massive/24H/CONNECTIONS   the connections that there are, in the same way
+        Name        U32  empty for the only one
+        Market      U8
 """
 
 from __future__ import annotations
@@ -36,10 +40,12 @@ if TYPE_CHECKING:
 
 CHANGES_KEY = "_massive/1Sec/SYMBOLS"
 WATCHED_KEY = "_massive/24H/WATCHED"
+CONNECTIONS_KEY = "_massive/24H/CONNECTIONS"
 ALL = "*"
 
 _CHANGES = Schema.of({"Connection": "U32", "Symbol": "U32", "Wanted": "i1"}, variable=True)
 _WATCHED = Schema.of({"Connection": "U32", "Symbol": "U32"}, variable=True)
+_CONNECTIONS = Schema.of({"Name": "U32", "Market": "U8"}, variable=True)
 _EVER = np.datetime64(0, "ns"), np.datetime64(MAX_NS, "ns")
 
 
@@ -157,3 +163,21 @@ def write_watched(
         {"Connection": np.array(names, "U32"), "Symbol": np.array(symbols, "U32")},
     )
     store.commit([Replace(WATCHED_KEY, *_EVER, rows, _WATCHED)])
+
+
+def read_connections(store: StoreApi) -> dict[str, str]:
+    """The market of each connection of the worker; empty if it has never run."""
+    try:
+        rows = store.read(CONNECTIONS_KEY)
+    except NotFoundError:
+        return {}
+    return dict(zip(rows["Name"].tolist(), rows["Market"].tolist(), strict=True))
+
+
+def write_connections(store: StoreApi, markets: Mapping[str, str], *, now_ns: int) -> None:
+    """Write down which connections there are, by name, and whose market each is of."""
+    rows = Columns(
+        np.full(len(markets), now_ns, np.int64),
+        {"Name": np.array(list(markets), "U32"), "Market": np.array([*markets.values()], "U8")},
+    )
+    store.commit([Replace(CONNECTIONS_KEY, *_EVER, rows, _CONNECTIONS)])

@@ -54,7 +54,7 @@ def symbols_of(market: Market, store: StoreApi, rest: RestClient, clock: Clock) 
         raise ConfigError(
             f"symbols of {market} have to be named one by one, or give --source flatfiles"
         )
-    key = f"_massive/24H/LISTING_{market.upper()}"
+    key = _key(market)
     now_ns = clock.now_ns()
     try:
         known = store.read(key, start=np.datetime64(now_ns - NS_PER_DAY, "ns"))
@@ -69,6 +69,15 @@ def symbols_of(market: Market, store: StoreApi, rest: RestClient, clock: Clock) 
     )
     store.commit([Replace(key, *_EVER, rows, SCHEMA)])
     return symbols
+
+
+def last_listing(market: Market, store: StoreApi) -> list[str]:
+    """The symbols of a market as the vendor listed them last; empty if nobody asked."""
+    try:
+        rows = store.read(_key(market))
+    except NotFoundError:
+        return []
+    return cast("list[str]", rows["Symbol"].tolist())
 
 
 def resolve_symbols(
@@ -94,3 +103,7 @@ def resolve_symbols(
     if not symbols:
         raise ConfigError(f"no symbol matches {','.join(wanted)}; change -symbols")
     return sorted(symbols)
+
+
+def _key(market: Market) -> str:
+    return f"_massive/24H/LISTING_{market.upper()}"

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 import tsstore
 from tsstore.cli.main import main
-from tsstore_massive.changes import read_changes, write_watched
+from tsstore_massive.changes import read_changes, write_connections, write_watched
+from tsstore_massive.listing import SCHEMA as LISTING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,10 @@ def run(path: Path, *arguments: str) -> Result:
 
 
 def watch(path: Path, **watched: list[str] | None) -> None:
+    """Write down what a worker streams; the connection of coins is one of crypto."""
+    markets = {name: "crypto" if name == "coins" else "stocks" for name in watched}
     with tsstore.open(path) as store:
+        write_connections(store, markets, now_ns=1)
         write_watched(store, watched, now_ns=1)
 
 
@@ -71,6 +75,46 @@ def test_what_cannot_be_is_refused(path: Path, arguments: list[str], words: str)
     assert words in refused.stderr
     with tsstore.open(path) as store:
         assert not read_changes(store).added
+
+
+def test_what_may_be_a_mistake_is_added_and_told(path: Path) -> None:
+    watch(path, stocks=["SPY"], coins=[])
+    told = run(path, "add", "aapl", "BTCUSD", "C:EUR-USD", "O:SPY251219C00650000", "BCpC", "BRK.B")
+    assert told.exit_code == 0
+    doubts = [
+        "aapl is added, but is AAPL meant?",
+        "BTCUSD is added, but is X:BTC-USD meant?",
+        "C:EUR-USD is added, but no connection streams forex",
+        "O:SPY251219C00650000 is added, but no connection streams options",
+    ]
+    assert told.stderr.splitlines() == doubts
+    listed = run(path, "list").stderr.splitlines()
+    assert sorted(doubts) == sorted(line for line in listed if ", but " in line)
+    assert "BCpC is added, and nothing streams it yet" in listed
+    wrong = run(path, "add", "X:ETH-USD", "--connection", "stocks")
+    assert wrong.stderr == (
+        "X:ETH-USD is added, but connection stocks streams stocks, and it is of crypto\n"
+    )
+    assert run(path, "add", "X:ETH-USD", "--connection", "coins").stderr == ""  # idle so far
+    assert run(path, "remove", "aapl").stderr == ""
+
+
+def test_what_the_vendor_does_not_list_is_told(path: Path) -> None:
+    with tsstore.open(path) as store:
+        symbols = {"Epoch": [1, 1], "Symbol": ["AAPL", "MSFT"]}
+        store.write("QQQ/1Sec/TRADE", {"Epoch": [1], "Price": [1.0]}, variable=True)
+        store.write("_massive/24H/LISTING_STOCKS", symbols, schema=LISTING)
+    told = run(path, "add", "APPL", "aapl", "MSFT", "QXZ", "SPY", "QQQ").stderr.splitlines()
+    listed = "is added, but it is not among the 2 symbols that the vendor lists"
+    assert told == [
+        f"APPL {listed}; is AAPL meant?", f"aapl {listed}; is AAPL meant?", f"QXZ {listed}"
+    ]  # fmt: skip
+
+
+def test_every_stock_is_streamed_already_and_a_coin_is_not(path: Path) -> None:
+    watch(path, **{"": None})
+    assert "every symbol of stocks" in run(path, "add", "MSFT").stderr
+    assert "no connection streams crypto" in run(path, "add", "X:BTC-USD").stderr
 
 
 def test_the_commands_are_found_by_entry_point() -> None:

@@ -14,6 +14,7 @@ from tsstore_massive.changes import (
     Changes,
     read_changes,
     stamp_of_changes,
+    write_connections,
     write_watched,
 )
 from tsstore_massive.config import symbol_of
@@ -76,17 +77,23 @@ class Desk:
         return [text for text in errors if text]
 
     def open(self) -> None:
-        """Write down what is streamed; once, when the connections begin."""
-        write_watched(self._context.store, self.watched, now_ns=self._context.clock.now_ns())
+        """Write down which connections there are and what they stream; once, when they begin."""
+        markets = {one.name: one.config.market for one in self._planned}
+        now_ns = self._context.clock.now_ns()
+        write_connections(self._context.store, markets, now_ns=now_ns)
+        self._write_watched()
 
     def look(self, lines: Sequence[Line]) -> None:
         """Have each connection stream what it should by now."""
         if self._has_news():
             before, self.watched = self.watched, self._wanted()
             if self.watched != before:
-                self.open()
+                self._write_watched()
         self._watch(lines)
         self._carry(lines)
+
+    def _write_watched(self) -> None:
+        write_watched(self._context.store, self.watched, now_ns=self._context.clock.now_ns())
 
     def _has_news(self) -> bool:
         news = self._read_changes()

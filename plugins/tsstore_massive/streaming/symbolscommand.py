@@ -8,10 +8,19 @@ import click
 
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
-from tsstore_massive.changes import ALL, read_changes, read_watched, write_changes
-from tsstore_massive.symbols import parse_symbol
+from tsstore_massive.changes import (
+    ALL,
+    read_changes,
+    read_connections,
+    read_watched,
+    write_changes,
+)
+from tsstore_massive.streaming.doubts import Doubts
+from tsstore_massive.symbols import market_of, parse_symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tsstore.api import StoreApi
     from tsstore.plugin import StoreLocation
 
@@ -38,16 +47,20 @@ def command() -> None:
 @command.command("list")
 @click.pass_obj
 def show(location: StoreLocation) -> None:
-    """Print what is streamed, and on standard error what is asked for and is not."""
+    """Print what is streamed, and on standard error what is asked for and is not, or in vain."""
     with location.open_to_read() as store:
         watched = read_watched(store)
         changes = read_changes(store)
+        doubts = Doubts(store, read_connections(store))
+        doubted = {symbol: doubts.of(symbol, connection) for connection, symbol in changes.added}
     for connection, symbols in watched.items():
         for symbol in symbols:
             click.echo(f"{connection} {symbol}".lstrip())
     streamed = {symbol for symbols in watched.values() for symbol in symbols}
     for _, symbol in sorted(changes.added):
-        if symbol not in streamed and ALL not in streamed:
+        if doubt := doubted[symbol]:
+            click.echo(f"{symbol} is added, but {doubt}", err=True)
+        elif symbol not in streamed and ALL not in streamed:
             click.echo(f"{symbol} is added, and nothing streams it yet", err=True)
     for _, symbol in sorted(changes.removed):
         if symbol in streamed:
@@ -59,7 +72,10 @@ def show(location: StoreLocation) -> None:
 @_CONNECTION
 @click.pass_obj
 def add(location: StoreLocation, symbols: tuple[str, ...], connection: str) -> None:
-    """Stream these symbols as well; what came today is fetched."""
+    """Stream these symbols as well; what came today is fetched.
+
+    A symbol that may be a mistake is added all the same, and standard error says why.
+    """
     _ask(location, symbols, 1, connection)
 
 
@@ -84,9 +100,16 @@ def reset(location: StoreLocation, symbols: tuple[str, ...], connection: str) ->
 def _ask(location: StoreLocation, symbols: tuple[str, ...], wanted: int, connection: str) -> None:
     names = list(dict.fromkeys(_parsed(symbol) for symbol in symbols))
     with location.open_to_write() as store:
-        _check(store, wanted, connection)
+        markets = read_connections(store)
+        _check(store, wanted, connection, names, markets)
         now_ns = SystemClock().now_ns()
         write_changes(store, names, wanted, connection=connection, now_ns=now_ns)
+        if wanted <= 0:
+            return
+        doubts = Doubts(store, markets)
+        for name in names:
+            if doubt := doubts.of(name, connection):
+                click.echo(f"{name} is added, but {doubt}", err=True)
 
 
 def _parsed(text: str) -> str:
@@ -99,14 +122,16 @@ def _parsed(text: str) -> str:
     return symbol
 
 
-def _check(store: StoreApi, wanted: int, connection: str) -> None:
-    watched = read_watched(store)
-    if connection and watched and connection not in watched:
-        names = ", ".join(filter(None, watched)) or "only one, without a name"
-        raise NotFoundError(f"the worker has no connection {connection!r}; there is {names}")
-    covering = watched.get(connection, [])
-    if wanted and covering == [ALL]:
-        raise InvalidArgumentError(
-            "the worker streams every symbol of the market; name `symbols` in its options to "
-            "choose some"
-        )
+def _check(
+    store: StoreApi, wanted: int, connection: str, names: list[str], markets: Mapping[str, str]
+) -> None:
+    if connection and markets and connection not in markets:
+        there = ", ".join(filter(None, markets)) or "only one, without a name"
+        raise NotFoundError(f"the worker has no connection {connection!r}; there is {there}")
+    if wanted and read_watched(store).get(connection) == [ALL]:
+        market = markets.get(connection)
+        if all(market_of(name) == market for name in names):
+            raise InvalidArgumentError(
+                f"the worker streams every symbol of {market}; name `symbols` in its options to "
+                "choose some"
+            )
