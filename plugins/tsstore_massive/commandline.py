@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from tsstore_massive.config import Config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_FIRST_DAY = date(1970, 1, 2)  # others are reckoned from the day before
 DEFAULT_CONFIG = "/etc/mkts.yml"
 _WORKER_MODULES = frozenset({"massive", "massive.so", "tsstore_massive:Worker"})
 
@@ -63,6 +65,23 @@ def store_directory(flags: Mapping[str, Any], root: str | None) -> Path:
             "where is the store? give its directory with --dir, or a mkts.yml with --config"
         )
     return Path(directory)
+
+
+def day_of_flag(text: str) -> date:
+    """A day of a command line.
+
+    Raises:
+        InvalidArgumentError: it is none, or is before all that can be stored.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgumentError(f"{text!r} is not a date such as 2024-01-31") from None
+    if day < _FIRST_DAY:
+        raise InvalidArgumentError(
+            f"{day} is before 1970, where time begins here; name a later day"
+        )
+    return day
 
 
 def split_list(text: str) -> list[str]:

@@ -94,7 +94,7 @@ def test_days_are_loaded_once(s3, run, tmp_path):
     s3.put(path_of(SECOND), bars(SECOND))
     code, out, err = run(*SPAN)
     assert (code, err) == (0, "")
-    assert out.startswith("2 days to load")
+    assert out.startswith("2 days to load, 2026-06-01 to 2026-06-02; 0.0 MB to fetch\n")
     assert "stored 18 rows of 2 days" in out
     before = contents(tmp_path / "data")
     assert sorted(before) == [f"{name}/1Min/OHLCV" for name in "ABC"]
@@ -108,7 +108,7 @@ def test_other_tickers_come_from_the_archive(s3, run, tmp_path):
     assert run("--start", FIRST, "--end", FIRST, "--symbols", "A")[0] == 0
     s3.clear()
     code, out, _ = run("--start", FIRST, "--end", FIRST, "--symbols", "[BC]", "--offline")
-    assert (code, "0.0 MB of them to fetch" in out) == (0, True)
+    assert (code, "; 0.0 MB to fetch" in out) == (0, True)
     assert sorted(contents(tmp_path / "data")) == [f"{name}/1Min/OHLCV" for name in "ABC"]
 
 
@@ -119,7 +119,7 @@ def test_what_is_named_twice_is_loaded_once(run, tmp_path):
     where = ("--offline", "--archive", str(tmp_path / "mine"), "--symbols", "A,A,A*")
     twice = ("--start", FIRST, "--end", FIRST, "--datasets", "minute_aggs, minute_aggs", *where)
     code, out, _ = run(*twice)
-    assert (code, out.splitlines()[0]) == (0, "1 day to load, 0.0 MB of them to fetch")
+    assert (code, out.splitlines()[0]) == (0, "1 day to load, 2026-06-01; 0.0 MB to fetch")
 
 
 def test_a_name_that_is_in_no_file_is_told(run, tmp_path):
@@ -295,7 +295,12 @@ def test_a_damaged_file_costs_no_other_and_is_fetched_again(s3, run, tmp_path):
     [
         ((), "--start 2024-01-31 and --months 24"),
         (("--months", "1", "--datasets", "ticks"), "no flat files 'ticks' of stocks"),
-        (("--start", "2026-06-02", "--end", "2026-06-01"), "is after the last one"),
+        (
+            ("--start", SECOND, "--end", FIRST),
+            "--start 2026-06-02 is after --end 2026-06-01, the last day, itself included",
+        ),
+        (("--start", "2999-01-01"), "--start 2999-01-01 is after the last day, yesterday in New"),
+        (("--start", "0001-01-01"), "0001-01-01 is before 1970"),
         (("--start", "yesterday"), "'yesterday' is not a date"),
         ((*SPAN, "--datasets", ","), "--datasets names none"),
         ((*SPAN, "--symbols", ""), "--symbols names none"),
@@ -342,10 +347,11 @@ def test_the_backfiller_takes_files_as_its_source(s3, run, backfill, tmp_path):
     [
         (("-bars", "-barFrequencies", "5Min"), "no flat files of 5Min bars"),
         (("-bars", "-adjusted"), "flat files are not adjusted"),
+        (("-bars", "-from", str(day_of(SystemClock().now_ns()))), "files of the days before"),
     ],
 )
 def test_what_files_do_not_have_is_refused_by_the_backfiller(backfill, options, words):
-    code, err = backfill(*options, "-from", FIRST)
+    code, err = backfill("-from", FIRST, *options)
     assert (code, words in err) == (2, True)
 
 

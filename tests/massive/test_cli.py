@@ -113,6 +113,10 @@ def test_a_command_line_of_the_reference_works_unchanged(vendor, data):
         key=None,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(
+        "1Min bars of stocks: 2 symbol-days to fetch, 2024-06-03 to 2024-06-04\n"
+        "trades of stocks: 2 symbol-days to fetch, 2024-06-03 to 2024-06-04\n"
+    )
     assert "stored 490 rows of 4 symbol-days" in result.stdout
     assert counts(data) == {"AAPL/1Min/OHLCV": 390, "AAPL/1Sec/TRADE": 100}
     assert {r.query.get("adjusted") for r in vendor.server.requests} == {"false", None}
@@ -142,6 +146,8 @@ def test_a_name_that_the_vendor_does_not_know_is_told(vendor, data):
     assert "did you mean" not in run(vendor, data, *TRADES[:-1], "*", "-refetch").stderr
     days = ["-bars", "-barFrequencies=1D", "-from=2024-06-03", "-to=2024-06-05"]
     vendor.bars["AAPL"] = [bar(to_ns("2024-06-03", "America/New_York"))]
+    planned = run(vendor, data, *days, "-symbols", "AAPL,msft,A,B,C", "-dry-run").stdout
+    assert "1D bars of stocks: 10 symbol-days to fetch, 2024-06-03 to 2024-06-04\n" in planned
     together = run(vendor, data, *days, "-symbols", "AAPL,msft,A,B,C")
     assert "(grouped daily)" in together.stdout
     assert "no rows of 4 symbols in these days: A, B, C, msft (did" in together.stderr

@@ -177,9 +177,15 @@ def test_only_what_is_to_be_done_is_printed_and_the_rest_is_counted(tmp_path: Pa
     assert result.exit_code == 1
     assert result.stdout.split()[:1] == ["SPY"]
     assert len(result.stdout.splitlines()) == 1
-    assert result.stderr.startswith("2 of 542 bars are missing")
+    assert result.stderr.startswith(f"2 of 542 bars of {DAY} are missing")
     done = CliRunner().invoke(main, ["gaps", "AAPL", "--start", DAY, "--end", DAY, "-d", str(path)])
     assert (done.exit_code, done.stdout) == (0, "")
+    span = ["--start", "2024-06-01", "--end"]
+    week = CliRunner().invoke(main, ["gaps", "AAPL", *span, "2024-06-07", "-d", str(path)])
+    assert " bars of 2024-06-03 to 2024-06-07 are missing" in week.stderr
+    weekend = CliRunner().invoke(main, ["gaps", "AAPL", *span, "2024-06-02", "-d", str(path)])
+    assert (weekend.exit_code, weekend.stdout) == (0, "")
+    assert weekend.stderr == "the market was not open in these hours, so no bar can be missing\n"
 
 
 @pytest.mark.parametrize(
@@ -190,7 +196,10 @@ def test_only_what_is_to_be_done_is_printed_and_the_rest_is_counted(tmp_path: Pa
         (["X:BTC-USD", "--start", DAY], "other hours than US stocks"),
         (["A", "--start", DAY, "--timeframe", "1D"], "use up to 1H"),
         (["A", "--start", DAY, "--timeframe", "x"], "no bar length"),
-        (["A", "--start", DAY, "--end", "2001-01-02"], f"{DAY} is after --end 2001-01-02; give"),
+        (
+            ["A", "--start", DAY, "--end", "2001-01-02"],
+            f"{DAY} is after --end 2001-01-02, itself included; give",
+        ),
         (["A", "--start", "2100-01-04"], "2100-01-04 is after now"),
     ],
 )

@@ -99,16 +99,17 @@ def test_the_last_day_is_not_included():
         ),
         (
             {"trades": True, "starts": ("2024-06-03",), "end": "2024-06-03"},
-            "last day is 2024-06-02",
+            "trades from 2024-06-03 to 2024-06-03, which is itself not included: .*-to 2024-06-04$",
         ),
         (
             {"trades": True, "starts": ("2024-06-06",)},
-            "from 2024-06-06, .* 2024-06-05; give ",
+            "^trades from 2024-06-06, and today in New York is 2024-06-05; give an earlier -from$",
         ),
         ({"starts": ("2024-01-01",)}, "what is to be fetched"),
         ({"starts": ("1Min=yesterday",)}, "'yesterday' is not a date"),
         ({"starts": ("ticks=2024-01-01",)}, "'ticks' is neither trades"),
         ({"trades": True, "starts": ("2024-01-01",), "end": "soon"}, "'soon' is not a date"),
+        ({"trades": True, "starts": ("2024-01-01",), "end": "0001-01-01"}, "0001-01-01.*1970"),
         ({"bar_frequencies": "7Min", "starts": ("2024-01-01",)}, "7Min cannot be fetched"),
         ({"directory": None, "trades": True}, "where is the store"),
         (

@@ -115,8 +115,8 @@ def test_what_the_plan_excludes_is_told_by_kind_and_not_by_symbol(capsys):
     assert is_whole is None
     assert err.splitlines() == [
         "11 symbol-days not in the plan of this key:",
-        "  trades of 5 symbols, 2024-06-03 to 2024-06-03: no",
-        "  trades of A, 2021-06-03 to 2021-06-03: too old",
+        "  trades of 5 symbols, 2024-06-03: no",
+        "  trades of A, 2021-06-03: too old",
         "this is not asked for again before 2024-07-02 12:00 UTC; --ask-again asks",
         "11 symbol-days are not in the plan of this key; the rest is stored",
     ]

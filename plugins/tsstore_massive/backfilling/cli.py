@@ -49,10 +49,12 @@ _FIRST_ATTEMPTS = 3
     "starts",
     metavar="FREQ=DATE",
     multiple=True,
-    help="First day of a bar length, of trades or of quotes; repeat it for more. "
+    help="From this day on, by bar length, trades or quotes; repeat it for more. "
     "A date alone is for all [query_start of the config].",
 )
-@click.option("--to", "end", metavar="DATE", help="Up to this day, not included [up to now].")
+@click.option(
+    "--to", "end", metavar="DATE", help="Up to this day, itself not included [up to now]."
+)
 @click.option(
     "--symbols",
     metavar="GLOB",

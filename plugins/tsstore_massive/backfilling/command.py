@@ -12,7 +12,7 @@ from tsstore_massive.backfilling.backfill import PARALLELISM_MAX, Backfiller
 from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.backfilling.dryrun import say_estimates
 from tsstore_massive.backfilling.estimate import Estimator
-from tsstore_massive.backfilling.summary import say_empty, summarise
+from tsstore_massive.backfilling.summary import say_empty, say_plan, summarise
 from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.rest import Limits, RestClient
@@ -93,8 +93,7 @@ class _Command:
         plan = self._plan(symbols)
         if options.source == "auto" and self._files(plan, symbols) and not self._stop.is_set():
             plan = self._plan(symbols)
-        for note in plan.notes:
-            click.echo(note)
+        say_plan(plan)
         if options.dry_run:
             self._say_costs(plan)
             return True

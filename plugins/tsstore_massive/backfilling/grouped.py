@@ -18,6 +18,7 @@ from tsstore_massive.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import date
 
     from numpy.typing import NDArray
 
@@ -92,6 +93,16 @@ class GroupedJob:
     def day_count(self) -> int:
         """Missing symbol-days."""
         return sum(job.day_count for job in self.jobs)
+
+    @property
+    def first(self) -> date:
+        """The first missing day."""
+        return min(job.first for job in self.jobs)
+
+    @property
+    def last(self) -> date:
+        """The last missing day."""
+        return max(job.last for job in self.jobs)
 
     @property
     def symbol(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,13 +12,14 @@ import msgspec
 from tsstore.config import read_secret
 from tsstore.errors import InvalidArgumentError
 from tsstore_massive.backfilling.backfill import Target
-from tsstore_massive.commandline import from_file, split_list, store_directory
+from tsstore_massive.commandline import day_of_flag, from_file, split_list, store_directory
 from tsstore_massive.config import Config
 from tsstore_massive.configured import wanted_symbols
 from tsstore_massive.datasets import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import date
     from pathlib import Path
 
 
@@ -76,7 +77,7 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
     base, root, timezone = from_file(flags["config_path"])
     directory = store_directory(flags, root)
     config = _over(base, flags)
-    last = _date(flags["end"]) - timedelta(days=1) if flags["end"] else today
+    last = day_of_flag(flags["end"]) - timedelta(days=1) if flags["end"] else today
     return Options(
         config,
         _targets(flags, config, last),
@@ -112,7 +113,9 @@ def _targets(flags: Mapping[str, Any], config: Config, last: date) -> list[Targe
         raise InvalidArgumentError("what is to be fetched? give -bars, -trades or -quotes")
     _check_asked_for(given, datasets)
     starts = in_file | dict.fromkeys(datasets if for_all else (), for_all) | given
-    return [Target(dataset, _first(starts, dataset, last), last) for dataset in datasets]
+    return [
+        Target(dataset, _first(starts, dataset, last, flags["end"]), last) for dataset in datasets
+    ]
 
 
 def _check_asked_for(given: Mapping[Dataset, date], datasets: list[Dataset]) -> None:
@@ -140,16 +143,22 @@ def _named(flags: Mapping[str, Any], config: Config) -> list[Dataset]:
     return list(dict.fromkeys(map(Dataset.parse, names)))
 
 
-def _first(starts: Mapping[Dataset, date | None], dataset: Dataset, last: date) -> date:
+def _first(
+    starts: Mapping[Dataset, date | None], dataset: Dataset, last: date, end: str | None
+) -> date:
     first = starts.get(dataset)
     if first is None:
         raise InvalidArgumentError(
             f"{dataset} from which day? give -from {_name(dataset)}=2024-01-01"
         )
+    if first > last and end:
+        raise InvalidArgumentError(
+            f"{dataset} from {first} to {end}, which is itself not included: no day is left; for "
+            f"{first} alone give -to {first + timedelta(days=1)}"
+        )
     if first > last:
         raise InvalidArgumentError(
-            f"{dataset} from {first}, and the last day is {last}; give an earlier -from or a later "
-            "-to (its own day is not included)"
+            f"{dataset} from {first}, and today in New York is {last}; give an earlier -from"
         )
     return first
 
@@ -166,14 +175,7 @@ def _starts(texts: Iterable[str]) -> tuple[dict[Dataset, date], date | None]:
     for text in itertools.chain.from_iterable(split_list(text) for text in texts):
         name, equals, day = text.rpartition("=")
         if equals:
-            starts[Dataset.parse(name.strip())] = _date(day.strip())
+            starts[Dataset.parse(name.strip())] = day_of_flag(day.strip())
         else:
-            for_all = _date(day)
+            for_all = day_of_flag(day)
     return starts, for_all
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidArgumentError(f"{text!r} is not a date such as 2024-01-31") from None

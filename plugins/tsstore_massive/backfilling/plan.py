@@ -110,6 +110,18 @@ class Job:
         """Missing days."""
         return int((self.runs[:, 1] - self.runs[:, 0]).sum())
 
+    @property
+    def first(self) -> date:
+        """The first missing day."""
+        day: date = self.calendar[self.runs[0, 0]].item()
+        return day
+
+    @property
+    def last(self) -> date:
+        """The last missing day."""
+        day: date = self.calendar[self.runs[-1, 1] - 1].item()
+        return day
+
     def since(self, at: int) -> Job:
         """The missing days from a place in the calendar on."""
         runs = np.maximum(self.runs, at)
@@ -162,6 +174,15 @@ class Plan:
     def total_days(self) -> int:
         """Symbol-days that are missing."""
         return sum(job.day_count for job in self.jobs) + count_days(self.misfits)
+
+    @property
+    def spans(self) -> dict[Dataset, tuple[date, date]]:
+        """First and last day that is asked for, by dataset and market."""
+        spans: dict[Dataset, tuple[date, date]] = {}
+        for job in self.jobs:
+            first, last = spans.get(job.dataset, (job.first, job.last))
+            spans[job.dataset] = min(first, job.first), max(last, job.last)
+        return spans
 
     def work(self, allowance: Allowance) -> Iterator[Work | Refused]:
         """All units of work, symbol by symbol; made one at a time, there may be millions."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.key import is_pattern
 from tsstore_massive.rest.traffic import Counts
+from tsstore_massive.texts import day_range
 from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ class Gap:
 
     def __str__(self) -> str:
         first, last = day_in(self.dataset, self.start_ns), day_in(self.dataset, self.end_ns)
-        days = f"{first}" if first == last else f"{first} to {last}"
-        return f"{self.symbol} {self.dataset} of {days}: {self.reason}"
+        return f"{self.symbol} {self.dataset} of {day_range(first, last)}: {self.reason}"
 
 
 @dataclass(frozen=True)

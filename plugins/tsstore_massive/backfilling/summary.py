@@ -11,7 +11,7 @@ from tsstore_massive.backfilling.allowance import BELIEVED_NS
 from tsstore_massive.backfilling.hints import likely_symbol
 from tsstore_massive.backfilling.report import count_days
 from tsstore_massive.errors import NotInPlanError
-from tsstore_massive.texts import counted
+from tsstore_massive.texts import counted, day_range
 from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 _GAPS_SHOWN = 20
 _EMPTY_SHOWN = 20
 _SYMBOLS_SHOWN = 3
+
+
+def say_plan(plan: Plan) -> None:
+    """Say which days are going to be asked for, and what was chosen."""
+    for dataset, (first, last) in plan.spans.items():
+        days = sum(job.day_count for job in plan.jobs if job.dataset == dataset)
+        click.echo(
+            f"{dataset} of {dataset.market}: {counted(days, 'symbol-day')} to fetch, "
+            f"{day_range(first, last)}"
+        )
+    for note in plan.notes:
+        click.echo(note)
 
 
 def summarise(report: Report, plan: Plan, directory: Path, now_ns: int) -> bool:
@@ -119,7 +131,8 @@ def _say_refused(what: str, gaps: Sequence[Gap]) -> None:
     for (dataset, reason), some in sorted(alike.items()):
         first = day_in(some[0].dataset, min(gap.start_ns for gap in some))
         last = day_in(some[0].dataset, max(gap.end_ns for gap in some))
-        click.echo(f"  {dataset} of {_symbols(some)}, {first} to {last}: {reason}", err=True)
+        days = day_range(first, last)
+        click.echo(f"  {dataset} of {_symbols(some)}, {days}: {reason}", err=True)
 
 
 def _symbols(gaps: Sequence[Gap]) -> str:

@@ -92,9 +92,7 @@ def _reasons(store: StoreApi, dataset: Dataset, symbols: Iterable[str]) -> dict[
 
 
 def _gap_of_job(job: Job, why: str) -> Gap:
-    (first, _), (_, after) = job.runs[0], job.runs[-1]
-    days = job.calendar[[first, after - 1]].tolist()
-    start_ns, end_ns = job.dataset.window(*days)
+    start_ns, end_ns = job.dataset.window(job.first, job.last)
     return Gap(job.symbol, job.dataset, start_ns, end_ns, why, None, job.day_count, True)
 
 

@@ -16,6 +16,7 @@ from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError
 from tsstore_massive.commandline import (
     config_option,
+    day_of_flag,
     directory_option,
     from_file,
     run,
@@ -60,8 +61,10 @@ _AS_GIVEN = (
 )
 @click.option("--exclude", metavar="GLOB", default="", help="Tickers left out, such as 'Z*ZZT'.")
 @click.option("--months", type=click.IntRange(1), help="Months back from the last day.")
-@click.option("--start", metavar="DATE", help="First day.")
-@click.option("--end", metavar="DATE", help="Last day, included [yesterday in New York].")
+@click.option("--start", metavar="DATE", help="From this day on.")
+@click.option(
+    "--end", metavar="DATE", help="Up to this day, itself included [yesterday in New York]."
+)
 @click.option(
     "--archive",
     metavar="DIR",
@@ -111,7 +114,7 @@ def main() -> None:
 def _read_options(flags: Mapping[str, Any], today: date) -> Options:
     config, root, timezone = from_file(flags["config_path"])
     directory = store_directory(flags, root)
-    last = _date(flags["end"]) if flags["end"] else today - timedelta(days=1)
+    last = day_of_flag(flags["end"]) if flags["end"] else today - timedelta(days=1)
     first = _first(flags, last)
     include = wanted_symbols(flags["symbols"], config)
     return Options(
@@ -138,19 +141,20 @@ def _datasets(text: str) -> list[str]:
 def _first(flags: Mapping[str, Any], last: date) -> date:
     if bool(flags["start"]) == bool(flags["months"]):
         raise InvalidArgumentError("from which day? give one of --start 2024-01-31 and --months 24")
-    first = _date(flags["start"]) if flags["start"] else _months_before(last, flags["months"])
+    if flags["months"]:
+        return _months_before(last, flags["months"])
+    first = day_of_flag(flags["start"])
+    if first > last and flags["end"]:
+        raise InvalidArgumentError(
+            f"--start {first} is after --end {last}, the last day, itself included"
+        )
     if first > last:
-        raise InvalidArgumentError(f"the first day {first} is after the last one {last}")
+        raise InvalidArgumentError(
+            f"--start {first} is after the last day, yesterday in New York ({last})"
+        )
     return first
 
 
 def _months_before(day: date, months: int) -> date:
     year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
     return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidArgumentError(f"{text!r} is not a date such as 2024-01-31") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, InvalidArgumentError
 from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.backfilling.summary import say_empty
 from tsstore_massive.flatfiles.archive import Archive
@@ -24,7 +24,7 @@ from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.flatfiles.sync import Span, Sync
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.symbols import market_of
-from tsstore_massive.texts import counted
+from tsstore_massive.texts import counted, day_range
 
 if TYPE_CHECKING:
     import threading
@@ -106,8 +106,15 @@ def options_of(options: BackfillOptions, today: date) -> Options:
 
     Raises:
         ConfigError: bars of a length that there are no files of.
+        InvalidArgumentError: days that there are no files of yet.
     """
     yesterday = today - timedelta(days=1)
+    for target in options.targets:
+        if target.first > yesterday:
+            raise InvalidArgumentError(
+                f"{target.dataset} from {target.first}: there are flat files of the days before "
+                f"today in New York ({today}); leave out --source flatfiles"
+            )
     markets = sorted({market_of(symbol) for symbol in options.symbols})
     spans = [
         Span(_flat_set(target.dataset.of(market)), target.first, min(target.last, yesterday))
@@ -259,9 +266,10 @@ def _remote(options: Options) -> Remote | nullcontext[None]:
 def announce(plan: Plan) -> None:
     """Say what a plan is going to do."""
     if plan.wanted:
+        days = [each.day for each in plan.wanted]
         click.echo(
-            f"{counted(len(plan.wanted), 'day')} to load, {plan.fetch_bytes / 1e6:,.1f} MB of "
-            "them to fetch"
+            f"{counted(len(days), 'day')} to load, {day_range(min(days), max(days))}; "
+            f"{plan.fetch_bytes / 1e6:,.1f} MB to fetch"
         )
     else:
         click.echo("nothing to load")

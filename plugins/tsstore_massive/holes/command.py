@@ -29,6 +29,7 @@ from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.schemas import bar_group
 from tsstore_massive.sessions import CALENDAR_MARKETS, day_end_ns, day_of
 from tsstore_massive.symbols import market_of, parse_symbol
+from tsstore_massive.texts import day_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,8 +45,8 @@ _NAMES = ("Symbol", "From", "To", "Bars", "Reason")
 
 @click.command("gaps")
 @click.argument("symbols", nargs=-1, required=True)
-@click.option("--start", required=True, metavar="TIME", help="From here on, a day of New York.")
-@click.option("--end", metavar="TIME", help="Up to here; a day is included as a whole [now].")
+@click.option("--start", required=True, metavar="TIME", help="From this day of New York on.")
+@click.option("--end", metavar="TIME", help="Up to this day, itself included, or instant [now].")
 @click.option("--timeframe", default="1Min", show_default=True, help="Of the bars, up to 1H.")
 @click.option("--extended", is_flag=True, help="From 04:00 to 20:00 and not only 09:30 to 16:00.")
 @click.option("--ask-vendor", is_flag=True, help="Ask by REST what the store cannot explain.")
@@ -86,7 +87,7 @@ def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) 
         wanted = _symbols(store, symbols, bar_group(str(timeframe)))
         found = _find(evidence, grid, timeframe, wanted, rest)
         _print((hole for hole in _counted(found, counts) if _is_shown(hole, flags)), flags["style"])
-    click.echo(_total(counts, len(grid.slots) * len(wanted)), err=True)
+    click.echo(_total(counts, grid, len(wanted)), err=True)
     if any(not reason.is_settled for reason in counts):
         sys.exit(1)
 
@@ -146,9 +147,8 @@ def _span(start: str, end: str | None, now_ns: int) -> tuple[int, int]:
     """First and last instant; raises InvalidArgumentError if there is nothing between them."""
     start_ns, end_ns = to_ns(start, NEW_YORK), _end_ns(end, now_ns)
     if end_ns < start_ns:
-        raise InvalidArgumentError(
-            f"--start {start} is after {f'--end {end}' if end else 'now'}; give an earlier one"
-        )
+        until = f"--end {end}, itself included" if end else "now"
+        raise InvalidArgumentError(f"--start {start} is after {until}; give an earlier one")
     return start_ns, end_ns
 
 
@@ -206,7 +206,10 @@ def _print(found: Iterable[Hole], style: str) -> None:
             click.echo(f"{row[0]:<8} {row[1]}  {row[2]}  {row[3]:>5}  {row[4]}")
 
 
-def _total(counts: Counter[Reason], expected: int) -> str:
-    missing = counts.total()
+def _total(counts: Counter[Reason], grid: Grid, symbols: int) -> str:
+    if not len(grid.slots):
+        return "the market was not open in these hours, so no bar can be missing"
+    missing, expected = counts.total(), len(grid.slots) * symbols
+    days = day_range(*grid.calendar[grid.days[[0, -1]]].tolist())
     parts = [f"{count:,} {reason.text}" for reason, count in counts.most_common()]
-    return f"{missing:,} of {expected:,} bars are missing" + "".join(f"; {part}" for part in parts)
+    return "; ".join([f"{missing:,} of {expected:,} bars of {days} are missing", *parts])
