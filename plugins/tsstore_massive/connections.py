@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from tsstore.errors import ConfigError
-from tsstore_massive.optionvalues import fields_without_key, shown_without_key
+from tsstore_massive.optionvalues import fields_without_key, is_vendor, shown_without_key
 from tsstore_massive.schemas import Kind  # noqa: TC001  (msgspec reads the annotations)
 from tsstore_massive.symbols import MARKETS, Market
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,30}\Z")
-_VENDOR_DOMAINS = (".massive.com", ".polygon.io")
 DEFAULT_MARKET: Market = "stocks"
 
 
@@ -106,8 +105,7 @@ def quota_place(url: str) -> str:
     """
     parts = urlsplit(url)
     cluster = parts.path.strip("/").partition("/")[0]
-    is_vendor = (parts.hostname or "").endswith(_VENDOR_DOMAINS)
-    return cluster if is_vendor else f"{parts.netloc}/{cluster}"
+    return cluster if is_vendor(url) else f"{parts.netloc}/{cluster}"
 
 
 def check_quotas(wanted: Iterable[tuple[str, str, str]], allowed: int) -> None:

@@ -8,12 +8,18 @@ from urllib.parse import urlsplit
 from tsstore.errors import ConfigError
 
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_VENDOR_DOMAINS = (".massive.com", ".polygon.io")
 _KEY = "api_key"
 
 
 def is_loopback(url: str) -> bool:
     """Whether a URL leads to this machine."""
     return (urlsplit(url).hostname or "") in _LOOPBACK_HOSTS
+
+
+def is_vendor(url: str) -> bool:
+    """Whether a URL leads to the vendor, under any of the names that it has."""
+    return (urlsplit(url).hostname or "").endswith(_VENDOR_DOMAINS)
 
 
 def check_url(option: str, url: str, *, plain: str, secure: str) -> None:

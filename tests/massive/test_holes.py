@@ -26,6 +26,7 @@ from tsstore_massive.holes.evidence import touched
 from tsstore_massive.holes.grid import make_grid
 from tsstore_massive.missing import outages
 from tsstore_massive.missing.journal import Journal
+from tsstore_massive.rest.client import account_of
 from tsstore_massive.schemas import BARS, LULD, TRADES
 
 if TYPE_CHECKING:
@@ -162,6 +163,24 @@ def test_the_vendor_is_asked_for_what_the_store_cannot_explain(
         assert gaps(path, "MSFT", *asked) == (0, {10: (1, "not in the plan of the key")})
         monkeypatch.chdir(tmp_path)  # its mkts.yml is found there
         assert gaps(path, "AAPL", "--ask-vendor")[1] == found
+
+
+def test_what_another_key_was_refused_is_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, config = tmp_path / "s", tmp_path / "mkts.yml"
+    day, now_ns = np.datetime64(DAY), SystemClock().now_ns()
+    monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
+    with tsstore.open(path) as store:
+        write_bars(store, "AAPL", {1})
+        refusals = Refusals(store, account_of("free"))
+        refusals.add(Refusal("stocks", str(BARS_OF), "", "timeframe", day, now_ns, "no"))
+    assert gaps(path, "AAPL")[1][1][1] == "not in the plan of the key"  # nobody says of which
+    monkeypatch.setenv("MASSIVE_API_KEY", "free")
+    assert gaps(path, "AAPL")[1][1][1] == "not in the plan of the key"
+    worker = "{module: massive, config: {api_key: paid}}"
+    config.write_text(f"root_directory: {path}\nbgworkers: [{worker}]\n")
+    assert gaps(path, "AAPL", "--config", str(config))[1][1][1].startswith("unexplained")
 
 
 def test_only_what_is_to_be_done_is_printed_and_the_rest_is_counted(tmp_path: Path) -> None:

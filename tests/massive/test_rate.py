@@ -223,6 +223,18 @@ def test_the_quota_of_a_key_is_kept_in_the_state_of_the_user(tmp_path, monkeypat
     assert limiter_for(config(), "secret-key-0002", clock).describe()["minute"] == 0
 
 
+def test_the_vendor_counts_a_key_under_all_of_its_names_together(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    clock = ManualClock()
+
+    def used(url: str) -> int:
+        return limiter_for(config(base_url=url), "key", clock).describe()["minute"]
+
+    limiter_for(config(base_url="https://api.massive.com"), "key", clock).acquire(threading.Event())
+    assert used("https://API.massive.com:443") == used("https://api.polygon.io/") == 1
+    assert used("https://massive.com.example") == used("https://example.com") == 0
+
+
 def test_the_quota_of_a_server_on_this_machine_is_kept_where_it_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     local = {"base_url": "http://127.0.0.1:1"}

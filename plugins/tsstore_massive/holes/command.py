@@ -14,7 +14,7 @@ import msgspec
 
 from tsstore.clock import SystemClock
 from tsstore.config import FILE_NAME
-from tsstore.errors import InvalidArgumentError, InvalidKeyError, NotFoundError
+from tsstore.errors import ConfigError, InvalidArgumentError, InvalidKeyError, NotFoundError
 from tsstore.timeframe import Timeframe
 from tsstore.times import format_ns, to_ns
 from tsstore.usmarket import NEW_YORK
@@ -25,6 +25,7 @@ from tsstore_massive.holes.reasons import Reason
 from tsstore_massive.holes.vendor import ask
 from tsstore_massive.holes.verdicts import holes, judge
 from tsstore_massive.rest import Limits, RestClient
+from tsstore_massive.rest.client import account_of
 from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.schemas import bar_group
 from tsstore_massive.sessions import CALENDAR_MARKETS, day_end_ns, day_of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from tsstore.api import StoreApi
     from tsstore.plugin import StoreLocation
+    from tsstore_massive.config import Config
     from tsstore_massive.holes.grid import Grid
     from tsstore_massive.holes.verdicts import Hole
 
@@ -83,7 +85,7 @@ def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) 
     )
     counts = Counter[Reason]()
     with location.open_to_read() as store, _vendor(flags) as rest:
-        evidence = Evidence(store, grid, timeframe)
+        evidence = Evidence(store, grid, timeframe, _account(flags))
         wanted = _symbols(store, symbols, bar_group(str(timeframe)))
         found = _find(evidence, grid, timeframe, wanted, rest)
         _print((hole for hole in _counted(found, counts) if _is_shown(hole, flags)), flags["style"])
@@ -159,13 +161,25 @@ def _end_ns(text: str | None, now_ns: int) -> int:
     return end_ns if ":" in text else day_end_ns(day_of(end_ns))
 
 
+def _config(flags: dict[str, Any]) -> Config:
+    # As the store of a command of tsstore is that of the working directory.
+    here = Path(FILE_NAME)
+    return from_file(flags["config_path"] or (here if here.exists() else None))[0]
+
+
+def _account(flags: dict[str, Any]) -> str | None:
+    """The account that the backfiller would use; None without a key, which is not needed here."""
+    config = _config(flags)
+    try:
+        return account_of(config.resolve_key())
+    except ConfigError:
+        return None
+
+
 def _vendor(flags: dict[str, Any]) -> AbstractContextManager[RestClient | None]:
     if not flags["ask_vendor"]:
         return nullcontext()
-    clock = SystemClock()
-    # As the store of a command of tsstore is that of the working directory.
-    here = Path(FILE_NAME)
-    config, _, _ = from_file(flags["config_path"] or (here if here.exists() else None))
+    clock, config = SystemClock(), _config(flags)
     key = config.resolve_key()
     return RestClient(
         config.base_url,

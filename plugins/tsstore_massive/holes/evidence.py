@@ -88,12 +88,17 @@ class Evidence:
         store: where.
         grid: the bars that could be there.
         timeframe: theirs.
+        account: digest of the key that would fetch them; None if nobody knows, so that what any key
+            was refused counts.
     """
 
-    def __init__(self, store: StoreApi, grid: Grid, timeframe: Timeframe) -> None:
+    def __init__(
+        self, store: StoreApi, grid: Grid, timeframe: Timeframe, account: str | None = None
+    ) -> None:
         self._store = store
         self._grid = grid
         self._timeframe = timeframe
+        self._account = account
         self._dataset = Dataset("bars", timeframe)
         self._written_down: Stretches | None = None
         self._outages: Stretches | None = None
@@ -193,6 +198,8 @@ class Evidence:
             & np.isin(rows["Symbol"], ["", symbol])
             & np.isin(rows["Reason"], _LASTING)
         )
+        if self._account is not None:
+            mine &= rows["Account"] == self._account
         if not mine.any():
             return np.zeros(len(days), np.bool_)
         last = rows["Day"][mine].max().view("M8[ns]").astype("M8[D]")

@@ -55,7 +55,7 @@ class RestClient(MarketData, ReferenceData):
         )
         super().__init__(transport, limits)
         self._limiter = limiter
-        self.account = hashlib.blake2b(api_key.encode(), digest_size=8).hexdigest()
+        self.account = account_of(api_key)
 
     def __repr__(self) -> str:
         return f"<RestClient {self._transport.host}>"
@@ -79,6 +79,11 @@ class RestClient(MarketData, ReferenceData):
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+
+def account_of(api_key: str) -> str:
+    """The digest of a key by which the store remembers what its plan excludes."""
+    return hashlib.blake2b(api_key.encode(), digest_size=8).hexdigest()
 
 
 def open_rest(api_key: str = "", **options: Any) -> RestClient:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tsstore.errors import InvalidArgumentError, LockedError, StorageError
-from tsstore_massive.optionvalues import is_loopback
+from tsstore_massive.optionvalues import is_loopback, is_vendor
 from tsstore_massive.rest.quota import FileQuota, MemoryQuota, quota_path
 from tsstore_massive.rest.usage import Plan, Ticket
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tsstore_massive.symbols import AssetClass
 
 MINUTE_S = 60.0
+#: What the record of a key with the vendor is called after.
+_VENDOR = "api.massive.com"
 #: Longest uninterrupted wait: a limit that was learnt may have been forgotten meanwhile.
 _STEP_S = MINUTE_S
 #: Shortest wait: what is due sooner counts as due then.
@@ -144,8 +146,10 @@ def quota_text(quota: Mapping[str, Any]) -> str:
 def limiter_for(config: Config, api_key: str, clock: Clock) -> RateLimiter:
     """The limiter of a key, with what other processes use and earlier ones have used.
 
-    Of servers on this machine nothing is kept beyond the process, unless `quota_directory` is
-    given: a simulator has forgotten it as well when it starts again.
+    There is one record for each key and service; the vendor is one under all of its names, since
+    the account is. Of servers on this machine nothing is kept beyond the process, unless
+    `quota_directory` is given: a simulator has forgotten it as well when it starts again, and is
+    another one at the same port next time. Who reaches the vendor through this machine names one.
     """
     return RateLimiter(
         config.requests_per_minute,
@@ -160,7 +164,9 @@ def limiter_for(config: Config, api_key: str, clock: Clock) -> RateLimiter:
 def _quota_for(config: Config, api_key: str, clock: Clock) -> Quota:
     if is_loopback(config.base_url) and not config.quota_directory:
         return MemoryQuota(clock)
-    path = quota_path(urlsplit(config.base_url).netloc, api_key, config.quota_directory)
+    parts = urlsplit(config.base_url)
+    server = _VENDOR if is_vendor(config.base_url) else parts.netloc.lower()
+    path = quota_path(server, api_key, config.quota_directory)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileQuota(path, clock)
