@@ -20,6 +20,7 @@ from tests.flatfiles.conftest import BIN, contents, packed, write_credentials
 from tests.massive.test_backfill_whole import KEY, process, simulator
 from tsstore.clock import SystemClock
 from tsstore_massive.backfilling.cli import main as backfiller
+from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.cli import main
 from tsstore_massive.flatfiles.fallback import Filled
 from tsstore_massive.schemas import BARS as BAR_SCHEMA
@@ -110,6 +111,30 @@ def test_other_tickers_come_from_the_archive(s3, run, tmp_path):
     code, out, _ = run("--start", FIRST, "--end", FIRST, "--symbols", "[BC]", "--offline")
     assert (code, "; 0.0 MB to fetch" in out) == (0, True)
     assert sorted(contents(tmp_path / "data")) == [f"{name}/1Min/OHLCV" for name in "ABC"]
+
+
+def test_an_archive_that_may_only_be_read_is_loaded_from(run, tmp_path):
+    folder = tmp_path / "mine"
+    for day, body in ((FIRST, bars(FIRST)), (SECOND, b"no gzip")):
+        path = folder / path_of(day)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        path.with_name(f"{path.name}.etag").write_text(f"etag {len(body)}\n")  # the vendor's
+    before = {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))}
+    for path in before:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    options = (*SPAN, "--offline", "--archive", str(folder))
+    code, out, err = run(*options)
+    assert "stored 9 rows of 1 day in" in out
+    assert (code, f"{SECOND}.csv.gz cannot be read" in err) == (1, True)
+    assert {path: path.stat().st_mtime_ns for path in (folder, *folder.rglob("*"))} == before
+    for path in before:
+        path.chmod(0o755)
+    with Archive(folder).locked():  # by whoever downloads
+        assert "1 day was loaded before" in run(*options)[1]
+        assert "another process works on the archive" in run(*options, "--no-keep")[2]
+    code, _, err = run(*SPAN, "--offline", "--archive", str(tmp_path / "none"))
+    assert (code, f"there is no archive {tmp_path / 'none'}" in err) == (2, True)
 
 
 def test_what_is_named_twice_is_loaded_once(run, tmp_path):

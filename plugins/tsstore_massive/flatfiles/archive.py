@@ -18,7 +18,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tsstore.errors import LockedError, StorageError
+from tsstore.errors import InvalidArgumentError, LockedError, StorageError
 from tsstore_massive.errors import StoppedError
 from tsstore_massive.flatfiles.remote import RemoteFile
 
@@ -34,23 +34,33 @@ _OWN = "own-"
 
 
 class Archive:
-    """A folder of flat files; one process at a time changes it.
+    """A folder of flat files; one process at a time changes it, and any number read it.
 
     Args:
         folder: made when it is not there.
+        read_only: nothing of it is changed, so it may lie on a medium that takes nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder = folder
+        self._read_only = read_only
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out.
+        """Keep other processes out, if anything is to be changed.
 
         Raises:
             LockedError: another process works on this archive.
             StorageError: the folder cannot be made.
+            InvalidArgumentError: it is not there to be read.
         """
+        if self._read_only:
+            if not self.folder.is_dir():
+                raise InvalidArgumentError(
+                    f"there is no archive {self.folder}; name the one to read with --archive"
+                )
+            yield
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # The file stays behind on purpose: removing it would let two processes lock two files.
@@ -136,8 +146,8 @@ class Archive:
         return path
 
     def remove(self, file: RemoteFile) -> None:
-        """Forget a file, unless somebody else put it here."""
-        if file.etag.startswith(_OWN):
+        """Forget a file, unless somebody else put it here, or nothing is to be changed."""
+        if self._read_only or file.etag.startswith(_OWN):
             return
         path = self.path(file)
         _label(path).unlink(missing_ok=True)

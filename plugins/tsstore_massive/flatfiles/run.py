@@ -161,7 +161,7 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         TsStoreError: keys, service, archive or store cannot be used.
     """
     give_back_large_blocks()
-    archive = Archive(options.archive)
+    archive = Archive(options.archive, read_only=options.offline and options.keep)
     with (
         _remote(options) as remote,
         archive.locked(),
