@@ -15,9 +15,10 @@ from tsstore.clock import SystemClock
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.errors import S3FailedError
+from tsstore_massive.flatfiles.planning import Span
 from tsstore_massive.flatfiles.remote import Remote
 from tsstore_massive.flatfiles.selection import Selection
-from tsstore_massive.flatfiles.sync import Span, Sync
+from tsstore_massive.flatfiles.sync import Sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     import tsstore
     from tests.flatfiles.conftest import S3
-    from tsstore_massive.flatfiles.sync import Plan, Report
+    from tsstore_massive.flatfiles.planning import Plan
+    from tsstore_massive.flatfiles.sync import Report
 
 DAYS = ("2026-06-01", "2026-06-02", "2026-06-03", "2026-06-04")
 FLAT = FlatSet.of("stocks", "minute_aggs")

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from tests.flatfiles.conftest import S3
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.fallback import Context
+    from tsstore_massive.flatfiles.planning import Missing
     from tsstore_massive.flatfiles.selection import Selection
-    from tsstore_massive.flatfiles.sync import Missing
 
 BARS = "ticker,volume,open,close,high,low,window_start,transactions\n"
 FIRST, SECOND = "2026-06-01", "2026-06-02"

@@ -19,9 +19,9 @@ from tsstore_massive.config import Config
 from tsstore_massive.flatfiles import providers
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.fallback import Context
+from tsstore_massive.flatfiles.planning import Missing
 from tsstore_massive.flatfiles.providers import find_provider
 from tsstore_massive.flatfiles.selection import Selection
-from tsstore_massive.flatfiles.sync import Missing
 from tsstore_massive.schemas import BARS
 
 if TYPE_CHECKING:

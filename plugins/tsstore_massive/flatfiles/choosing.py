@@ -18,10 +18,10 @@ from tsstore_massive.errors import MassiveError
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
+from tsstore_massive.flatfiles.planning import Plan, Span
 from tsstore_massive.flatfiles.remote import Remote
 from tsstore_massive.flatfiles.run import carry_out, options_for, sync_of
 from tsstore_massive.flatfiles.selection import Selection
-from tsstore_massive.flatfiles.sync import Plan, Span
 from tsstore_massive.sessions import day_of
 from tsstore_massive.texts import counted, duration, size
 

@@ -26,9 +26,9 @@ from tsstore_massive.commandline import (
 from tsstore_massive.configured import wanted_symbols
 from tsstore_massive.flatfiles.catalogue import MARKETS, FlatSet
 from tsstore_massive.flatfiles.credentials import BUCKET, ENDPOINT, PROFILE
+from tsstore_massive.flatfiles.planning import Span
 from tsstore_massive.flatfiles.run import Options, default_archive, load
 from tsstore_massive.flatfiles.selection import Selection
-from tsstore_massive.flatfiles.sync import Span
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tsstore.store import Store
     from tsstore_massive.config import Config
     from tsstore_massive.flatfiles.catalogue import FlatSet
+    from tsstore_massive.flatfiles.planning import Missing
     from tsstore_massive.flatfiles.selection import Selection
-    from tsstore_massive.flatfiles.sync import Missing
 
 _DATASETS = {"minute_aggs": "1Min", "day_aggs": "1D", "trades": "trades", "quotes": "quotes"}
 #: Markets whose tickers REST spells as the files do, and that are open when the exchanges are.

@@ -18,10 +18,11 @@ from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
 from tsstore_massive.flatfiles.fallback import Context
 from tsstore_massive.flatfiles.memory import give_back_large_blocks
+from tsstore_massive.flatfiles.planning import Span
 from tsstore_massive.flatfiles.providers import find_provider
 from tsstore_massive.flatfiles.remote import Remote
 from tsstore_massive.flatfiles.selection import Selection
-from tsstore_massive.flatfiles.sync import Span, Sync
+from tsstore_massive.flatfiles.sync import Sync
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.symbols import market_of
 from tsstore_massive.texts import counted, day_range
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from tsstore_massive.datasets import Dataset
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.fallback import Fallback
-    from tsstore_massive.flatfiles.sync import Missing, Plan, Progress, Report
+    from tsstore_massive.flatfiles.planning import Missing, Plan
+    from tsstore_massive.flatfiles.sync import Progress, Report
 
 _SHOWN = 20
 _HEADINGS = {

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.fallback import Context
+    from tsstore_massive.flatfiles.planning import Missing
     from tsstore_massive.flatfiles.selection import Selection
-    from tsstore_massive.flatfiles.sync import Missing
 
 _INTERVALS = {"minute_aggs": "1m", "day_aggs": "1d"}
 _COLUMNS = ("Open", "High", "Low", "Close", "Volume")
