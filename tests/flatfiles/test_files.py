@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DAY = date(2026, 8, 31)
 T0 = 1_788_183_000_000_000_000  # 09:30 in New York
 MINUTE = 60 * 10**9
+DAY_NS = 1440 * MINUTE
 BARS = "ticker,volume,open,close,high,low,window_start,transactions\n"
 TRADES = (
     "ticker,conditions,correction,exchange,id,participant_timestamp,price,sequence_number,"
@@ -281,6 +282,24 @@ def test_bars_are_upserted_and_keep_a_vwap_that_fits(load_file, store):
     rows = store.read("A/1Min/OHLCV")
     assert rows["Close"].tolist() == [2, 2, 1]
     assert np.array_equal(rows["VWAP"], [2.5, np.nan, 1.0], equal_nan=True)
+
+
+def test_each_day_of_a_run_keeps_its_vwap(store, tmp_path):
+    names = ("Open", "High", "Low", "Close", "Volume", "VWAP", "TradeCount")
+    stored = {"A": [T0 + DAY_NS], "B": [T0 - DAY_NS, T0 + DAY_NS], "C": [T0]}
+    for symbol, instants in stored.items():
+        ts = np.array(instants).view("M8[ns]")
+        bars = dict.fromkeys(names, np.ones(len(instants)))
+        store.write(f"{symbol}/1Min/OHLCV", {"Epoch": ts, **bars})
+    loader = Loader(store, timezone="UTC", is_stopped=lambda: False, on_rows=lambda _: None)
+    path = tmp_path / "day.csv.gz"
+    for day in range(2):
+        at = day * DAY_NS // MINUTE
+        path.write_bytes(packed(BARS, *(bar(symbol, at) for symbol in "ABCD")))
+        loader.load(Job(STOCK_BARS, DAY + timedelta(days=day), path, Selection(["*"]), False))
+    vwap = {symbol: store.read(f"{symbol}/1Min/OHLCV")["VWAP"].tolist() for symbol in "ABCD"}
+    nan = pytest.approx(np.nan, nan_ok=True)
+    assert vwap == {"A": [nan, 1], "B": [1, nan, 1], "C": [1, nan], "D": [nan, nan]}
 
 
 def test_a_replaced_file_takes_away_the_bars_it_lacks(load_file, store):

@@ -18,7 +18,6 @@ import numpy as np
 from tsstore.ahead import ahead
 from tsstore.api import WriteTable
 from tsstore.columns import Columns
-from tsstore.errors import NotFoundError
 from tsstore.tables import Table
 from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.errors import StoppedError
@@ -26,6 +25,7 @@ from tsstore_massive.flatfiles.covering import coverage_taken_back
 from tsstore_massive.flatfiles.parse import FlatFile
 from tsstore_massive.flatfiles.pieces import pieces
 from tsstore_massive.flatfiles.replacing import DayReplacement
+from tsstore_massive.flatfiles.vwap import StoredVwap
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -33,15 +33,10 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from tsstore.api import Operation, StoreApi
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.pieces import Piece
     from tsstore_massive.flatfiles.selection import Selection
-
-#: REST rounds a VWAP to this, so that it may lie so far beyond its bar.
-_VWAP_ROUNDING = 5e-5
 
 
 @dataclass(frozen=True)
@@ -108,9 +103,8 @@ class Loader:
         self.timezone = timezone
         self._is_stopped = is_stopped
         self._on_rows = on_rows
-        # Buckets that this run makes hold rows of files only, which know no VWAP.
-        self._older = set(store.list("*/*/OHLCV"))
-        # Of others nobody has said that a day is there.
+        self.vwap = StoredVwap(store)
+        # Of other buckets nobody has said that a day is there.
         self._covered = set(store.list("*/24H/*_BACKFILL"))
 
     def load(self, job: Job) -> Loaded:
@@ -133,27 +127,6 @@ class Loader:
     def take_back(self, job: Job, symbols: Iterable[str]) -> list[WriteTable]:
         """What to write so that the day of some symbols counts as missing until all of it came."""
         return coverage_taken_back(job.flat, job.day, symbols, self._covered)
-
-    def keep_vwap(self, group: str, piece: Piece, window: tuple[int, int]) -> Piece:
-        """Take over the VWAP of stored bars: REST and the socket know it, and files do not.
-
-        One that does not lie within its bar is of other prices, such as adjusted ones.
-        """
-        known = [symbol for symbol in piece.symbols if f"{symbol}/{group}" in self._older]
-        if not known:
-            return piece
-        start, end = (np.datetime64(instant, "ns") for instant in window)
-        try:
-            found = self._store.read(known, group, start=start, end=end, columns=["VWAP"])
-        except NotFoundError:
-            return piece
-        vwap = piece.rows["VWAP"].copy()
-        for symbol, run in piece.runs():
-            stored = found.get(f"{symbol}/{group}")
-            if stored is not None and len(stored):
-                _fill_vwap(vwap[run], piece.rows.slice(run.start, run.stop), stored)
-        columns = {**dict(piece.rows.items()), "VWAP": vwap}
-        return piece._replace(rows=Columns(piece.rows.ts, columns))
 
 
 class _Loading:
@@ -182,7 +155,7 @@ class _Loading:
             rows = Columns(ts, dict(piece.rows.items()), variable=flat.schema.is_variable)
             piece = piece._replace(rows=rows)
         if flat.rows == "bars":
-            piece = self._loader.keep_vwap(flat.group, piece, self._window)
+            piece = self._loader.vwap.filled(piece, flat.group, self._window)
         return piece
 
     def _store(self, piece: Piece) -> None:
@@ -220,16 +193,3 @@ def _window(job: Job, timezone: str) -> tuple[int, int]:
     if job.flat.timeframe.is_calendar:
         return int(midnights[0]), int(midnights[0])
     return int(midnights[0]), int(midnights[1]) - 1
-
-
-def _fill_vwap(vwap: NDArray[np.float64], bars: Columns, stored: Columns) -> None:
-    """Take over what is stored of the same bars, where it can be theirs."""
-    at = np.minimum(np.searchsorted(stored.ts, bars.ts), len(stored) - 1)
-    known = stored["VWAP"][at]
-    fits = (
-        (stored.ts[at] == bars.ts)
-        & (known >= bars["Low"] - _VWAP_ROUNDING)
-        & (known <= bars["High"] + _VWAP_ROUNDING)
-        & np.isnan(vwap)
-    )
-    vwap[fits] = known[fits]
