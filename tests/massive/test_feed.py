@@ -242,13 +242,29 @@ def test_a_refused_key_ends_it_with_the_servers_words_and_without_the_key() -> N
         assert server.connections == 1
 
 
-def test_a_key_refused_while_streaming_ends_it_too() -> None:
-    script = sending(
-        1, then=lambda peer: (peer.send(status("auth_failed", "revoked")), peer.stay())
-    )
-    with SocketServer(script) as server, Running(server) as running:
-        running.until(running.ended)
-        assert isinstance(running.error, FatalPluginError)
+def test_a_key_that_was_accepted_before_is_tried_again_when_it_is_refused() -> None:
+    """A vendor in trouble refuses good keys, and nobody is there at night to start it again."""
+
+    def refuse(peer: Peer) -> None:
+        peer.send(CONNECTED)
+        peer.receive()
+        peer.send(status("auth_failed", "authentication failed"))
+        peer.abort()
+
+    revoke = sending(1, then=lambda peer: (peer.send(status("auth_failed", "no")), peer.stay()))
+    with SocketServer(revoke, refuse, sending(2)) as server, Running(server) as running:
+        running.until(lambda: running.feed.state == "refused" and server.connections == 2)
+        assert "refuses the API key, which it took before" in running.feed.alarm
+        running.until(lambda: running.sink.sequences == [1, 2])
+        assert running.error is None
+
+
+def test_a_policy_violation_without_a_word_is_taken_for_an_eviction() -> None:
+    closed = sending(1, then=lambda peer: peer.close(1008))
+    with SocketServer(closed, sending(2)) as server, Running(server) as running:
+        running.until(lambda: running.feed.state == "evicted")
+        assert "another connection" in running.feed.alarm
+        running.until(lambda: running.sink.sequences == [1, 2])
 
 
 @pytest.mark.parametrize("closes", [True, False])
@@ -393,6 +409,26 @@ def test_a_full_queue_stops_the_reading_and_loses_nothing() -> None:
             running.sink.gate.set()
             running.until(lambda: len(running.sink.sequences) == count)
     assert running.sink.sequences == list(range(count))
+
+
+def test_who_is_busy_storing_does_not_take_the_line_for_dead() -> None:
+    count = 4_000
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for at in range(0, count, 100):
+            peer.send(*(trade(number=number) for number in range(at, at + 100)))
+        peer.stay()
+
+    with SocketServer(script) as server:
+        running = Running(server, queue_bytes=65_536, ping_interval_s=0.05)
+        running.sink.gate.clear()
+        with running:
+            running.until(lambda: running.feed.intake.pauses > 0)
+            time.sleep(0.4)  # several pings, none of whose answers is read
+            running.sink.gate.set()
+            running.until(lambda: len(running.sink.sequences) == count)
+            assert server.connections == 1
 
 
 def test_what_came_before_the_end_of_a_connection_is_stored_before_the_loss_is_told() -> None:

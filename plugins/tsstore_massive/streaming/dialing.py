@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 FRAME_BYTES_MAX = 8 * 2**20
 
 
-def dial(url: str, *, ping_s: float, timing: Timing) -> connect:
-    """A connection that is made when it is entered.
+def dial(url: str, *, timing: Timing) -> connect:
+    """A connection that is made when it is entered; it is pinged by `pulse.py`.
 
     Args:
         url: of the socket.
-        ping_s: seconds between pings, and the time allowed for the answer.
         timing: times for connecting and closing.
     """
     return connect(
@@ -37,8 +36,7 @@ def dial(url: str, *, ping_s: float, timing: Timing) -> connect:
         max_size=FRAME_BYTES_MAX,
         open_timeout=timing.handshake_s,
         close_timeout=timing.close_s,
-        ping_interval=ping_s,
-        ping_timeout=ping_s,
+        ping_interval=None,
         # A proxy of the environment is for the world outside, not for a local simulator.
         proxy=None if is_loopback(url) else True,
     )

@@ -26,13 +26,14 @@ class Pause:
 
     Attributes:
         seconds: how long to wait.
-        state: `waiting`, or `evicted` when somebody else uses the key.
+        state: `waiting`, `evicted` when somebody else uses the key, or `refused` when the server
+            does not take it any more.
         reason: why it ended, in the server's words; empty when it said nothing.
         alarm: what an operator has to see to; empty when nothing.
     """
 
     seconds: float
-    state: Literal["waiting", "evicted"] = "waiting"
+    state: Literal["waiting", "evicted", "refused"] = "waiting"
     reason: str = ""
     alarm: str = ""
 
@@ -51,19 +52,31 @@ class Endings:
         self._backoff = Backoff(
             timing.backoff_first_s, timing.backoff_max_s, healthy_s=timing.healthy_s, jitter=jitter
         )
-        self._eviction_backoff = Backoff(
+        self._is_accepted = False
+        self._long_backoff = Backoff(
             timing.evicted_first_s, timing.evicted_max_s, healthy_s=timing.healthy_s, jitter=jitter
         )
 
     def pause_after(
-        self, ending: KeyRefused | Evicted | Dropped | None, streamed_s: float
+        self, ending: KeyRefused | Evicted | Dropped | None, streamed_s: float | None
     ) -> Pause:
-        """What follows a connection that streamed for so many seconds.
+        """What follows a connection.
+
+        Args:
+            ending: what the server said.
+            streamed_s: how many seconds it streamed; None if the key was not accepted.
 
         Raises:
-            FatalPluginError: the key will never be accepted.
+            FatalPluginError: the key was never accepted, and will not be.
         """
+        self._is_accepted |= streamed_s is not None
+        streamed_s = streamed_s or 0.0
         match ending:
+            case KeyRefused(message) if self._is_accepted:
+                # The vendor may be in trouble. If the key was revoked, nobody is hurt by asking.
+                alarm = f"the server refuses the API key, which it took before: {message}"
+                seconds = self._long_backoff.pause_s(streamed_s)
+                return Pause(seconds, "refused", message, alarm)
             case KeyRefused(message) if _NO_STREAM in message:
                 raise NoStreamError(
                     f"the plan of this API key has no stream {self._url}: {message}"
@@ -75,7 +88,7 @@ class Endings:
                 )
             case Evicted(message):
                 alarm = f"another connection uses this API key: {message}"
-                seconds = self._eviction_backoff.pause_s(streamed_s)
+                seconds = self._long_backoff.pause_s(streamed_s)
                 return Pause(seconds, "evicted", message, alarm)
             case Dropped(status, message):
                 alarm = f"the server dropped the connection ({status}): {message}"

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 
 from tsstore_massive.decoding.messages import Events
 from tsstore_massive.streaming.connection import Connection
@@ -25,7 +26,8 @@ from tsstore_massive.streaming.dialing import abort_soon, dial
 from tsstore_massive.streaming.endings import Endings
 from tsstore_massive.streaming.intake import Intake
 from tsstore_massive.streaming.patience import Timing
-from tsstore_massive.streaming.protocol import Session, State
+from tsstore_massive.streaming.protocol import Evicted, Session, State
+from tsstore_massive.streaming.pulse import lifeless
 from tsstore_massive.streaming.silence import Silence
 from tsstore_massive.streaming.storing import Writer
 
@@ -77,7 +79,7 @@ class Feed:
         timing: pauses and time-outs.
 
     Attributes:
-        state: `connecting`, `streaming`, `waiting`, `evicted`, or `idle` without a topic.
+        state: `connecting`, `streaming`, `waiting`, `evicted`, `refused`; `idle` without a topic.
         connections: how many were made.
         failures: how many ended, or could not be made.
         last_message: monotonic second at which the last frame came; None before the first.
@@ -135,6 +137,8 @@ class Feed:
             logger=logger,
         )
         self._streaming_since = float("inf")
+        self._is_reading = True
+        self._read_at = float("-inf")
         self._failure: BaseException | None = None
 
     def run(self) -> None:
@@ -170,7 +174,7 @@ class Feed:
     def renew(self) -> None:
         """Leave the connection for a new one; to be called on the event loop."""
         if self._connection is not None:
-            self._connection.abort()
+            self._connection.leave("given up for a new one")
 
     # The event loop.
 
@@ -210,13 +214,15 @@ class Feed:
     def _pause_after(self, connection: Connection) -> float:
         since = connection.streaming_since
         self._streaming_since = float("inf")
-        streamed_s = 0.0 if since is None else self._clock.monotonic() - since
+        streamed_s = None if since is None else self._clock.monotonic() - since
         pause = self._endings.pause_after(connection.ending, streamed_s)
         self.state = pause.state
         self.alarm = pause.alarm or self.alarm
-        connection.reason = pause.reason or connection.reason
+        connection.reason = pause.reason or connection.reason or "closed"
         if pause.state == "evicted":
             self._logger.error("%s; only one may stream, stop the other one", self.alarm)
+        elif pause.state == "refused":
+            self._logger.error("%s; if the key is no longer good, set the right one", self.alarm)
         return pause.seconds
 
     async def _one_connection(self) -> Connection:
@@ -228,12 +234,15 @@ class Feed:
         )
         self._connection = connection = Connection(session)
         try:
-            url, ping_s = self._config.stream_url, self._config.ping_interval_s
-            async with dial(url, ping_s=ping_s, timing=self._timing) as socket:
+            async with dial(self._config.stream_url, timing=self._timing) as socket:
                 self.connections += 1
                 await self._converse(connection, socket)
         except ConnectionClosed as error:
-            connection.reason = f"closed with {error.rcvd or 'no close frame'}"
+            words = f"closed with {error.rcvd or 'no close frame'}"
+            connection.reason = connection.reason or words
+            if error.rcvd is not None and error.rcvd.code == CloseCode.POLICY_VIOLATION:
+                # What the vendor closes an eviction with; usually it has said so before.
+                connection.ending = connection.ending or Evicted(words)
         except TimeoutError:
             connection.reason = f"no answer within {self._timing.handshake_s:g} s"
         except (OSError, WebSocketException) as error:
@@ -253,11 +262,15 @@ class Feed:
         connection.streaming_since = self._streaming_since = self._clock.monotonic()
         self.state = "streaming"
         self._logger.info("streaming from %s", self._config.stream_url)
-        changes = asyncio.create_task(self._keep_subscribed(connection.session, socket))
+        beside = [
+            asyncio.create_task(self._keep_subscribed(connection.session, socket)),
+            asyncio.create_task(self._feel_pulse(connection, socket)),
+        ]
         try:
             await self._read(connection, socket)
         finally:
-            changes.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _keep_subscribed(self, session: Session, socket: ClientConnection) -> None:
         with suppress(ConnectionClosed):  # `_read` meets that as well
@@ -267,6 +280,17 @@ class Feed:
                 for text in session.to_send():
                     await socket.send(text)
                 await self._topics_changed.wait()
+
+    async def _feel_pulse(self, connection: Connection, socket: ClientConnection) -> None:
+        every_s = self._config.ping_interval_s
+        with suppress(ConnectionClosed):  # `_read` meets that as well
+            heard = self._heard_since
+            await lifeless(socket, every_s=every_s, heard_since=heard, clock=self._clock)
+            connection.leave(f"no ping was answered within {every_s:g} s, and nothing came")
+
+    def _heard_since(self, second: float) -> bool:
+        """Whether a frame came since then, or none was looked for, as the writer is behind."""
+        return not self._is_reading or self._read_at >= second
 
     async def _authenticate(self, connection: Connection, socket: ClientConnection) -> None:
         session = connection.session
@@ -283,12 +307,15 @@ class Feed:
     async def _read(self, connection: Connection, socket: ClientConnection) -> None:
         intake = self.intake
         while True:
-            await intake.room()
+            if intake.is_full:
+                self._is_reading = False
+                await intake.room()
+                self._is_reading, self._read_at = True, self._clock.monotonic()
             frame = await self._receive(socket)
             if frame is None:
                 connection.reason = "nothing came although the market is open"
                 return
-            self.last_message = self._clock.monotonic()
+            self.last_message = self._read_at = self._clock.monotonic()
             if not connection.is_answered:
                 # Only now is it sure that the subscription arrived, however long that took.
                 connection.is_answered = True

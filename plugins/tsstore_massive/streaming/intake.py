@@ -46,6 +46,11 @@ class Intake(Generic[Source]):
         """Bytes held, those the writer is busy with included."""
         return self._bytes
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the reader waits for room."""
+        return self._bytes >= self._bytes_max
+
     # The event loop's side.
 
     def put(self, source: Source, frame: bytes) -> None:
@@ -57,9 +62,9 @@ class Intake(Generic[Source]):
 
     async def room(self) -> None:
         """Wait until there is room."""
-        if self._bytes >= self._bytes_max:
+        if self.is_full:
             self.pauses += 1
-            await self._until(lambda: self._bytes < self._bytes_max)
+            await self._until(lambda: not self.is_full)
 
     async def drained(self) -> None:
         """Wait until the writer has dealt with everything."""

@@ -14,7 +14,17 @@ _SUMS = (
 )  # fmt: skip
 _GAPS_SHOWN = 50
 #: The first of these that a connection is in says how the worker fares.
-_STATES = ("streaming", "carried", "polling", "connecting", "waiting", "evicted", "idle", "failed")
+_STATES = (
+    "streaming",
+    "carried",
+    "polling",
+    "connecting",
+    "waiting",
+    "evicted",
+    "refused",
+    "idle",
+    "failed",
+)
 
 
 def added_up(described: Mapping[str, dict[str, Any]], problems: Sequence[str]) -> dict[str, Any]:
