@@ -324,3 +324,32 @@ def test_new_symbols_get_today_now_or_when_it_streams_again(store: tsstore.Store
     assert tried.handed.take() == []
     tried.catch_up.streaming()
     assert {s.symbols for s in tried.handed.stretches} == {("MSFT",), ("SPY",)}
+
+
+def test_one_that_has_nothing_to_stream_is_not_down(store: tsstore.Store) -> None:
+    tried = Tried(store, data_types=["bars"], poll_after_s=120)
+    tried.catch_up.resume()
+    tried.clock.pass_s(7200)
+    tried.catch_up.idle()
+    tried.clock.pass_s(1)  # a symbol was added, and it connects
+    assert tried.catch_up.down_s() == 1.0
+    tried.catch_up.poll(["bars"])
+    assert tried.handed.take() == []
+    tried.catch_up.streaming()
+    tried.catch_up.idle()
+    assert tried.catch_up.down_s() == 0.0
+
+
+def test_what_a_removed_symbol_missed_is_fetched_and_polled_no_more(store: tsstore.Store) -> None:
+    tried = Tried(store, data_types=["bars"], symbols=["SPY", "AAPL"], poll_after_s=10)
+    tried.streamed()
+    tried.seen.watermarks["bars"] = START
+    tried.catch_up.lost()
+    tried.clock.pass_s(60)
+    tried.catch_up.removed(("AAPL",))
+    (left,) = tried.handed.stretches
+    assert left.symbols == ("AAPL",)
+    assert tried.handed.take() == [("bars", -900, 123)]
+    tried.clock.pass_s(60)
+    tried.catch_up.poll(["bars"])
+    assert [stretch.symbols for stretch in tried.handed.stretches] == [("SPY",)]

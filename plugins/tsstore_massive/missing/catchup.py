@@ -5,6 +5,7 @@
     polling   while it stays down: what is missed so far, once a minute
     carried   what is missed so far, when another connection takes its symbols
     added     today, of symbols that are new
+    removed   what is missed so far of symbols that are wanted no more
     clock     what lies between this machine's time and the vendor's, when that is ahead
 
 Everything that it hands over begins at the time of an event and not of the clock, so that a clock
@@ -165,6 +166,17 @@ class CatchUp:
                 self._hand_over()
             elif self._is_carried:
                 self._hand_over_so_far()
+
+    def removed(self, symbols: tuple[str, ...]) -> None:
+        """These are wanted no more; what was missed of them by now is fetched, and no further."""
+        with self._lock:
+            missed = self._missed.leave(frozenset(symbols), *self._reach())
+            self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
+
+    def idle(self) -> None:
+        """It has nothing to stream, so it is not down before it has."""
+        if self._down_since is not None:
+            self._down_since = self._clock.monotonic()
 
     def poll(self, kinds: Iterable[Kind]) -> None:
         """Have what is missed by now fetched, if it is time to, while the connection is down."""

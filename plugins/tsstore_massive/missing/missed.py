@@ -8,6 +8,7 @@ the same overlap, so that polling leaves nothing out either.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tsstore.zones import NS_PER_SECOND
@@ -15,7 +16,7 @@ from tsstore_massive.missing.gaps import Stretch
 from tsstore_massive.schemas import BAR_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from tsstore_massive.schemas import Kind
 
@@ -46,6 +47,12 @@ def _going_on(stretches: Iterable[Stretch], end_ns: int) -> list[Stretch]:
     ]
 
 
+def _of_symbols(stretches: Iterable[Stretch], wanted: Callable[[str], bool]) -> list[Stretch]:
+    """The stretches with some of their symbols, without those that have none of them."""
+    chosen = ((one, tuple(filter(wanted, one.symbols or ()))) for one in stretches)
+    return [replace(one, symbols=symbols) for one, symbols in chosen if symbols]
+
+
 class Missed:
     """The stretches of one connection; thread-safe."""
 
@@ -68,6 +75,15 @@ class Missed:
         with self._lock:
             stretches, self._stretches = self._stretches, []
         return [stretch.until(end_ns, not_before) for stretch in stretches]
+
+    def leave(self, gone: Collection[str], end_ns: int, not_before: float) -> list[Stretch]:
+        """What is missed of some symbols up to an instant, from which on nobody misses them."""
+        with self._lock:
+            named = [stretch for stretch in self._stretches if stretch.symbols is not None]
+            every = [stretch for stretch in self._stretches if stretch.symbols is None]
+            self._stretches = every + _of_symbols(named, lambda symbol: symbol not in gone)
+        left = _of_symbols(named, lambda symbol: symbol in gone)
+        return [stretch.until(end_ns, not_before) for stretch in left]
 
     def so_far(
         self, kinds: Collection[Kind], end_ns: int, not_before: float = 0.0

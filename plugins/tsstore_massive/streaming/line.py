@@ -211,9 +211,10 @@ class Line:
         """
         before, self._symbols = self._symbols, symbols
         if before is not None and symbols is not None:
-            new = tuple(symbol for symbol in symbols if symbol not in set(before))
-            if new:
-                self._catch_up.added(new)
+            if gone := set(before).difference(symbols):
+                self._catch_up.removed(tuple(sorted(gone)))
+            if new := set(symbols).difference(before):
+                self._catch_up.added(tuple(name for name in symbols if name in new))
                 self._has_new.set()
         with self._lock:
             self._subscribe()
@@ -268,6 +269,8 @@ class Line:
         now = clock.monotonic()
         self._status.rate.note(now, self._sink.events)
         self._catch_up.heed_clock()
+        if self._feed.state == "idle":
+            self._catch_up.idle()
         jump_s = self._jumps.look(clock.now_ns(), now)
         if jump_s >= self._patience.sleep_s:
             self._context.logger.warning(
