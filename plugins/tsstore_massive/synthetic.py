@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic"
 #: What the simulator takes for a key; it is nobody's.
 _NO_KEY = "synthetic"
+#: Stocks besides those that are named, which somebody may add.
+_WELL_KNOWN = 30
 #: Where the worker keeps what it needs itself.
 _OWN = "_massive/*/*"
 
@@ -77,13 +79,14 @@ def _vendor(config: Config) -> Iterator[Config]:
 
 @contextmanager
 def _simulator(config: Config) -> Iterator[str]:
-    """One with the wanted stocks, and a few symbols of the other markets; gives its URL."""
+    """One with the wanted stocks and well-known ones, and some of other markets; gives its URL."""
     from tsstore_massive_simulator.generated import GeneratedMarket
+    from tsstore_massive_simulator.names import ticker_names
     from tsstore_massive_simulator.othermarkets import other_markets
     from tsstore_massive_simulator.server import Simulator
 
-    is_named = config.market == "stocks" and not config.all_symbols
-    stocks = GeneratedMarket(tickers=_tickers(config)) if is_named else GeneratedMarket()
+    wanted = _tickers(config) if config.market == "stocks" else ()
+    stocks = GeneratedMarket(tickers=list(dict.fromkeys((*wanted, *ticker_names(_WELL_KNOWN)))))
     simulator = Simulator(stocks, others=other_markets().values(), keys=[_NO_KEY])
     with simulator.in_background() as url:
         yield url

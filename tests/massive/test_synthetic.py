@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -87,6 +88,16 @@ def test_a_simulator_on_this_machine_makes_the_rows_up_if_it_is_named(tmp_path: 
         run(store, 5, api_key="of-the-simulator", **named)
         assert sum(simulator.state()["events_sent"].values()) >= 5
         assert all(store.info(key).schema.synthetic for key in store.list())
+
+
+def test_stocks_that_may_be_added_later_are_made_up_as_well(tmp_path: Path) -> None:
+    with tsstore.open(tmp_path / "data") as store:
+        context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests"))
+        config = msgspec.convert({"data_source": "synthetic", "symbols": ["MINE"]}, Config)
+        with source(context, config) as (_, made):
+            listed = urlopen(f"{made.base_url}/v3/reference/tickers?apiKey={made.api_key}").read()
+    assert b'"MINE"' in listed
+    assert b'"AAPL"' in listed
 
 
 @pytest.mark.parametrize("option", ["base_url", "ws_server"])
