@@ -353,3 +353,17 @@ def test_what_a_removed_symbol_missed_is_fetched_and_polled_no_more(store: tssto
     tried.clock.pass_s(60)
     tried.catch_up.poll(["bars"])
     assert [stretch.symbols for stretch in tried.handed.stretches] == [("SPY",)]
+
+
+def test_what_stays_missed_while_another_one_carries_it_outlives_a_stop(
+    store: tsstore.Store,
+) -> None:
+    """The other one's rows lie behind its own outages, and a start goes on from the last row."""
+    tried = Tried(store)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.catch_up.carried()
+    tried.handed.take()
+    tried.clock.pass_s(1000)
+    tried.catch_up.ended()
+    assert tried.handed.take() == [("trades", 63 - OVERLAP_S, 1063)]

@@ -145,6 +145,9 @@ class CatchUp:
         """It does not stream any more, and will not connect again."""
         if self._down_since is None:
             self.lost()
+        with self._lock:
+            if self._is_carried:  # a start goes on from the other one's rows, which may lack some
+                self._hand_over_so_far()
 
     def carried(self) -> None:
         """Another connection streams its symbols from now on: what is missed by now is fetched.
