@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsstore.usmarket import NEW_YORK, market_days, new_york_days
-from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,9 +84,10 @@ def market_open(market: Market, ns: int) -> bool:
     if market in CALENDAR_MARKETS:
         session = MarketCalendar().session(day_of(ns))
         return session is not None and session.open_ns <= ns < session.close_ns
-    day = day_of(ns)
-    hour = (ns - day_start_ns(day)) / _HOUR_NS
-    weekday = day.weekday()
+    local_ns = ns + int(utc_offsets(np.array([ns], np.int64), NEW_YORK)[0])
+    number, of_day_ns = divmod(local_ns, NS_PER_DAY)
+    hour = of_day_ns / _HOUR_NS
+    weekday = (_EPOCH + timedelta(days=number)).weekday()
     opens = _WEEK_HOUR + (market == "futures")
     if weekday == _SATURDAY or (weekday == _FRIDAY and hour >= _WEEK_HOUR):
         return False

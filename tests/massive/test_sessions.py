@@ -113,6 +113,11 @@ def test_extended_hours_bound_a_session():
         ("futures", "2024-06-04 22:00", True),
         ("futures", "2024-06-09 21:30", False),
         ("futures", "2024-06-09 22:00", True),
+        # Sundays on which the clocks are put back, and forward: 16:30 and 17:30 in New York.
+        ("forex", "2026-11-01 21:30", False),
+        ("forex", "2026-03-08 21:30", True),
+        ("futures", "2026-11-01 22:30", False),
+        ("futures", "2026-11-01 23:30", True),
     ],
 )
 def test_each_market_has_its_hours(market: Market, when: str, is_open: bool) -> None:
