@@ -208,13 +208,13 @@ class Desk:
                 self._context.logger.info("connection %s carries its symbols again", name)
         self._carriers = found
         for line in lines:
-            line.let_be_carried(line.name in found)
+            line.is_carried = line.name in found
         for line in lines:
-            carried = [one for one in lines if found.get(one.name) == line.name]
-            topics = [topic for one in carried for topic in one.topics()]
+            charges = [one for one in lines if found.get(one.name) == line.name]
+            topics = [topic for one in charges for topic in one.topics()]
             if line.planned.config.market == "options":
                 topics = carried_topics(line.topics(), topics, quotes_max=OPTION_QUOTES_MAX)
-            line.carry(topics)
+            line.carry(topics, charges)
 
 
 def _covers(symbols: tuple[str, ...] | None, symbol: str) -> bool:

@@ -85,6 +85,7 @@ class Line:
         self._lock = threading.Lock()
         self._symbols = symbols
         self._carried = frozenset[str]()
+        self._charges: tuple[Line, ...] = ()
         self._faults = Faults()
         clock, logger = context.clock, context.logger
         self._jumps = Jumps(clock.now_ns(), clock.monotonic())
@@ -219,19 +220,25 @@ class Line:
         with self._lock:
             self._subscribe()
 
-    def carry(self, carried: Iterable[str]) -> None:
-        """Stream these topics of other connections besides its own."""
+    def carry(self, carried: Iterable[str], charges: Iterable[Line]) -> None:
+        """Stream these topics of other connections besides its own.
+
+        What those have missed is written down now and after each outage of this connection, before
+        rows of theirs are stored that lie behind it.
+        """
+        before, self._charges = self._charges, tuple(charges)
+        for charge in self._charges:
+            if charge not in before:
+                charge.hand_over()
         wanted = frozenset(carried)
         with self._lock:
             if wanted != self._carried:
                 self._carried = wanted
                 self._subscribe()
 
-    def let_be_carried(self, is_carried: bool) -> None:
-        """Whether another connection streams its symbols meanwhile."""
-        if is_carried and not self.is_carried:
-            self._catch_up.carried()
-        self.is_carried = is_carried
+    def hand_over(self) -> None:
+        """Another connection streams its symbols from now on: what is missed is written down."""
+        self._catch_up.carried()
 
     @property
     def down_since(self) -> float | None:
@@ -257,6 +264,8 @@ class Line:
     def on_streaming(self) -> None:
         """Have everything fetched that was missed up to now, and a little beyond."""
         self._catch_up.streaming()
+        for charge in self._charges:
+            charge.hand_over()
 
     def on_lost(self) -> None:
         """From here on everything is missed."""
