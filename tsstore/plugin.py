@@ -32,6 +32,9 @@ A **command** (`tsstore.commands`) is a `click.Command`, or a group of them, tha
     def command(location: StoreLocation) -> None:
         with location.open_to_read() as store: ...
 
+A bgworker that keeps something in the store of which there can be only one says so by `once`, a
+text with what to do in place of a second entry, which is refused.
+
 A replica, which nobody may write to, runs no bgworkers, and those triggers only whose class has
 `runs_on_replicas = True`; they see every commit that comes by the log, bulk loads do not.
 A trigger whose class has `publishes = True` feeds /ws; where there is none, the log says so when a

@@ -49,6 +49,7 @@ class Worker:
     """
 
     Config = MassiveConfig
+    once = "put both under `connections` of one entry, as in mkts.yml.example"
 
     def __init__(
         self, context: WorkerContext, config: MassiveConfig, *, patience: Patience | None = None

@@ -81,6 +81,18 @@ def test_an_unknown_plugin_is_answered_with_what_is_installed() -> None:
         find_plugin("bgworker", "nope.so")
 
 
+def test_a_worker_that_may_run_once_is_refused_a_second_time_by_any_name(load) -> None:
+    """Two would overwrite what each keeps in the store."""
+    (problem,) = errors_of(
+        load,
+        "bgworkers:\n- module: massive.so\n- module: massive\n  name: Crypto\n"
+        "  config: {market: crypto}",
+    )
+    assert "mkts.yml:4: bgworkers[1].module: massive.so is in line 3 already" in problem
+    assert "under `connections`" in problem
+    load("bgworkers:\n- module: their_plugins:Plain\n- {module: 'their_plugins:Plain', name: b}")
+
+
 def test_plugins_of_marketstore_that_are_not_here_are_passed_over_with_a_notice(load) -> None:
     plugins = load(
         "triggers:\n- module: slait.so\n  on: '*/1Min/OHLCV'\n  config: {filter: nasdaq}\n"

@@ -95,6 +95,7 @@ class _Loading:
         self.secrets = secrets_in_environment(environment)
         self._environment = environment
         self._names: dict[tuple[str, str], Value] = {}
+        self._sole: dict[Any, Value] = {}
 
     def worker(self, entry: BgWorkerEntry) -> Plugin | None:
         return self._plugin("bgworker", entry.module, entry.name, entry.config, None)
@@ -120,17 +121,14 @@ class _Loading:
         if _is_of_marketstore(kind, module.content):
             self.notices.append(module.problem(reference.not_here(known_as)))
             return None
-        name = name or known_as
-        before = self._names.setdefault((kind, name), module)
-        if before is not module:
-            self.problems.append(
-                module.problem(f"{name!r} is in line {before.line} already; give it another `name`")
-            )
         try:
             found = find_plugin(kind, module.content)
         except ConfigError as error:
             self.problems.append(module.problem(str(error)))
             return None
+        name = name or known_as
+        if clash := self._clash(kind, name, module, found):
+            self.problems.append(module.problem(clash))
         section = section or Value(module.file, module.line, _config_path(module), {})
         self.secrets += secrets_in(section)
         try:
@@ -139,6 +137,17 @@ class _Loading:
             self.problems.append(str(error))
             return None
         return Plugin(kind, name, found, options, pattern)
+
+    def _clash(self, kind: str, name: str, module: Value, found: Any) -> str:
+        """Why it cannot run beside those before it; empty if it can."""
+        if instead := getattr(found, "once", ""):
+            before = self._sole.setdefault(found, module)
+            if before is not module:
+                return f"{before.content} is in line {before.line} already; {instead}"
+        before = self._names.setdefault((kind, name), module)
+        if before is not module:
+            return f"{name!r} is in line {before.line} already; give it another `name`"
+        return ""
 
     def _without_ignored(self, known_as: str, section: Value) -> Value:
         """The section without the options of the reference that have no effect here."""
