@@ -588,6 +588,16 @@ def test_a_gap_of_bars_is_filled_with_finished_ones(midday):
     assert [close for _, close in midday.rows("AAPL/1Min/OHLCV")] == [2.0, 1.0]
 
 
+def test_a_clock_that_is_behind_leaves_no_bar_out_of_a_gap(midday):
+    """The end of a gap has passed for the vendor, see `catchup.py`."""
+    noon = at("2024-06-05 12:00")
+    midday.vendor.bars["AAPL"] = [bar(noon - n * 60 * 10**9, float(n)) for n in (2, 1, 0)]
+    midday.clock.advance(-90)
+    with midday.backfiller() as backfiller:
+        backfiller.fill_gap(["AAPL"], [MINUTES], noon - 120 * 10**9, noon + 3 * 10**9)
+    assert [close for _, close in midday.rows("AAPL/1Min/OHLCV")] == [2.0, 1.0]
+
+
 def test_a_gap_that_cannot_be_filled_is_reported(midday):
     midday.vendor.fault = lambda _: Reply(status=500)
     noon = at("2024-06-05 12:00")

@@ -62,6 +62,20 @@ def test_every_event_of_every_market_is_stored(
     assert sink.rows == len(examples)
 
 
+@pytest.mark.parametrize(
+    ("event", "length_ms"),
+    [(trade(t=MORNING_MS), 0), (bar(), 60_000), (bar(ev="A"), 1_000)],
+)
+def test_the_vendors_clock_has_passed_the_end_of_what_it_tells(
+    store: tsstore.Store, event: Any, length_ms: int
+) -> None:
+    for behind_ms in (0, 700):
+        clock = ManualClock((MORNING_MS + length_ms - behind_ms) * MS)
+        sink = Sink(store, clock, logging.getLogger("tests.sink"))
+        sink.write(events(event))
+        assert sink.ahead_ns == behind_ms * MS
+
+
 def test_seconds_and_minutes_are_series_of_their_own(store: tsstore.Store, sink: Sink) -> None:
     sink.write(events(bar(dv="60"), bar(ev="A", dv="1"), bar(ev="A", dv="2")))
     assert store.read("AAPL/1Min/OHLCV")["Volume"].tolist() == [60]

@@ -189,7 +189,7 @@ class Fetcher:
 
     def _gap(self, work: GapWork) -> int:
         if work.dataset.kind == "bars":
-            rows = self.finished_bars(work, self._clock.now_ns())
+            rows = self.finished_bars(work, max(self._clock.now_ns(), work.end_ns))
             if len(rows):
                 self.commit([self._write_bars(work, rows)], len(rows))
             return int(not len(rows))

@@ -96,7 +96,7 @@ class GapWork:
         dataset: what.
         symbol: as the vendor spells it.
         start_ns: first instant.
-        end_ns: last instant.
+        end_ns: last instant; over for the vendor, also if this machine's clock is behind.
     """
 
     dataset: Dataset

@@ -9,7 +9,7 @@ import numpy as np
 
 from tsstore.api import WriteTable
 from tsstore.errors import SchemaMismatchError
-from tsstore.zones import NS_PER_DAY
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.decoding.identity import Numbering
 from tsstore_massive.misfits import REMEDY, misfit
 from tsstore_massive.schemas import BAR_KINDS, SCHEMAS, STREAM_GROUPS
@@ -35,6 +35,8 @@ _PRICE_COLUMNS: dict[Kind, str] = {
     "values": "Value",
     "fair_values": "Price",
 }
+#: Bars are told when they are over, with the time of their start.
+_LENGTHS_NS: dict[Kind, int] = {"bars": 60 * NS_PER_SECOND, "second_bars": NS_PER_SECOND}
 #: Symbols whose last price is kept for display.
 _PRICES_MAX = 20_000
 _NS_PER_MS = 1_000_000
@@ -196,7 +198,7 @@ class Sink:
         now_ns = self._clock.now_ns()
         times = table["Epoch"].astype(np.int64)
         newest_ns = int(times.max())
-        ahead_ns = int(times.min()) - now_ns
+        ahead_ns = int(times.min()) + _LENGTHS_NS.get(kind, 0) - now_ns
         if ahead_ns <= _AHEAD_NS_MAX:
             self.ahead_ns = max(self.ahead_ns, ahead_ns)
         # A time from the future would hide the next gap.
