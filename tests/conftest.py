@@ -48,9 +48,12 @@ def _interrupts() -> None:
 def _temporary_files_of_children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What programs under test leave in the temporary directory, such as locks, goes with ours."""
     folder = str(tmp_path_factory.mktemp("temporary"))
+    root = tmp_path_factory.getbasetemp()
+    shared = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TMPDIR", folder)
         environment.setenv("XDG_RUNTIME_DIR", folder)
+        environment.setenv("XDG_CACHE_HOME", str(shared / "cache"))  # of all programs of this run
         environment.setattr(tempfile, "tempdir", folder)
         yield
 

@@ -1,7 +1,8 @@
 """The days on which US stocks trade, and from when to when, early closes included.
 
 Days are days of New York. They come from exchange_calendars (XNYS, whose days all US stock markets
-share), which is large, so it is imported at the first question.
+share). It takes most of a second and pandas to answer, so it is asked once per version of it: what
+it said is kept in the user's cache (`cachefile.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsstore.cachefile import cached
 from tsstore.errors import ConfigError
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
 
@@ -51,13 +53,33 @@ class MarketDays:
         return at, self.days[at] == days
 
 
-def market_days(first_year: int = FIRST_YEAR, last_year: int = LAST_YEAR) -> MarketDays:
-    """The market days of some years, both included; the more years, the longer it takes.
+@lru_cache(maxsize=1)
+def market_days() -> MarketDays:
+    """The market days from FIRST_YEAR to LAST_YEAR, both included.
 
     Raises:
         ConfigError: exchange_calendars is not installed.
     """
-    return _market_days(first_year, last_year)
+    from importlib import metadata
+
+    try:
+        version = metadata.version("exchange_calendars")
+        local = cached("us-market-days", version, _ask_library)
+    except ImportError:
+        raise ConfigError(
+            "market days, which `filter: nasdaq` and the Massive worker need, come from "
+            "exchange_calendars, which is not installed; run: pip install 'tsstore[massive]'"
+        ) from None
+    opens, closes = local.reshape(2, -1)
+    midnights = opens // NS_PER_DAY * NS_PER_DAY
+    last_hour = np.where(closes - opens < _SHORT_DAY_NS, _EARLY_LAST_HOUR, _LAST_HOUR)
+    return MarketDays(
+        midnights // NS_PER_DAY,
+        local_to_utc(opens, NEW_YORK),
+        local_to_utc(closes, NEW_YORK),
+        local_to_utc(midnights + _FIRST_HOUR * _HOUR_NS, NEW_YORK),
+        local_to_utc(midnights + last_hour * _HOUR_NS, NEW_YORK),
+    )
 
 
 def new_york_days(ts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,27 +91,17 @@ def new_york_days(ts: NDArray[np.int64]) -> NDArray[np.int64]:
     return (ts + utc_offsets(ts, NEW_YORK)) // NS_PER_DAY
 
 
-@lru_cache(maxsize=4)
-def _market_days(first_year: int, last_year: int) -> MarketDays:
-    try:
-        import exchange_calendars
-    except ImportError:
-        raise ConfigError(
-            "market days, which `filter: nasdaq` and the Massive worker need, come from "
-            "exchange_calendars, which is not installed; run: pip install 'tsstore[massive]'"
-        ) from None
+def _ask_library() -> NDArray[np.int64]:
+    """What clocks in New York show at each open, and then at each close, as nanoseconds.
+
+    Not instants: those change with the rules of summer time, of which the cache knows nothing.
+    """
+    import exchange_calendars
+
     # Without bounds the library begins twenty years ago and ends in a year.
     calendar = exchange_calendars.get_calendar(
-        "XNYS", start=f"{first_year}-01-01", end=f"{last_year}-12-31"
+        "XNYS", start=f"{FIRST_YEAR}-01-01", end=f"{LAST_YEAR}-12-31"
     )
-    days = calendar.sessions.to_numpy().astype("M8[D]").astype(np.int64)
-    opens = calendar.opens.to_numpy("M8[ns]").astype(np.int64)
-    closes = calendar.closes.to_numpy("M8[ns]").astype(np.int64)
-    last_hour = np.where(closes - opens < _SHORT_DAY_NS, _EARLY_LAST_HOUR, _LAST_HOUR)
-    return MarketDays(
-        days,
-        opens,
-        closes,
-        local_to_utc(days * NS_PER_DAY + _FIRST_HOUR * _HOUR_NS, NEW_YORK),
-        local_to_utc(days * NS_PER_DAY + last_hour * _HOUR_NS, NEW_YORK),
-    )
+    hours = (calendar.opens, calendar.closes)
+    instants = np.concatenate([each.to_numpy("M8[ns]").astype(np.int64) for each in hours])
+    return instants + utc_offsets(instants, NEW_YORK)

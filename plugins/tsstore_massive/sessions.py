@@ -17,7 +17,6 @@ from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsstore.usmarket import MarketDays
     from tsstore_massive.symbols import Market
 
 #: The vendor's history of stocks begins here.
@@ -107,21 +106,16 @@ class MarketCalendar:
         first = max(first, FIRST_DAY)
         if last < first:
             return np.empty(0, "M8[D]")
-        days = _market(last.year).days.astype("M8[D]")
+        days = market_days().days.astype("M8[D]")
         low = np.searchsorted(days, np.datetime64(first, "D"))
         high = np.searchsorted(days, np.datetime64(last, "D"), side="right")
         return days[low:high]
 
     def session(self, day: date) -> Session | None:
         """The session of a day, or None when the market is closed that day."""
-        market = _market(day.year)
+        market = market_days()
         at, is_one = market.find(np.array([(day - _EPOCH).days]))
         if not is_one[0]:
             return None
         hours = (market.first, market.opens, market.closes, market.last)
         return Session(day, *(int(instants[at[0]]) for instants in hours))
-
-
-def _market(year: int) -> MarketDays:
-    """The days since the start of the vendor's history to that year or later."""
-    return market_days(FIRST_DAY.year, (year + 9) // 10 * 10)
