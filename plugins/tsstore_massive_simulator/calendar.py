@@ -1,7 +1,8 @@
 """Market days of US stocks and the hours of each, in nanoseconds since 1970 UTC.
 
 The simulator keeps its own small calendar: it plays the vendor, and must not share code with the
-client that is tested against it. The days come from exchange_calendars, imported when first needed.
+client that is tested against it. The days come from exchange_calendars, which is asked once per
+version of it, since that takes most of a second; what it said is kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsstore.cachefile import cached
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc, utc_offsets
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 NEW_YORK = "America/New_York"
 #: The vendor's history of stocks begins here.
 FIRST_DAY = date(2003, 9, 10)
+LAST_YEAR = 2049
 MINUTE_NS = 60 * NS_PER_SECOND
 HOUR_NS = 60 * MINUTE_NS
 
@@ -81,10 +84,8 @@ def local_ns(ns: int) -> int:
 @lru_cache(maxsize=65536)
 def session(day: date) -> Session | None:
     """The hours of a market day, or None when the market is closed."""
-    closes = _closes(_last_year(day))
-    if day not in closes:
-        return None
-    return _hours(day, half_day=closes[day])
+    half_day = _half_days().get(day)
+    return None if half_day is None else _hours(day, half_day=half_day)
 
 
 def hours(day: date) -> Session:
@@ -96,7 +97,7 @@ def market_days(first: date, last: date) -> list[date]:
     """Market days from `first` to `last`, both included, ascending."""
     if last < first:
         return []
-    days = _all_days(_last_year(last))
+    days = _all_days()
     return days[bisect_left(days, first) : bisect_right(days, last)]
 
 
@@ -112,33 +113,33 @@ def _hours(day: date, *, half_day: bool) -> Session:
     return Session(day, first_ns, open_ns, close_ns, last_ns)
 
 
-def _last_year(day: date) -> int:
-    return day.year // 10 * 10 + 10
+@lru_cache(maxsize=1)
+def _all_days() -> list[date]:
+    return list(_half_days())
 
 
-@lru_cache(maxsize=4)
-def _all_days(last_year: int) -> list[date]:
-    return list(_closes(last_year))
-
-
-@lru_cache(maxsize=4)
-def _closes(last_year: int) -> dict[date, bool]:
+@lru_cache(maxsize=1)
+def _half_days() -> dict[date, bool]:
     """Every market day since the vendor's first, and whether it is a half day."""
-    calendar = _library().get_calendar("XNYS", start=str(FIRST_DAY), end=f"{last_year}-12-31")
-    days = calendar.sessions.to_numpy().astype("M8[D]").tolist()
-    lengths = _instants(calendar.closes) - _instants(calendar.opens)
-    return dict(zip(days, (lengths < 6 * HOUR_NS).tolist(), strict=True))
+    from importlib import metadata
 
-
-def _instants(times: Any) -> NDArray[np.int64]:
-    return np.asarray(times.to_numpy("M8[ns]").astype(np.int64))
-
-
-def _library() -> Any:
     try:
-        import exchange_calendars
+        version = metadata.version("exchange_calendars")
+        days, is_half = cached("simulated-days", version, _ask_library).reshape(2, -1)
     except ImportError:
         raise ModuleNotFoundError(
             "market days need the package exchange_calendars; run: pip install 'tsstore[massive]'"
         ) from None
-    return exchange_calendars
+    return dict(zip(days.astype("M8[D]").tolist(), is_half.astype(bool).tolist(), strict=True))
+
+
+def _ask_library() -> NDArray[np.int64]:
+    """Market days, counted from 1970, and then a 1 for each that is a half day."""
+    import exchange_calendars
+
+    calendar = exchange_calendars.get_calendar(
+        "XNYS", start=str(FIRST_DAY), end=f"{LAST_YEAR}-12-31"
+    )
+    days = calendar.sessions.to_numpy().astype("M8[D]").astype(np.int64)
+    lengths_ns = (calendar.closes - calendar.opens).to_numpy("m8[ns]").astype(np.int64)
+    return np.concatenate([days, lengths_ns < 6 * HOUR_NS])
