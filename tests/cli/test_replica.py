@@ -150,7 +150,7 @@ def test_a_replica_refuses_writes_and_says_where_to_write(pair: Pair) -> None:
                 live("*/1Min/*")
     columns = {"Epoch": np.array([0]), "Close": np.array([1.0])}
     shape = [("Epoch", "i8"), ("Close", "f8")]
-    with httpx.Client(base_url=pair.replica.url, trust_env=False) as client:
+    with httpx.Client(base_url=pair.replica.url) as client:
         over_grpc = Grpc(pair.replica.heartbeat()["grpc"])
         with over_grpc.channel:
             for carrier in (Http(client), JsonHttp(client), over_grpc):
@@ -166,7 +166,7 @@ def test_a_replica_refuses_writes_and_says_where_to_write(pair: Pair) -> None:
 def rpc(url: str, method: str, requests: list[dict[str, object]]) -> dict:
     call = {"jsonrpc": "2.0", "id": "1", "method": method, "params": {"requests": requests}}
     headers = {"Content-Type": MSGPACK.content_type}
-    body = httpx.post(f"{url}/rpc", content=MSGPACK.encode(call), headers=headers, trust_env=False)
+    body = httpx.post(f"{url}/rpc", content=MSGPACK.encode(call), headers=headers)
     return MSGPACK.decode(body.content)["result"]
 
 
@@ -176,7 +176,7 @@ def test_a_replica_tells_how_far_behind_it_is(pair: Pair) -> None:
 
     until(lambda: status()["state"] == "following")
     assert status()["behind_commits"] == 0
-    metrics = httpx.get(f"{pair.replica.url}/metrics", trust_env=False).text
+    metrics = httpx.get(f"{pair.replica.url}/metrics").text
     assert re.search(r'tsstore_worker_behind_s\{worker="replication"\} [\d.]+', metrics), metrics
     pair.writer.stop()
     until(lambda: status()["state"] == "waiting")

@@ -86,7 +86,7 @@ class Server:
         return clock.monotonic() - begun
 
     def heartbeat(self) -> dict:
-        return httpx.get(f"{self.url}/heartbeat", trust_env=False).json()
+        return httpx.get(f"{self.url}/heartbeat").json()
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_secrets_are_nowhere_in_logs_and_status_of_a_crashing_worker(start) -> N
     server = start(worker("crash"), KEY="SECRET123")
     wait_for(lambda: server.heartbeat()["workers"]["mine"]["restarts"] >= 1)
     assert server.heartbeat()["workers"]["mine"]["error"] == "RuntimeError: ***"
-    metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
+    metrics = httpx.get(f"{server.url}/metrics").text
     assert 'tsstore_worker_restarts{worker="mine"}' in metrics
     server.stop()
     assert "Traceback" in server.log
@@ -217,7 +217,7 @@ def test_nothing_that_does_not_react_delays_the_end_for_long(start) -> None:
             b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
             b"Content-Type: application/x-msgpack\r\n\r\nabc"
         )
-        assert httpx.get(f"{server.url}/heartbeat", trust_env=False).status_code == 200
+        assert httpx.get(f"{server.url}/heartbeat").status_code == 200
         assert server.stop() < SOON_S
     assert server.process.returncode == 0
     assert server.log.count("did not stop within") == 3
@@ -227,7 +227,7 @@ def test_the_grace_period_answers_not_queryable_and_a_second_signal_ends_it(star
     server = start(CONFIG + "stop_grace_period: 60\n")
     server.process.send_signal(signal.SIGTERM)
     wait_for(lambda: server.heartbeat()["status"] == "not queryable")
-    assert httpx.get(f"{server.url}/heartbeat", trust_env=False).status_code == 503
+    assert httpx.get(f"{server.url}/heartbeat").status_code == 503
     assert server.stop(signal.SIGTERM) < SOON_S
 
 

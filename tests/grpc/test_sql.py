@@ -56,7 +56,7 @@ def test_a_statement_fails_with_the_text_of_http(client, ports, statement) -> No
 
 
 def test_statements_that_take_long_keep_no_query_waiting(tmp_path) -> None:
-    settings = ServerSettings(port=0, grpc_port=0, threads=1, sql_calls=1, sql_time_s=2)
+    settings = ServerSettings(port=0, grpc_port=0, threads=1, sql_calls=1, sql_time_s=1)
     with tsstore.open(tmp_path) as store, Ports(store, settings, hub=StreamHub()) as ports:
         store.write("A/1Min/X", {"Epoch": [60], "P": [1.0]})
         client = Client(ports.grpc_target)
@@ -66,7 +66,7 @@ def test_statements_that_take_long_keep_no_query_waiting(tmp_path) -> None:
             assert client.query("A/1Min/X")["P"] == [1]
             assert not any(one.done() for one in endless)
             for one in endless:
-                assert "took longer than 2 s" in one.details()
+                assert "took longer than 1 s" in one.details()
 
 
 def test_at_a_stop_nothing_is_said_of_writes_to_who_only_asked(tmp_path) -> None:

@@ -30,7 +30,7 @@ def test_it_says_where_it_listens_and_ends_cleanly() -> None:
         line = process.stdout.readline()
         assert line.startswith("listening on http://127.0.0.1:")
         url = line.removeprefix("listening on ").strip()
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, verify=False) as client:
             reply = client.get(
                 f"{url}/v3/reference/tickers", params={"apiKey": "k", "market": "stocks"}
             )
