@@ -19,6 +19,7 @@ from tsstore.server.http import create_app
 from tsstore.server.serve import serve
 from tsstore.server.settings import ServerSettings
 from tsstore.server.stream import StreamHub
+from tsstore.server.subscriber import Subscriber
 
 KEY = "AAPL/1Min/OHLCV"
 
@@ -123,6 +124,24 @@ def test_nothing_is_lost_or_doubled_while_connections_break_all_the_time(ws_url,
                 socket.socket.shutdown(SHUT_RDWR)
     thread.join()
     assert seen == list(range(count))
+
+
+def test_who_comes_back_is_served_however_threads_take_turns(ws_url, hub, monkeypatch):
+    """What sends may look for messages as soon as they are there."""
+    go_on = Subscriber.go_on
+
+    def slowly(*args):
+        is_known = go_on(*args)
+        sleep(0.05)
+        return is_known
+
+    monkeypatch.setattr(Subscriber, "go_on", slowly)
+    with connect(ws_url) as socket:
+        session, _ = resume(socket)
+        hub.publish(KEY, {"Epoch": 1})
+        last = receive(socket, 1)[0]["id"]
+    with connect(ws_url) as socket:
+        assert resume(socket, session, last) == (session, True)
 
 
 def test_a_client_may_come_back_before_its_old_connection_is_known_to_be_dead(ws_url, hub):

@@ -239,6 +239,7 @@ class StreamHub:
             ghost.end()
         connection.subscriber = former
         self._connections[former] = connection
+        connection.wake()  # not before: it would look into the one it had, and not come again
         return True
 
 

@@ -123,7 +123,7 @@ class Subscriber:
         return taken
 
     def go_on(self, after: int, answers: list[Message], wake: Callable[[], None]) -> bool:
-        """Continue on another connection behind message `after`.
+        """Continue on another connection behind message `after`, which has to be woken then.
 
         Args:
             after: number of the last message that the client has seen.
@@ -144,7 +144,6 @@ class Subscriber:
             self._forgotten = after
             self._wake = wake
             self._is_woken = True
-        wake()
         return True
 
     def _forget(self) -> None:
