@@ -17,9 +17,10 @@ $(BIN)/tsstore: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/tsstore
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@
+$(VENV)/.dev: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'  # all, and more
+	@touch $(BIN)/tsstore $@
 
 run: $(BIN)/tsstore  ## the whole thing, live: simulator, server, worker (DATA=folder replays files)
 	@$(BIN)/tsstore demo --dir $(DEMO) $(if $(DATA),--data $(DATA))
