@@ -82,8 +82,8 @@ else:
 
 @pytest.mark.timeout(120 + 40 * SCALE)
 def test_of_two_writers_started_together_one_gets_the_directory(tmp_path: Path) -> None:
-    for number in range(6 * SCALE):
-        data = tmp_path / "data" / str(number % 4)  # new directories, and ones that are there
+    for number in range(4 * SCALE):
+        data = tmp_path / "data" / str(number % 2)  # new directories, and ones that are there
         with contextlib.ExitStack() as stack:
             openers = [stack.enter_context(started_opener(data, which)) for which in range(2)]
             for opener in openers:
