@@ -367,3 +367,13 @@ def test_what_stays_missed_while_another_one_carries_it_outlives_a_stop(
     tried.clock.pass_s(1000)
     tried.catch_up.ended()
     assert tried.handed.take() == [("trades", 63 - OVERLAP_S, 1063)]
+
+
+def test_ticks_alone_are_not_said_to_be_polled(store: tsstore.Store, caplog: Any) -> None:
+    tried = Tried(store, poll_after_s=10)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.clock.pass_s(100)
+    tried.catch_up.poll([])
+    assert not tried.catch_up.polling.is_on
+    assert "fetched every minute" not in caplog.text

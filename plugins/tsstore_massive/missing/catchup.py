@@ -184,9 +184,9 @@ class CatchUp:
     def poll(self, kinds: Iterable[Kind]) -> None:
         """Have what is missed by now fetched, if it is time to, while the connection is down."""
         now_ns = self._clock.now_ns()
-        if not self.polling.is_due(self.down_s(), now_ns):
-            return
         wanted = [kind for kind in kinds if self._is_fetchable(kind)]
+        if not wanted or not self.polling.is_due(self.down_s(), now_ns):
+            return
         with self._lock:
             if self.polling.rounds == 1:
                 self._begin_polling(wanted)
@@ -245,7 +245,7 @@ class CatchUp:
             "%s has not streamed for %.0f s; until it does, %s are fetched every minute",
             self.shown_name,
             self.down_s(),
-            " and ".join(kinds) or "no rows",
+            " and ".join(kinds),
         )
         # A whole market is fetched from the start on only if it does not stream soon.
         if self._symbols() is None and self._streaming_from_ns is None:
