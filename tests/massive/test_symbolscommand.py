@@ -117,6 +117,14 @@ def test_every_stock_is_streamed_already_and_a_coin_is_not(path: Path) -> None:
     assert "no connection streams crypto" in run(path, "add", "X:BTC-USD").stderr
 
 
+def test_what_a_connection_of_the_whole_market_streams_cannot_be_removed(path: Path) -> None:
+    watch(path, all=None, coins=["X:BTC-USD"])
+    refused = run(path, "remove", "X:BTC-USD", "AAPL")
+    assert refused.exit_code == 2
+    assert "every symbol of stocks, AAPL as well" in refused.stderr
+    assert run(path, "remove", "X:BTC-USD").exit_code == 0
+
+
 def test_the_commands_are_found_by_entry_point() -> None:
     found = entry_points(group="tsstore.commands")
     assert {point.load().name for point in found} >= {"gaps", "symbols"}

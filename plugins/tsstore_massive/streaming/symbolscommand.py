@@ -128,10 +128,16 @@ def _check(
     if connection and markets and connection not in markets:
         there = ", ".join(filter(None, markets)) or "only one, without a name"
         raise NotFoundError(f"the worker has no connection {connection!r}; there is {there}")
-    if wanted and read_watched(store).get(connection) == [ALL]:
-        market = markets.get(connection)
-        if all(market_of(name) == market for name in names):
+    if wanted == 0:
+        return
+    whole = {
+        markets.get(name)
+        for name, symbols in read_watched(store).items()
+        if symbols == [ALL] and connection in ("", name)
+    }
+    for name in names:
+        if (market := market_of(name)) in whole:
             raise InvalidArgumentError(
-                f"the worker streams every symbol of {market}; name `symbols` in its options to "
-                "choose some"
+                f"the worker streams every symbol of {market}, {name} as well; name `symbols` in "
+                "its options to choose some"
             )
