@@ -125,6 +125,17 @@ def test_what_a_connection_of_the_whole_market_streams_cannot_be_removed(path: P
     assert run(path, "remove", "X:BTC-USD").exit_code == 0
 
 
+def test_what_was_asked_of_a_connection_that_is_gone_is_told_and_taken_back(path: Path) -> None:
+    watch(path, old=["SPY"])
+    run(path, "add", "MSFT", "--connection", "old")
+    watch(path, new=["SPY"])
+    assert run(path, "list").stderr == (
+        "MSFT is added, but there is no connection old; `reset MSFT --connection old` forgets it\n"
+    )
+    assert run(path, "reset", "MSFT", "--connection", "old").exit_code == 0
+    assert run(path, "list").stderr == ""
+
+
 def test_the_commands_are_found_by_entry_point() -> None:
     found = entry_points(group="tsstore.commands")
     assert {point.load().name for point in found} >= {"gaps", "symbols"}

@@ -48,6 +48,9 @@ class Doubts:
             connection: that is to stream it; empty for any of its market.
         """
         market = market_of(symbol)
+        if connection and self._markets and connection not in self._markets:
+            forget = f"`reset {symbol} --connection {connection}` forgets it"
+            return f"there is no connection {connection}; {forget}"
         problem = self._nobody_streams(market, connection)
         if problem or symbol in self._streamed:
             return problem

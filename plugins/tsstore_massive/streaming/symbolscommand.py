@@ -125,11 +125,11 @@ def _parsed(text: str) -> str:
 def _check(
     store: StoreApi, wanted: int, connection: str, names: list[str], markets: Mapping[str, str]
 ) -> None:
+    if wanted == 0:
+        return  # what was asked of a connection that is gone can be taken back
     if connection and markets and connection not in markets:
         there = ", ".join(filter(None, markets)) or "only one, without a name"
         raise NotFoundError(f"the worker has no connection {connection!r}; there is {there}")
-    if wanted == 0:
-        return
     whole = {
         markets.get(name)
         for name, symbols in read_watched(store).items()
