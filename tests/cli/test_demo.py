@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import date
 
+import numpy as np
 import pytest
 
 import tsstore
@@ -18,10 +19,19 @@ from tsstore.clock import SystemClock
 from tsstore.errors import ConfigError, ConnectionFailedError
 
 SYMBOLS = ["AAPL", "MSFT"]
+CHANGES = {
+    "Epoch": [1],
+    "Connection": np.array([""], "U32"),
+    "Symbol": np.array(["NVDA"], "U32"),
+    "Wanted": np.array([0], "i1"),
+}
 
 
 def test_live_and_historical_rows_arrive_and_it_ends_cleanly(here, spawn, run) -> None:
     (here / "temporary").mkdir()
+    with tsstore.open(here / "demo" / "data") as store:  # what else is there does not matter
+        store.write("MINE/1Min/OHLCV", {"Epoch": [60], "Close": [1.0]})
+        store.write("_massive/1Sec/SYMBOLS", CHANGES, variable=True)  # `tsstore symbols`
     options = ("--symbols", ",".join(SYMBOLS), "--speed", "60", "--seconds", "40")
     process = spawn("demo", *options, TMPDIR=str(here / "temporary"))
     lines = []
@@ -41,7 +51,8 @@ def test_live_and_historical_rows_arrive_and_it_ends_cleanly(here, spawn, run) -
     with tsstore.open(here / "demo" / "data") as store:
         for symbol in SYMBOLS:
             assert len(store.read(f"{symbol}/1Min/OHLCV")) > 100
-        assert all(store.info(key).schema.synthetic for key in store.list())
+        made_up = {key for key in store.list() if store.info(key).schema.synthetic}
+        assert set(store.list()) - made_up == {"MINE/1Min/OHLCV", "_massive/1Sec/SYMBOLS"}
         assert len(store.read("AAPL/1Sec/TRADE")) > 0
     assert run("query", "AAPL/1Min/OHLCV", "--dir", "demo/data", "--limit", "2").exit_code == 0
 
@@ -60,7 +71,12 @@ def test_a_directory_with_rows_of_another_market_is_refused(here, run) -> None:
     assert result.exit_code == 2
     assert "demo/data holds real rows (AAPL/1Min/OHLCV)" in result.stderr
     assert "--dir" in result.stderr
-    assert not (here / "demo" / "simulator.log").exists()
+    assert not (here / "demo" / "server.log").exists()
+
+
+def test_a_directory_that_holds_no_store_yet_is_taken(here, run) -> None:
+    (here / "demo" / "data").mkdir(parents=True)  # by a run that was killed
+    assert run("demo", "--seconds", "0", "--symbols", "AAPL").exit_code == 0
 
 
 def test_a_program_that_does_not_start_shows_its_log(here) -> None:

@@ -84,7 +84,6 @@ def command(
     wanted = None if symbols is None else _split(symbols)
     directory.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()
-    _check_alike(directory / "data", synthetic=data is None)
     speed = speed or ("60" if data else "1")
     options = ["--key", KEY, "--speed", speed]
     if data is not None:
@@ -93,6 +92,7 @@ def command(
         simulator, vendor_url = start_simulator(options, directory / "simulator.log")
         with simulator:
             chosen = _symbols(vendor_url, wanted, files=data is not None)
+            _check_alike(directory / "data", chosen, synthetic=data is None)
             url = f"http://127.0.0.1:{free_port()}"
             config = directory / "mkts.yml"
             text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
@@ -111,19 +111,31 @@ def command(
     click.echo(_what_next(directory, chosen))
 
 
-def _check_alike(directory: Path, *, synthetic: bool) -> None:
-    """Refuse a directory of another market, where rows of this one would not be taken."""
-    if not directory.exists():
+def _check_alike(directory: Path, symbols: list[str], *, synthetic: bool) -> None:
+    """Refuse a directory of another market, where rows of this one would not be taken.
+
+    The worker would refuse it as well, in its own log and words.
+    """
+    try:
+        store = tsstore.open(directory, read_only=True)
+    except NotFoundError:
         return
-    with tsstore.open(directory, read_only=True) as store:
-        other = (key for key in store.list() if store.info(key).schema.synthetic is not synthetic)
+    with store:
+        wanted = {f"{_bucket(symbol)}/{group}" for symbol in symbols for group in GROUPS}
+        keys = [*sorted(wanted.intersection(store.list())), *store.list("_massive/24H/*")]
+        other = (key for key in keys if store.info(key).schema.synthetic is not synthetic)
         found = next(other, None)
     if found is not None:
-        held, wanted = ("real", "made up") if synthetic else ("made-up", "read from files")
+        held, new = ("real", "made up") if synthetic else ("made-up", "read from files")
         raise InvalidArgumentError(
-            f"{directory} holds {held} rows ({found}), and these would be {wanted}; name another "
+            f"{directory} holds {held} rows ({found}), and these would be {new}; name another "
             "directory with --dir, or remove that one"
         )
+
+
+def _bucket(symbol: str) -> str:
+    """The bucket's name for a symbol; the vendor writes some classes of shares as BRK/B."""
+    return symbol.replace("/", ".")
 
 
 def _split(symbols: str) -> list[str]:
@@ -256,7 +268,7 @@ class _Watcher:
         prices = worker.get("last", {})
         views = {}
         for name in self._symbols:
-            rows = self._rows_of(name.replace("/", "."))
+            rows = self._rows_of(_bucket(name))
             before = self._rows.get(name, rows)
             # The store counts replaced rows twice until it merges them, so counts can shrink.
             added = max(0, sum(rows) - sum(before))
