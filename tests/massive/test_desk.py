@@ -108,6 +108,18 @@ def test_gaps_of_a_connection_that_is_not_made_are_a_problem(store: tsstore.Stor
     assert left == ["_massive/24H/BARS_GAPS", "_massive/24H/BARS_GAPS_gone"]
 
 
+def test_a_gap_of_a_kind_that_is_streamed_no_more_is_fetched_like_others(
+    store: tsstore.Store,
+) -> None:
+    Journal(store).write({"trades": [(1, 2, "SPY")]})
+    config = msgspec.convert({"api_key": KEY, "symbols": ["SPY"], "data_types": ["bars"]}, Config)
+    context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests.desk"))
+    (planned,), limiter = lineup(config), limiter_for(config, KEY, context.clock)
+    line = Line(context, planned, ("SPY",), limiter=limiter, patience=Patience())
+    line.hand_over()
+    assert "trades" in {gap["kind"] for gap in line.describe()["gaps"]}
+
+
 def test_commands_are_read_when_there_are_new_ones(store: tsstore.Store, monkeypatch: Any) -> None:
     add(store, "AAPL")
     found = desk(store, symbols=["SPY"])

@@ -262,15 +262,15 @@ def test_what_a_stopped_filler_did_not_fetch_the_next_one_fetches(store: tsstore
         tried.filler.add(stretch("AAPL"), stretch("MSFT", kind="bars"))
         tried.filler.add(stretch(start_ns=START - SECOND))
     with filling(store, running=False) as tried:
-        tried.filler.resume(["trades"])
+        tried.filler.resume()
         count, shown = tried.filler.describe()
-        assert (count, {gap["symbols"] for gap in shown}) == (2, {"AAPL", "all"})
+        assert (count, {gap["symbols"] for gap in shown}) == (3, {"AAPL", "MSFT", "all"})
     with filling(store) as tried:
-        tried.filler.resume(["trades", "bars"])
+        tried.filler.resume()
         tried.until(lambda: tried.missing() == 0)
         assert rows(store) == {"AAPL/1Sec/TRADE": 60, "MSFT/1Sec/TRADE": 60}
     with filling(store, running=False) as tried:
-        tried.filler.resume(["trades", "bars"])
+        tried.filler.resume()
         assert tried.missing() == 0
 
 
@@ -280,7 +280,7 @@ def test_what_failed_is_written_down_too(store: tsstore.Store) -> None:
         tried.filler.add(stretch("AAPL", "MSFT"))
         tried.until(lambda: "502" in tried.filler.describe()[1][0]["reason"])
     with filling(store, running=False) as tried:
-        tried.filler.resume(["trades"])
+        tried.filler.resume()
         assert [gap["symbols"] for gap in tried.filler.describe()[1]] == ["MSFT"]
 
 

@@ -215,7 +215,7 @@ class CatchUp:
     def _resume_once(self) -> None:
         if self._is_resumed:
             return
-        self._gaps.resume(self._config.data_types)
+        self._gaps.resume()
         if self._config.ws_query_start is None:  # a replay goes on from nowhere
             start = at_start(self._store, self._config, self._symbols(), self._started_ns)
             self._missed.add(*start.missed)

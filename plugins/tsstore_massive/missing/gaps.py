@@ -15,7 +15,7 @@ from tsstore.errors import TsStoreError
 from tsstore.times import MAX_NS, format_ns
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.errors import StoppedError
-from tsstore_massive.schemas import BAR_KINDS
+from tsstore_massive.schemas import BAR_KINDS, KINDS
 
 if TYPE_CHECKING:
     import logging
@@ -160,10 +160,10 @@ class GapFiller:
         with self._lock:
             self._take(stretches)
 
-    def resume(self, kinds: Iterable[Kind]) -> None:
-        """Add what an earlier run did not get to fetch."""
+    def resume(self) -> None:
+        """Add what an earlier run did not get to fetch, also of what is streamed no more."""
         with self._lock:
-            self._take([stretch for kind in kinds for stretch in self._unfilled(kind)])
+            self._take([stretch for kind in KINDS for stretch in self._unfilled(kind)])
 
     def describe(self) -> tuple[int, list[dict[str, Any]]]:
         """How many stretches are missing, and the first of them for the status."""
