@@ -172,20 +172,22 @@ class Vendor:
         if request.path.startswith("/v3/trades/"):
             return self._page(request, self.trades, "sip_timestamp")
         if request.path.startswith("/v2/aggs/grouped/"):
-            return self._grouped(request.path.rpartition("/")[2])
+            return self._grouped(request)
         if request.path.startswith("/v2/aggs/"):
             return self._page(request, self.bars, "t")
         if request.path == "/v3/reference/tickers":
             return page({"ticker": ticker} for ticker in self.tickers)
         return Reply(b"404 page not found", 404, {"Content-Type": "text/plain"})
 
-    def _grouped(self, day: str) -> Reply:
+    def _grouped(self, request: Request) -> Reply:
+        day = request.path.rpartition("/")[2]
+        with_otc = request.query.get("include_otc") == "true"
         midnight, close = (to_ns(f"{day} {at}", "America/New_York") for at in ("00:00", "16:00"))
         rows = [
             {**row, "T": symbol, "t": close // 10**6}
             for symbol, rows in self.bars.items()
             for row in rows
-            if row["t"] == midnight // 10**6
+            if row["t"] == midnight // 10**6 and (with_otc or not row.get("otc"))
         ]
         return page(rows) if rows else empty()
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tsstore
+from tests.massive.http_server import Server, Vendor, bar
 from tsstore import Schema, Write, WriteTable
 from tsstore.clock import ManualClock
 from tsstore.errors import ConfigError
@@ -126,6 +127,19 @@ def test_days_that_were_missed_are_closed_with_the_vendors_bars(store, vendor):
             assert {n: stored[n][at] for n in NAMES} == {n: wanted[n][0] for n in NAMES}
     assert len(store.read(LEDGER)) == 3
     assert store.list("*/1D/ROLLUP") == []
+
+
+def test_stocks_off_the_exchanges_are_closed_with_the_vendors_bars_too(store):
+    vendor, day = Vendor(), DAYS[0]
+    for symbol, close in (("AAPL", 10.0), ("GTE", 0.25)):
+        minute = bars_of(Kind.MINUTES, day, "AAPL")
+        store.write(f"{symbol}/1Min/OHLCV", minute, schema=BARS)
+        vendor.bars[symbol] = [bar(midnight(day).astype(int).item(), close)]
+    vendor.bars["GTE"][0]["otc"] = True
+    with Server(vendor) as server:
+        status = run(store, server.url, settled_ns(day), days=1)
+    assert (status["symbols"], status["official"]) == (2, 2)
+    assert store.read("GTE/1D/OHLCV")["Close"].tolist() == [0.25]
 
 
 def test_nothing_is_done_before_the_day_is_settled_nor_twice(store, vendor):

@@ -60,7 +60,7 @@ class Vendor:
             FatalPluginError: the service refuses it.
             MassiveError: they cannot be had, or not now.
         """
-        return self._rest.grouped_daily(day, adjusted=False)
+        return self._rest.grouped_daily(day, adjusted=False, include_otc=True)
 
     @cached_property
     def _rest(self) -> RestClient:
