@@ -72,7 +72,7 @@ def filling(
         filler = GapFiller(
             Backfiller(store, rest, clock=clock, stop=stop),
             Journal(store),
-            all_symbols=lambda: tuple(rest.tickers()),
+            all_symbols=lambda _: tuple(rest.tickers()),
             fitting=lambda _, symbols: tuple(name for name in symbols if name != "MISFIT"),
             before_fill=lambda end_ns: told.append(f"before {end_ns}"),
             before_symbol=told.append,

@@ -108,7 +108,7 @@ class GapFiller:
     Args:
         backfiller: fetches and stores.
         journal: remembers what is missing beyond the end of the process.
-        all_symbols: the symbols of a stretch of all of them.
+        all_symbols: the symbols of a stretch of all of them, by its kind.
         fitting: of a kind and symbols, those whose buckets take its rows; one that does not must
             not keep the others from being fetched.
         before_fill: called with the last instant of a stretch of bars before it is fetched.
@@ -125,7 +125,7 @@ class GapFiller:
         backfiller: Backfiller,
         journal: Journal,
         *,
-        all_symbols: Callable[[], tuple[str, ...]],
+        all_symbols: Callable[[Kind], tuple[str, ...]],
         fitting: Callable[[Kind, Iterable[str]], tuple[str, ...]],
         before_fill: Callable[[int], None],
         before_symbol: Callable[[str], None],
@@ -237,7 +237,7 @@ class GapFiller:
         try:
             symbols = stretch.symbols
             if symbols is None:
-                symbols = self._all_symbols()
+                symbols = self._all_symbols(stretch.kind)
             report = self._backfiller.fill_gap(
                 self._fitting(stretch.kind, symbols),
                 [Dataset.of_stream(stretch.kind)],

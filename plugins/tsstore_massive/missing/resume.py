@@ -65,6 +65,12 @@ def at_start(
     return start._replace(seen_ns=seen_ns)
 
 
+def came_lately(store: StoreApi, config: Config, kind: Kind, now_ns: int) -> list[str]:
+    """Symbols of the market that have had rows in the last days."""
+    stored = _last_stored(store, config, None, kind, now_ns)
+    return [symbol for symbol, last_ns in stored if last_ns >= now_ns - RESUME_NS_MAX]
+
+
 def today(kinds: Iterable[Kind], symbols: tuple[str, ...], now_ns: int) -> list[Stretch]:
     """Everything of today, of symbols of one market that are new."""
     return [Stretch(kind, symbols, _today_ns(kind, symbols[0], now_ns)) for kind in kinds]

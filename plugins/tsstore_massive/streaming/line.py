@@ -21,6 +21,7 @@ from tsstore_massive.faults import Faults
 from tsstore_massive.missing.catchup import LISTED, CatchUp
 from tsstore_massive.missing.gaps import GapFiller
 from tsstore_massive.missing.journal import Journal
+from tsstore_massive.missing.resume import came_lately
 from tsstore_massive.reference.keeper import ReferenceKeeper
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.schemas import BAR_KINDS
@@ -114,7 +115,7 @@ class Line:
         self._gaps = GapFiller(
             self._backfiller(),
             Journal(context.store, planned.name),
-            all_symbols=self._all_symbols,
+            all_symbols=self._all_missed,
             fitting=self._sink.fitting,
             before_fill=self._sink.keep_bars,
             before_symbol=self._sink.forget_bars,
@@ -326,6 +327,15 @@ class Line:
             return symbols
         listed = self._rest.tickers(LISTED[market]) if market in LISTED else ()
         return tuple(filter(None, (bucket_symbol(name, market) for name in listed)))
+
+    def _all_missed(self, kind: Kind) -> tuple[str, ...]:
+        """All symbols that may have come: of a whole market more than are listed, as OTC stocks."""
+        symbols = self._all_symbols()
+        if self._symbols is not None:
+            return symbols
+        now_ns = self._context.clock.now_ns()
+        lately = came_lately(self._context.store, self._config, kind, now_ns)
+        return tuple(dict.fromkeys((*symbols, *lately)))
 
     def _referred(self) -> tuple[str, ...] | None:
         """Whose reference data are kept; None for every stock, nobody's of a whole other market."""
