@@ -14,6 +14,8 @@ from websockets.sync.server import ServerConnection, serve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from websockets.http11 import Request, Response
+
 KEY = "secret-key-0001"
 CONNECTED = {"ev": "status", "status": "connected", "message": "Connected Successfully"}
 AUTHENTICATED = {"ev": "status", "status": "auth_success", "message": "authenticated"}
@@ -95,15 +97,20 @@ class Peer:
 
 
 class SocketServer:
-    """Talks by `scripts`, one for each connection; the last one serves all further ones."""
+    """Talks by `scripts`, one for each connection; the last one serves all further ones.
 
-    def __init__(self, *scripts: Callable[[Peer], None]) -> None:
+    With `redirect`, it sends everybody to that URL.
+    """
+
+    def __init__(self, *scripts: Callable[[Peer], None], redirect: str = "") -> None:
         self.connections = 0
+        self._redirect = redirect
         self.scripts = list(scripts)
         self._lock = threading.Lock()
         self._server = serve(
-            self._talk, "127.0.0.1", 0, compression=None, logger=_silent(), ping_interval=None
-        )
+            self._talk, "127.0.0.1", 0, compression=None, logger=_silent(), ping_interval=None,
+            process_request=self._elsewhere,
+        )  # fmt: skip
         self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}"
 
     def __enter__(self) -> Self:
@@ -114,6 +121,13 @@ class SocketServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
+
+    def _elsewhere(self, socket: ServerConnection, _: Request) -> Response | None:
+        if not self._redirect:
+            return None
+        response = socket.respond(302, "")
+        response.headers["Location"] = self._redirect
+        return response
 
     def _talk(self, socket: ServerConnection) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import tsstore
 from tests.massive.http_server import Reply, Request, Server
+from tests.massive.socket_server import SocketServer
 from tsstore.clock import ManualClock, SystemClock
 from tsstore_massive.config import Config
 from tsstore_massive.connections import quota_place
@@ -244,6 +245,18 @@ def test_a_port_where_nobody_listens(run):
     assert ran.verdict("REST") == ran.verdict("socket") == "FAIL"
     assert f"127.0.0.1:{port}" in ran.found("REST")
     assert f"127.0.0.1:{port}" in ran.found("socket")
+
+
+def test_a_redirect_is_told_and_the_key_not_sent_there(run):
+    told = []
+    with (
+        SocketServer(lambda peer: told.append(peer.receive())) as elsewhere,
+        SocketServer(redirect=elsewhere.url) as server,
+    ):
+        ran = run(ws_server=server.url)
+    assert told == []
+    assert ran.verdict("socket") == "FAIL"
+    assert f"redirects to {elsewhere.url.removeprefix('ws://')}" in ran.found("socket")
 
 
 def test_a_running_worker_is_not_evicted(run, vendor):

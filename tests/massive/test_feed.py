@@ -220,6 +220,23 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
             assert running.feed.connections == 0
 
 
+def test_the_key_goes_nowhere_that_a_redirect_names(caplog: Any) -> None:
+    told: list[Any] = []
+
+    def foreign(peer: Peer) -> None:
+        peer.send(CONNECTED)
+        told.append(peer.receive())
+
+    with (
+        SocketServer(foreign) as elsewhere,
+        SocketServer(redirect=f"{elsewhere.url}/stocks") as server,
+        Running(server) as running,
+    ):
+        running.until(lambda: running.feed.failures > 1)
+    assert told == []
+    assert f"redirects to {elsewhere.url.removeprefix('ws://')}" in caplog.text
+
+
 def test_a_silent_server_is_left_after_the_time_of_a_handshake() -> None:
     timing = Timing(backoff_first_s=0.01, backoff_max_s=0.01, handshake_s=0.2, close_s=0.1)
     with SocketServer(Peer.stay, sending(1)) as server, Running(server, timing) as running:

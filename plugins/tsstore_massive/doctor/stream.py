@@ -15,6 +15,7 @@ from tsstore_massive.channels import channels_of
 from tsstore_massive.connections import quota_place
 from tsstore_massive.doctor.findings import fail, ok, skip, warn
 from tsstore_massive.optionvalues import is_loopback
+from tsstore_massive.streaming.dialing import refuse_redirect
 from tsstore_massive.streaming.lock import KeyLock
 from tsstore_massive.symbols import streamed_symbol
 
@@ -71,6 +72,7 @@ def check_stream(target: Target, key: str, clock: Clock) -> Iterator[Finding]:
 def _check(target: Target, key: str, clock: Clock) -> Iterator[Finding]:
     try:
         with _dial(target.url) as socket:
+            refuse_redirect(target.url, socket.request)
             yield ok("socket", f"{target.url} takes connections")
             yield from _converse(_Talk(socket, clock), target, key)
     except TimeoutError:
