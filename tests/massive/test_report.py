@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from datetime import date
 from pathlib import Path
 
@@ -28,13 +29,14 @@ def day(text: str) -> np.datetime64:
     return np.datetime64(text, "D")
 
 
-def test_gaps_of_neighbouring_market_days_are_one():
-    gaps = GapList()
-    gaps.add(gap("2024-06-07"), day("2024-06-07"), None)
-    gaps.add(gap("2024-06-10"), day("2024-06-10"), day("2024-06-07"))
-    [both] = gaps.sorted()
-    assert str(both) == "AAPL trades of 2024-06-07 to 2024-06-10: why"
-    assert both.days == 2
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_gaps_of_neighbouring_market_days_are_one_in_whatever_order_they_come(order):
+    gaps, days = GapList(), ["2024-06-07", "2024-06-10", "2024-06-11"]
+    for n in order:
+        gaps.add(gap(days[n]), day(days[n]), day(days[n - 1]) if n else None)
+    [all_of_them] = gaps.sorted()
+    assert str(all_of_them) == "AAPL trades of 2024-06-07 to 2024-06-11: why"
+    assert all_of_them.days == 3
 
 
 @pytest.mark.parametrize(

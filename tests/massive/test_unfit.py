@@ -58,15 +58,18 @@ def test_all_days_of_a_misfit_are_one_gap_and_none_is_asked_for(bench, columns):
     assert report.progress.days == report.progress.total_days == 12
 
 
+@pytest.mark.parametrize("parallelism", [1, 4])
 @pytest.mark.parametrize("key", ["B/1D/OHLCV", "B/24H/OHLCV_1D_BACKFILL"])
-def test_a_misfit_of_days_of_the_market_costs_its_symbol_alone(bench, key):
+def test_a_misfit_of_days_of_the_market_costs_its_symbol_alone(bench, key, parallelism):
     bench.store.create(key, Schema.of({"Close": "f4"}))
-    report = bench.run(DAYS, symbols=SYMBOLS)
+    report = bench.run(DAYS, symbols=SYMBOLS, parallelism=parallelism)
     [(symbol, _, days, is_misfit, reason)] = gaps(report)
     assert (symbol, days, is_misfit) == ("B", 3, True)
     assert key in reason
     assert [len(bench.store.read(f"{name}/1D/OHLCV")) for name in "ACD"] == [3, 3, 3]
-    assert len(asked(bench)) == 3
+    assert report.progress.days == report.progress.total_days == 12
+    assert len(set(asked(bench))) == 3
+    assert len(asked(bench)) <= 3 + parallelism  # what was under way comes once more
 
 
 def test_a_misfit_made_meanwhile_costs_its_symbol_the_rest_of_a_market(bench):

@@ -37,7 +37,7 @@ from tsstore_massive.backfilling.renamed import by_names
 from tsstore_massive.backfilling.report import Gap, Outcomes, Progress, Report
 from tsstore_massive.backfilling.running import Assignment, Run
 from tsstore_massive.backfilling.splits import last_splits
-from tsstore_massive.backfilling.unfit import Misfits, without_misfits
+from tsstore_massive.backfilling.unfit import Misfits
 from tsstore_massive.backfilling.work import GapWork
 from tsstore_massive.symbols import market_of
 from tsstore_massive.tradingdays import day_in, trading_days
@@ -122,24 +122,21 @@ class Backfiller:
             InvalidKeyError: a symbol that no bucket can have.
         """
         chosen: list[Job | GroupedJob] = []
-        misfits: list[Gap] = []
         notes: list[str] = []
         covered = 0
         for target, market, some in self._parts(targets, symbols):
             if not has_history(market, target.dataset.kind):
                 notes.append(f"there is no history of {target.dataset} of {market} by REST")
                 continue
-            missing, done = self._jobs(target, market, some, refetch=refetch)
-            jobs, gaps = without_misfits(self._store, missing)
+            jobs, done = self._jobs(target, market, some, refetch=refetch)
             covered += done
-            misfits += gaps
             if target.dataset.timeframe == _DAY:
                 chosen_jobs, note = fewest_calls(jobs, market)
                 chosen += chosen_jobs
                 notes += note
             else:
                 chosen += jobs
-        return Plan(chosen, covered, misfits, notes)
+        return Plan(chosen, covered, notes)
 
     def without_rows(self, targets: Iterable[Target], symbols: Sequence[str]) -> tuple[str, ...]:
         """Those of some symbols of which days were fetched, whenever, and all of them were empty.
@@ -212,10 +209,10 @@ class Backfiller:
         for job in plan.jobs:
             last = last_days.get(job.dataset, job.calendar[-1])
             last_days[job.dataset] = max(last, job.calendar[-1])
-        allowance = self.allowance()
-        work = plan.work(allowance)
-        assignment = Assignment(work, plan.total_days, last_days, plan.misfits)
-        return self._run(assignment, allowance, progress)
+        allowance, misfits = self.allowance(), Misfits(self._store)
+        units = misfits.units(plan.jobs, allowance)
+        assignment = Assignment(units, plan.total_days, last_days)
+        return self._run(assignment, allowance, misfits, progress)
 
     def fill_gap(
         self,
@@ -243,7 +240,7 @@ class Backfiller:
 
         assignment = Assignment(units(), len(symbols) * len(datasets), {})
         # What the plan of the key excludes today may be open tomorrow, and a gap is small.
-        return self._run(assignment, Allowance(self._clock), None)
+        return self._run(assignment, Allowance(self._clock), Misfits(self._store), None)
 
     def allowance(self) -> Allowance:
         """What is known of the key's plan, from earlier runs as well."""
@@ -263,13 +260,14 @@ class Backfiller:
         self,
         assignment: Assignment,
         allowance: Allowance,
+        misfits: Misfits,
         on_progress: Callable[[Progress], None] | None,
     ) -> Report:
         pace = self._pace()
         run = Run(
             assignment,
             allowance,
-            Misfits(self._store),
+            misfits,
             pace=pace,
             traffic=self._rest.traffic,
             clock=self._clock,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsstore_massive.backfilling.report import count_days
 from tsstore_massive.backfilling.work import BarsWork, TicksWork
 from tsstore_massive.channels import channels_of
 from tsstore_massive.datasets import Dataset
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from tsstore_massive.backfilling.allowance import Allowance, Refusal
     from tsstore_massive.backfilling.coverage import DayProgress
     from tsstore_massive.backfilling.grouped import GroupedJob
-    from tsstore_massive.backfilling.report import Gap
     from tsstore_massive.backfilling.work import Work
     from tsstore_massive.config import Config
     from tsstore_massive.schemas import Kind
@@ -160,20 +158,18 @@ class Plan:
 
     Attributes:
         jobs: the missing days by symbol and dataset, or by market.
-        misfits: the missing days of buckets that take none of the rows; they are not asked for.
         covered_days: symbol-days that were fetched before and are left out.
         notes: what was chosen where there was a choice, a line each.
     """
 
     jobs: list[Job | GroupedJob] = field(default_factory=list)
     covered_days: int = 0
-    misfits: list[Gap] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def total_days(self) -> int:
-        """Symbol-days that are missing."""
-        return sum(job.day_count for job in self.jobs) + count_days(self.misfits)
+        """Symbol-days to fetch."""
+        return sum(job.day_count for job in self.jobs)
 
     @property
     def spans(self) -> dict[Dataset, tuple[date, date]]:
@@ -183,11 +179,6 @@ class Plan:
             first, last = spans.get(job.dataset, (job.first, job.last))
             spans[job.dataset] = min(first, job.first), max(last, job.last)
         return spans
-
-    def work(self, allowance: Allowance) -> Iterator[Work | Refused]:
-        """All units of work, symbol by symbol; made one at a time, there may be millions."""
-        for job in self.jobs:
-            yield from job.work(allowance)
 
 
 def by_market(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tsstore.key import is_pattern
 from tsstore_massive.rest.traffic import Counts
@@ -104,8 +104,8 @@ class GapList:
     """Gaps of a run: neighbouring ones of one kind are put together, and many are only counted."""
 
     def __init__(self) -> None:
-        self._gaps: list[Gap] = []
-        self._last: dict[tuple[str, Dataset, str], tuple[int, np.datetime64]] = {}
+        self._gaps: list[_Stretch] = []
+        self._last: dict[tuple[str, Dataset, str], int] = {}
         self.left_out = 0
 
     def add(
@@ -119,22 +119,41 @@ class GapList:
             day_before: the market day before it, if it is known.
         """
         key = (gap.symbol, gap.dataset, gap.reason)
-        at, last = self._last.get(key, (-1, None))
-        if last is not None and last == day_before:
-            before = self._gaps[at]
-            self._gaps[at] = replace(before, end_ns=gap.end_ns, days=before.days + gap.days)
+        stretch, at = _Stretch(gap, day_before, last_day), self._last.get(key)
+        if at is not None and self._gaps[at].goes_on_with(stretch):
+            self._gaps[at] = self._gaps[at].joined(stretch)
         elif len(self._gaps) < GAPS_MAX:
-            at = len(self._gaps)
-            self._gaps.append(gap)
+            self._last[key] = len(self._gaps)
+            self._gaps.append(stretch)
         else:
             self.left_out += 1
-            return
-        if last_day is not None:
-            self._last[key] = at, last_day
 
     def sorted(self) -> tuple[Gap, ...]:
-        """The gaps by symbol, dataset and time."""
-        return tuple(sorted(self._gaps, key=_place))
+        """The gaps by symbol, dataset and time; in which order they came makes no difference."""
+        found: list[_Stretch] = []
+        for stretch in sorted(self._gaps, key=lambda stretch: _place(stretch.gap)):
+            if found and found[-1].goes_on_with(stretch):
+                found[-1] = found[-1].joined(stretch)
+            else:
+                found.append(stretch)
+        return tuple(stretch.gap for stretch in found)
+
+
+class _Stretch(NamedTuple):
+    """A gap between market days."""
+
+    gap: Gap
+    day_before: np.datetime64 | None
+    last_day: np.datetime64 | None
+
+    def goes_on_with(self, other: _Stretch) -> bool:
+        mine, its = self.gap, other.gap
+        is_alike = (mine.symbol, mine.dataset, mine.reason) == (its.symbol, its.dataset, its.reason)
+        return is_alike and self.last_day is not None and self.last_day == other.day_before
+
+    def joined(self, other: _Stretch) -> _Stretch:
+        gap = replace(self.gap, end_ns=other.gap.end_ns, days=self.gap.days + other.gap.days)
+        return _Stretch(gap, self.day_before, other.last_day)
 
 
 class Outcomes:

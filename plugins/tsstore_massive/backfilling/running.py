@@ -27,7 +27,7 @@ from tsstore_massive.symbols import market_of
 from tsstore_massive.tradingdays import trading_days
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tsstore_massive.backfilling.allowance import Allowance, Reason
     from tsstore_massive.backfilling.fetch import Fetcher
     from tsstore_massive.backfilling.pace import AdaptivePace, FixedPace
-    from tsstore_massive.backfilling.unfit import Misfits
+    from tsstore_massive.backfilling.unfit import Misfits, Unit
     from tsstore_massive.backfilling.work import Work
     from tsstore_massive.datasets import Dataset
     from tsstore_massive.rest.traffic import Counts, Traffic
@@ -52,17 +52,15 @@ class Assignment:
     """What a run is to do.
 
     Attributes:
-        work: the units.
+        work: the units, made one at a time, as there may be millions.
         total_days: symbol-days of them.
         last_days: the last market day of each dataset; where the search for the plan's history
             ends.
-        gaps: what is known to be missing when it is over; their days are among `total_days`.
     """
 
-    work: Iterator[Work | Refused]
+    work: Iterator[Unit]
     total_days: int
     last_days: Mapping[Dataset, np.datetime64]
-    gaps: Sequence[Gap] = ()
 
 
 class Run:
@@ -102,7 +100,6 @@ class Run:
         self._lock = threading.Lock()
         self._search = _Search(allowance)
         self._progress = Progress(0, assignment.total_days)
-        self._known_gaps = assignment.gaps
         self._gaps = GapList()
         self._begun = 0
         self._failing_since: int | None = None
@@ -114,9 +111,6 @@ class Run:
     def run(self, fetcher: Fetcher) -> Report:
         """Do all of it; raises what ended it."""
         before, started_s = self._traffic.counts, self._clock.monotonic()
-        with self._lock:
-            for gap in self._known_gaps:
-                self._add(gap)
         if self._progress.total_days:
             self._grow(fetcher)
         self._join()
@@ -219,11 +213,14 @@ class Run:
         with self._lock:
             while not self.is_ending():
                 work = next(self._work, None)
+                if work is None:
+                    return 0, None
+                if isinstance(work, Gap):
+                    self._add(work)
+                    continue
                 if isinstance(work, Refused):
                     self._add_refused(work)
                     continue
-                if work is None:
-                    return 0, None
                 fitting, gaps = self._misfits.divide(work)
                 for gap in gaps:
                     self._add(gap, work.days[-1], work.day_before)

@@ -1,46 +1,41 @@
 """What a backfill does about buckets that take none of its rows: their days are a gap.
 
-They are looked for when a run is planned, before a request is spent on them. One that is made while
-the run is under way is found when the store refuses a commit, which may be of many symbols and does
-not say whose it is.
+A symbol's bucket is looked at when its first day is about to be asked for, so that no request is
+spent on one that takes none of the rows. Those of a day of the whole market, thousands that mostly
+fit, are looked at when the store refuses a commit, which does not say whose it is; so are buckets
+that are made meanwhile.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from tsstore_massive.backfilling.coverage import SCHEMA as COVERAGE
-from tsstore_massive.backfilling.grouped import GroupedWork
+from tsstore_massive.backfilling.grouped import GroupedJob, GroupedWork
 from tsstore_massive.backfilling.report import Gap
 from tsstore_massive.misfits import REMEDY, misfit
 from tsstore_massive.schemas import bucket_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
 
     from tsstore.api import StoreApi
-    from tsstore_massive.backfilling.plan import Job
+    from tsstore_massive.backfilling.allowance import Allowance
+    from tsstore_massive.backfilling.plan import Job, Refused
     from tsstore_massive.backfilling.work import Work
     from tsstore_massive.datasets import Dataset
 
 
-def without_misfits(store: StoreApi, jobs: Sequence[Job]) -> tuple[list[Job], list[Gap]]:
-    """The jobs of one dataset whose buckets take its rows, and the days of the others."""
-    if not jobs:
-        return [], []
-    dataset = jobs[0].dataset
-    reasons = _reasons(store, dataset, [job.symbol for job in jobs])
-    fitting = [job for job in jobs if job.symbol not in reasons]
-    gaps = [_gap_of_job(job, reasons[job.symbol]) for job in jobs if job.symbol in reasons]
-    return fitting, gaps
+#: What a run takes next: something to do, or days that are known to be missing.
+Unit: TypeAlias = "Work | Refused | Gap"
 
 
 class Misfits:
-    """Buckets that turned out to be misfits while a run was under way; thread-safe.
+    """Buckets that turned out to be misfits in a run; thread-safe.
 
     Args:
         store: which has them.
@@ -51,8 +46,28 @@ class Misfits:
         self._lock = threading.Lock()
         self._reasons: dict[tuple[str, Dataset], str] = {}
 
+    def units(self, jobs: Iterable[Job | GroupedJob], allowance: Allowance) -> Iterator[Unit]:
+        """The units of work of jobs, one at a time; the days of a misfit are a gap instead."""
+        for job in jobs:
+            gap = None if isinstance(job, GroupedJob) else self._gap_of(job)
+            if gap is None:
+                yield from job.work(allowance)
+            else:
+                yield gap
+
+    def _gap_of(self, job: Job) -> Gap | None:
+        dataset = job.dataset
+        why = misfit(self._store, dataset.key(job.symbol), dataset.schema)
+        if why is None:
+            return None
+        span = dataset.window(job.first, job.last)
+        reason = f"{why}; {REMEDY}"
+        return Gap(job.symbol, dataset, *span, reason, None, job.day_count, True)
+
     def find(self, work: Work) -> bool:
         """Look for misfits among the buckets of a unit that the store refused; whether any are."""
+        if self.divide(work)[1]:  # another unit has found them meanwhile
+            return True
         found = _reasons(self._store, work.dataset, _symbols(work))
         with self._lock:
             self._reasons |= {(symbol, work.dataset): why for symbol, why in found.items()}
@@ -89,11 +104,6 @@ def _reasons(store: StoreApi, dataset: Dataset, symbols: Iterable[str]) -> dict[
             if why is not None:
                 found[symbol] = f"{why}; {REMEDY}"
     return found
-
-
-def _gap_of_job(job: Job, why: str) -> Gap:
-    start_ns, end_ns = job.dataset.window(job.first, job.last)
-    return Gap(job.symbol, job.dataset, start_ns, end_ns, why, None, job.day_count, True)
 
 
 def _gap(work: Work, symbol: str, why: str) -> Gap:
