@@ -12,6 +12,8 @@ from tsstore.schema import widens
 from tsstore_massive.synthetic import is_marking
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from tsstore.api import StoreApi
     from tsstore.schema import Schema
 
@@ -32,6 +34,26 @@ def misfit(store: StoreApi, key: str, schema: Schema) -> str | None:
     except NotFoundError:
         return None
     return misfit_of(key, held, schema, synthetic=is_marking(store))
+
+
+def misfits_among(
+    store: StoreApi, schemas: Mapping[str, Schema], is_wanted: Callable[[str], bool]
+) -> dict[str, str]:
+    """Which symbols have a misfit among their buckets, why, and what to do about it, by symbol.
+
+    Args:
+        store: which has the buckets; each of them is looked at, which takes a while of many.
+        schemas: of the rows, by timeframe and attribute group.
+        is_wanted: whether a symbol matters.
+    """
+    found: dict[str, str] = {}
+    for group, schema in schemas.items():
+        for key in store.list(f"*/{group}"):
+            symbol = key.partition("/")[0]
+            why = misfit(store, key, schema) if is_wanted(symbol) else None
+            if why is not None:
+                found[symbol] = f"{why}; {REMEDY}"
+    return found
 
 
 def misfit_of(key: str, held: Schema, schema: Schema, *, synthetic: bool) -> str | None:

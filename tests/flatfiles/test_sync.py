@@ -12,6 +12,7 @@ import pytest
 from tests.flatfiles.conftest import packed
 from tests.flatfiles.test_whole import bars, path_of
 from tsstore.clock import SystemClock
+from tsstore.schema import Schema
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.errors import S3FailedError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 DAYS = ("2026-06-01", "2026-06-02", "2026-06-03", "2026-06-04")
 FLAT = FlatSet.of("stocks", "minute_aggs")
+SPAN = Span(FLAT, date.fromisoformat(DAYS[0]), date.fromisoformat(DAYS[-1]))
 
 
 @pytest.fixture
@@ -50,8 +52,7 @@ def sync(s3: S3, store: tsstore.Store, tmp_path: Path) -> Iterator[Callable[...,
 
 
 def plan(sync: Sync, symbols: str = "*") -> Plan:
-    first, last = date.fromisoformat(DAYS[0]), date.fromisoformat(DAYS[-1])
-    return sync.plan([Span(FLAT, first, last)], Selection(symbols.split(",")))
+    return sync.plan([SPAN], Selection(symbols.split(",")))
 
 
 def reasons(report: Report) -> list[tuple[str, str]]:
@@ -122,3 +123,20 @@ def test_a_file_of_another_kind_is_a_failure_of_its_day(s3, sync):
     assert report.loaded == 1
     assert reasons(report)[0] == (DAYS[0], "failed")
     assert "has no column 'close'" in report.missing[0].text
+
+
+@pytest.mark.parametrize("symbols", ["*", "A,B"])
+def test_a_bucket_that_holds_something_else_costs_its_ticker_alone(s3, sync, store, symbols):
+    for day in DAYS:
+        s3.put(path_of(day), bars(day))
+    store.create("B/1Min/OHLCV", Schema.of({"Close": "f4"}))
+    brings = sync()
+    report = brings.run(plan(brings, symbols))
+    assert (report.loaded, report.missing) == (4, [])
+    assert len(store.read("A/1Min/OHLCV")) == 12
+    [told] = report.misfits
+    assert told.startswith("B/1Min/OHLCV holds other columns than the vendor's rows have; copy")
+    assert "B/24H/OHLCV_1Min_BACKFILL" not in store.list()
+    store.destroy("B/1Min/OHLCV")
+    brings.run(brings.plan([SPAN], Selection(["B"]), reload=True))
+    assert len(store.read("B/1Min/OHLCV")) == 12

@@ -19,6 +19,7 @@ import tsstore
 from tests.flatfiles.conftest import BIN, contents, packed, write_credentials
 from tests.massive.test_backfill_whole import KEY, process, simulator
 from tsstore.clock import SystemClock
+from tsstore.schema import Schema
 from tsstore_massive.backfilling.cli import main as backfiller
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.cli import main
@@ -135,6 +136,23 @@ def test_an_archive_that_may_only_be_read_is_loaded_from(run, tmp_path):
         assert "another process works on the archive" in run(*options, "--no-keep")[2]
     code, _, err = run(*SPAN, "--offline", "--archive", str(tmp_path / "none"))
     assert (code, f"there is no archive {tmp_path / 'none'}" in err) == (2, True)
+
+
+def test_a_bucket_that_takes_nothing_is_told_and_costs_no_other(run, tmp_path):
+    own = tmp_path / "mine" / path_of(FIRST)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(bars(FIRST))
+    with tsstore.open(tmp_path / "data", timezone="America/New_York") as store:
+        store.create("B/1Min/OHLCV", Schema.of({"Close": "f4"}))
+    where = ("--start", FIRST, "--end", FIRST, "--offline", "--archive", str(tmp_path / "mine"))
+    code, out, err = run(*where)
+    assert (code, "stored 6 rows of 1 day in" in out) == (1, True)
+    assert err == (
+        "B/1Min/OHLCV holds other columns than the vendor's rows have; copy what you need of it to "
+        "another attribute group, and destroy it; then give --symbols and --reload to have stocks "
+        "minute_aggs of it\n"
+    )
+    assert run(*where)[0] == 0
 
 
 def test_what_is_named_twice_is_loaded_once(run, tmp_path):

@@ -17,8 +17,8 @@ import numpy as np
 from tsstore_massive.backfilling.coverage import SCHEMA as COVERAGE
 from tsstore_massive.backfilling.grouped import GroupedJob, GroupedWork
 from tsstore_massive.backfilling.report import Gap
-from tsstore_massive.misfits import REMEDY, misfit
-from tsstore_massive.schemas import bucket_key
+from tsstore_massive.misfits import REMEDY, misfit, misfits_among
+from tsstore_massive.symbols import parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,9 +68,12 @@ class Misfits:
         """Look for misfits among the buckets of a unit that the store refused; whether any are."""
         if self.divide(work)[1]:  # another unit has found them meanwhile
             return True
-        found = _reasons(self._store, work.dataset, _symbols(work))
+        dataset = work.dataset
+        schemas = {dataset.group: dataset.schema, dataset.coverage_group: COVERAGE}
+        names = {parse_symbol(symbol): symbol for symbol in _symbols(work)}
+        found = misfits_among(self._store, schemas, names.__contains__)
         with self._lock:
-            self._reasons |= {(symbol, work.dataset): why for symbol, why in found.items()}
+            self._reasons |= {(names[name], dataset): why for name, why in found.items()}
         return bool(found)
 
     def divide(self, work: Work) -> tuple[Work | None, list[Gap]]:
@@ -89,21 +92,6 @@ class Misfits:
 
 def _symbols(work: Work) -> list[str]:
     return work.symbols.tolist() if isinstance(work, GroupedWork) else [work.symbol]
-
-
-def _reasons(store: StoreApi, dataset: Dataset, symbols: Iterable[str]) -> dict[str, str]:
-    """The misfits among the buckets of some symbols: why they are, by symbol."""
-    found: dict[str, str] = {}
-    for group, schema in (
-        (dataset.group, dataset.schema), (dataset.coverage_group, COVERAGE)
-    ):  # fmt: skip
-        there = set(store.list(f"*/{group}"))
-        keys = ((symbol, bucket_key(symbol, group)) for symbol in symbols)
-        for symbol, key in keys:
-            why = misfit(store, key, schema) if key in there else None
-            if why is not None:
-                found[symbol] = f"{why}; {REMEDY}"
-    return found
 
 
 def _gap(work: Work, symbol: str, why: str) -> Gap:

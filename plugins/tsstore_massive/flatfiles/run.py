@@ -176,8 +176,9 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         announce(plan)
         if options.dry_run:
             return True
-        missing = carry_out(sync, plan, options.directory, clock, display)
-        is_whole = all(each.reason == "pending" for each in missing)
+        report = carry_out(sync, plan, options.directory, clock, display)
+        missing = report.missing
+        is_whole = not report.misfits and all(each.reason == "pending" for each in missing)
         pending = [each for each in missing if each.reason == "pending"]
         if fallback is not None and pending and not stop.is_set():
             is_whole = _fill(options, plan, fallback, pending) and is_whole
@@ -211,13 +212,13 @@ def sync_of(
 
 def carry_out(
     sync: Sync, plan: Plan, directory: Path, clock: Clock, display: Bars | Lines
-) -> list[Missing]:
-    """Load the files of a plan, showing how far it is, and say how it went; what is missing."""
+) -> Report:
+    """Load the files of a plan, showing how far it is, and say how it went."""
     started = clock.monotonic()
     show = display.part("flat files", "days", len(plan.wanted))
     report = sync.run(plan, progress=lambda now: show(_state(now)))
     _summarise(report, plan, clock.monotonic() - started, directory)
-    return report.missing
+    return report
 
 
 def _without_rows(options: Options, store: StoreApi) -> list[str]:
@@ -302,6 +303,8 @@ def _summarise(report: Report, plan: Plan, seconds: float, directory: Path) -> N
         )
     for what, count in sorted(report.faults.items()):
         click.echo(f"{count:,} times: {what}", err=True)
+    for told in report.misfits:
+        click.echo(told, err=True)
     for reason, heading in _HEADINGS.items():
         _list(heading, [str(each) for each in report.missing if each.reason == reason])
 

@@ -34,12 +34,17 @@ class Selection:
 
     def __init__(self, include: Iterable[str], exclude: Iterable[str] = ()) -> None:
         wanted, unwanted = (sorted(set(map(_spelled, texts))) for texts in (include, exclude))
+        self._wanted, self._unwanted = wanted, unwanted
         self._include, self._exclude = _Matcher(wanted), _Matcher(unwanted)
         self._decided: dict[str, bool] = {}
         exact = (text for text in wanted if not is_pattern(text))
         self.names = tuple(text for text in exact if not self._exclude.matches(text))
         self.is_exact = not any(map(is_pattern, wanted))
         self.name = _name(",".join(wanted) + "".join(f",!{text}" for text in unwanted))
+
+    def without(self, tickers: Iterable[str]) -> Selection:
+        """The same, and these are left out as well."""
+        return Selection(self._wanted, [*self._unwanted, *tickers])
 
     def __contains__(self, ticker: str) -> bool:
         decided = self._decided.get(ticker)

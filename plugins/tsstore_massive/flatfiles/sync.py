@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tsstore.errors import SchemaMismatchError
 from tsstore_massive.errors import MassiveError, StoppedError
 from tsstore_massive.flatfiles.covering import coverage_of_file
 from tsstore_massive.flatfiles.errors import (
@@ -25,6 +26,7 @@ from tsstore_massive.flatfiles.errors import (
     S3RefusedError,
 )
 from tsstore_massive.flatfiles.fetching import Fetching
+from tsstore_massive.flatfiles.fitting import Fitting
 from tsstore_massive.flatfiles.load import Job, Loader
 from tsstore_massive.flatfiles.planning import Missing, Planner, is_recent
 from tsstore_massive.sessions import day_of
@@ -74,6 +76,7 @@ class Report:
         loaded: files that were loaded.
         faults: rows that were left out and what else was odd, by what was wrong.
         missing: what is not in the store, by data set and day.
+        misfits: buckets that take no rows of files, and what to do about each.
         stopped: whether the run was told to stop before its end.
     """
 
@@ -81,6 +84,7 @@ class Report:
     loaded: int
     faults: Counter[str]
     missing: list[Missing]
+    misfits: list[str]
     stopped: bool
 
 
@@ -150,7 +154,10 @@ class Sync:
             S3FailedError: the service fails again and again.
             TsStoreError: the store or the disk refused.
         """
-        run = _Run(plan, self._archive, self._clock, self._reason_of, progress, keep=self._keep)
+        fitting = Fitting(self._store, plan.selection)
+        run = _Run(
+            plan, self._archive, fitting, self._clock, self._reason_of, progress, keep=self._keep
+        )
         loader = Loader(
             self._store,
             timezone=self._timezone,
@@ -173,6 +180,7 @@ class _Run:
         self,
         plan: Plan,
         archive: Archive,
+        fitting: Fitting,
         clock: Clock,
         reason_of: Callable[[date], Reason],
         on_progress: Callable[[Progress], None] | None,
@@ -181,6 +189,7 @@ class _Run:
     ) -> None:
         self._plan = plan
         self._archive = archive
+        self._fitting = fitting
         self._clock = clock
         self._reason_of = reason_of
         self._keep = keep
@@ -202,7 +211,8 @@ class _Run:
 
     def report(self, *, stopped: bool) -> Report:
         missing = sorted(self._missing, key=lambda each: (str(each.flat), each.day))
-        return Report(self._progress, self._loaded, self._faults, missing, stopped)
+        misfits = self._fitting.told
+        return Report(self._progress, self._loaded, self._faults, missing, misfits, stopped)
 
     def _one(
         self, loader: Loader, wanted: Wanted, fetched: Future[tuple[RemoteFile, Path]]
@@ -230,10 +240,16 @@ class _Run:
                 raise
 
     def _load(self, loader: Loader, wanted: Wanted, file: RemoteFile, path: Path) -> None:
-        plan = self._plan
-        loaded = loader.load(Job(wanted.flat, wanted.day, path, plan.selection, wanted.replaces))
+        plan, selection = self._plan, self._fitting.of(wanted.flat)
+        try:
+            loaded = loader.load(Job(wanted.flat, wanted.day, path, selection, wanted.replaces))
+        except SchemaMismatchError:
+            if not self._fitting.narrow(wanted.flat):
+                raise
+            self._load(loader, wanted, file, path)
+            return
         covered = coverage_of_file(
-            wanted.flat, wanted.day, loaded.counts, plan.selection, self._clock.now_ns()
+            wanted.flat, wanted.day, loaded.counts, selection, self._clock.now_ns()
         )
         ledger = plan.ledgers[wanted.flat]
         ledger.add(wanted.day, file.etag, loaded.rows, plan.selection, covered)
