@@ -28,6 +28,8 @@ def bench():
 
 
 def load(bench: Bench, flat: FlatSet, day: date, selection: Selection, **rows: int) -> None:
+    for symbol in rows:
+        bench.store.create(f"{symbol}/{flat.group}", flat.schema)
     bench.store.commit(coverage_of_file(flat, day, rows, selection, bench.clock.now_ns()))
 
 

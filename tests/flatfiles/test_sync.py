@@ -138,5 +138,5 @@ def test_a_bucket_that_holds_something_else_costs_its_ticker_alone(s3, sync, sto
     assert told.startswith("B/1Min/OHLCV holds other columns than the vendor's rows have; copy")
     assert "B/24H/OHLCV_1Min_BACKFILL" not in store.list()
     store.destroy("B/1Min/OHLCV")
-    brings.run(brings.plan([SPAN], Selection(["B"]), reload=True))
+    brings.run(plan(brings, "B"))
     assert len(store.read("B/1Min/OHLCV")) == 12

@@ -149,10 +149,15 @@ def test_a_bucket_that_takes_nothing_is_told_and_costs_no_other(run, tmp_path):
     assert (code, "stored 6 rows of 1 day in" in out) == (1, True)
     assert err == (
         "B/1Min/OHLCV holds other columns than the vendor's rows have; copy what you need of it to "
-        "another attribute group, and destroy it; then give --symbols and --reload to have stocks "
-        "minute_aggs of it\n"
+        "another attribute group, and destroy it; then load B by name\n"
     )
-    assert run(*where)[0] == 0
+    assert run(*where)[:2] == (0, "nothing to load\n1 day was loaded before and left out\n")
+    with tsstore.open(tmp_path / "data") as store:
+        store.destroy("B/1Min/OHLCV")
+        store.destroy("A/1Min/OHLCV")
+    assert "stored 6 rows of 1 day in" in run(*where, "--symbols", "A,B")[1]
+    assert stored(tmp_path / "data") == stored(tmp_path / "data", "B/1Min/OHLCV") == [2.0] * 3
+    assert "1 day was loaded before" in run(*where, "--symbols", "A,B")[1]
 
 
 def test_what_is_named_twice_is_loaded_once(run, tmp_path):

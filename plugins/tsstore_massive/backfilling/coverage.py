@@ -60,12 +60,16 @@ class Coverage:
         rows: rows of the coverage bucket, or None when there is none; what has other columns is
             somebody else's and says nothing.
         adjusted: rows fetched with another adjustment do not count.
+        gone: whether the bucket of the rows was destroyed, so that days with rows do not count.
     """
 
-    def __init__(self, rows: Columns | None, *, adjusted: bool) -> None:
+    def __init__(self, rows: Columns | None, *, adjusted: bool, gone: bool = False) -> None:
         if rows is None or set(rows.names) != set(SCHEMA.names):
             rows = Columns.empty(SCHEMA)
-        rows = rows.take(rows["Adjusted"] == int(adjusted))
+        counts = rows["Adjusted"] == int(adjusted)
+        if gone:
+            counts &= rows["Rows"] == 0
+        rows = rows.take(counts)
         self._dates = (rows.ts // NS_PER_DAY).astype("M8[D]")
         self._rows = rows
 
@@ -121,6 +125,7 @@ def read_coverage(
     """The coverage of each symbol, in the order given, from the first to the last of some days."""
     if not len(days):
         return
+    there = set(store.list(f"*/{dataset.group}"))
     for at in range(0, len(symbols), _SYMBOLS_PER_READ):
         keys = {s: dataset.coverage_key(s) for s in symbols[at : at + _SYMBOLS_PER_READ]}
         names = [key.partition("/")[0] for key in keys.values()]
@@ -129,7 +134,8 @@ def read_coverage(
         except NotFoundError:
             found = {}
         for symbol, key in keys.items():
-            yield symbol, Coverage(found.get(key), adjusted=adjusted)
+            gone = dataset.key(symbol) not in there
+            yield symbol, Coverage(found.get(key), adjusted=adjusted, gone=gone)
 
 
 def coverage_rows(

@@ -16,6 +16,7 @@ from tsstore.timeframe import Timeframe
 from tsstore_massive.backfilling.coverage import SCHEMA, coverage_table, read_coverage
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.flatfiles.catalogue import FlatSet
+from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from tsstore.api import StoreApi
-    from tsstore_massive.flatfiles.selection import Selection
     from tsstore_massive.symbols import Market
 
 
@@ -112,6 +112,21 @@ def covered_days(
         if not done.any():
             break
     return set(ordered[done].tolist())
+
+
+def lost_days(
+    store: StoreApi, flat: FlatSet, days: Collection[date], selection: Selection
+) -> set[date]:
+    """Days that may be loaded, and of which named tickers have lost their rows or never had them.
+
+    A bucket that is not there was destroyed, or stood in the way as a misfit when the files were
+    loaded: unless the coverage says that the ticker has no rows then.
+    """
+    there = set(store.list(f"*/{flat.group}"))
+    names = [name for name in _names(flat, selection) if f"{name}/{flat.group}" not in there]
+    if dataset_of(flat) is None or not names:
+        return set()
+    return set(days) - covered_days(store, flat, days, Selection(names))
 
 
 def _names(flat: FlatSet, selection: Selection) -> list[str]:

@@ -48,6 +48,5 @@ class Fitting:
         found = misfits_among(self._store, schemas, self.of(flat).__contains__)
         if found:
             self._narrowed[flat] = self.of(flat).without(found)
-            again = f"; then give --symbols and --reload to have {flat} of it"
-            self.told += [why + again for why in found.values()]
+            self.told += [f"{why}; then load {name} by name" for name, why in found.items()]
         return bool(found)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from tsstore_massive.flatfiles.covering import covered_days
+from tsstore_massive.flatfiles.covering import covered_days, lost_days
 from tsstore_massive.flatfiles.ledger import Ledger
 from tsstore_massive.sessions import MarketCalendar
 
@@ -137,8 +137,9 @@ class Planner:
             files = dict(self._files(span))
             missing += self._absent(span, set(files))
             there = set() if reload else covered_days(self._store, flat, files, selection)
+            lost = files.keys() if reload else lost_days(self._store, flat, files, selection)
             for day, file in sorted(files.items()):
-                if not reload and ledger.is_loaded(day, file.etag, selection):
+                if day not in lost and ledger.is_loaded(day, file.etag, selection):
                     loaded += 1
                 elif day in there and not ledger.had_other(day, file.etag):
                     covered += 1
