@@ -15,6 +15,7 @@ Capitals and small letters stay as they are: `BCpC` is not `BCPC`.
 from __future__ import annotations
 
 import re
+from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -39,6 +40,8 @@ _PAIRS = frozenset({"forex", "crypto"})
 
 #: A product, the letter of a month and the last digits of a year; tickers of stocks have no digits.
 _CONTRACT = re.compile(r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{1,2}")
+#: A root, the day on which it expires, call or put, and the price.
+_OPTION = re.compile(r"O:[A-Z0-9]+?([0-9]{2})([0-9]{2})([0-9]{2})[CP][0-9]{8}")
 _PAIR = re.compile(r"([A-Z0-9]+)[-/]([A-Z0-9]+)")
 #: What is no stock: the vendor writes classes and warrants with one or two letters (`BRK/B`).
 _BARE_PAIR = re.compile(r"[A-Z0-9]{3,}[-/][A-Z0-9]{3,}")
@@ -91,6 +94,17 @@ def bucket_symbol(vendor_symbol: str, market: Market | None = None) -> str | Non
     try:
         return parse_symbol(vendor_symbol, market)
     except InvalidKeyError:
+        return None
+
+
+def expiry_of(symbol: str) -> date | None:
+    """The last day of a contract of options; None of all else, whose symbols do not tell."""
+    found = _OPTION.fullmatch(symbol)
+    if found is None:
+        return None
+    try:
+        return date.fromisoformat(f"20{found[1]}-{found[2]}-{found[3]}")
+    except ValueError:
         return None
 
 

@@ -128,6 +128,10 @@ class Backfiller:
             if not has_history(market, target.dataset.kind):
                 notes.append(f"there is no history of {target.dataset} of {market} by REST")
                 continue
+            if market == "options" and target.first > target.last:
+                who = some[0] if len(some) == 1 else f"{len(some):,} contracts"
+                notes.append(f"{target.dataset} of {who}: expired on {target.last}")
+                continue
             jobs, done = self._jobs(target, market, some, refetch=refetch)
             covered += done
             if target.dataset.timeframe == _DAY:

@@ -14,7 +14,7 @@ import numpy as np
 from tsstore_massive.backfilling.work import BarsWork, TicksWork
 from tsstore_massive.channels import channels_of
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.symbols import market_of
+from tsstore_massive.symbols import expiry_of, market_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -184,12 +184,17 @@ class Plan:
 def by_market(
     target: Target, symbols: Sequence[str]
 ) -> Iterator[tuple[Target, Market, Sequence[str]]]:
-    """A target for the symbols of each market, whose days are not the same."""
-    markets: dict[Market, list[str]] = {}
+    """A target for the symbols of each market, whose days are not the same.
+
+    Contracts of options have none after the one on which they expire; the target may be left with
+    no day, its last one being before its first.
+    """
+    alike: dict[tuple[Market, date | None], list[str]] = {}
     for symbol in symbols:
-        markets.setdefault(market_of(symbol), []).append(symbol)
-    for market, some in markets.items():
-        yield target, market, some
+        alike.setdefault((market_of(symbol), expiry_of(symbol)), []).append(symbol)
+    for (market, expiry), some in alike.items():
+        last = min(target.last, expiry or target.last)
+        yield replace(target, last=last), market, some
 
 
 def has_history(market: Market, kind: Kind) -> bool:
