@@ -135,6 +135,20 @@ def test_what_the_plan_refuses_is_told_as_long_as_that_is_believed(tmp_path: Pat
     assert gaps(path, "AAPL") == (0, {1: (1, "not in the plan of the key")})
 
 
+def test_what_is_not_in_the_plan_at_all_is_so_on_all_days(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with tsstore.open(path) as store:
+        write_bars(store, "AAPL", {1})
+        refusals, earlier = Refusals(store, "digest"), np.datetime64(DAY) - 40
+        now_ns = SystemClock().now_ns()
+        # The first of many requests was about days up to then.
+        refusals.add(Refusal("stocks", str(BARS_OF), "AAPL", "entitlement", earlier, now_ns, "no"))
+        refusals.add(Refusal("stocks", str(BARS_OF), "SPY", "timeframe", earlier, now_ns, "no"))
+        write_bars(store, "SPY", {1})
+    assert gaps(path, "AAPL") == (0, {1: (1, "not in the plan of the key")})
+    assert gaps(path, "SPY")[1][1][1].startswith("unexplained")
+
+
 def test_the_vendor_is_asked_for_what_the_store_cannot_explain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

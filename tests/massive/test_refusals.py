@@ -224,3 +224,31 @@ def test_a_failure_during_the_search_for_the_plans_history_ends_no_run(bench):
     assert len(bench.rows()) == 3
     assert {gap.refused for gap in report.gaps} == {"timeframe"}
     assert sum(gap.days for gap in report.gaps) == report.progress.total_days - 1
+
+
+def test_a_gap_of_several_days_loses_none_of_them_to_the_day_under_way(bench):
+    """The vendor refuses what reaches into today, and says so of the whole."""
+    bench.clock = ManualClock(at("2024-06-07 12:00"))
+    bench.vendor.bars["A"] = [bar(at(f"2024-06-{day:02} 10:00")) for day in range(3, 8)]
+    bench.vendor.fault = lambda request: (
+        refusal(TODAY) if days_asked(request)[1] >= date(2024, 6, 7) else None
+    )
+    start_ns, end_ns = at("2024-06-03 09:30"), at("2024-06-07 12:00")
+    with bench.backfiller() as backfiller:
+        report = backfiller.fill_gap(["A"], [MINUTES], start_ns, end_ns)
+    assert [ts for ts, _ in bench.rows("A/1Min/OHLCV")] == [
+        at(f"2024-06-{day:02} 10:00") for day in range(3, 7)
+    ]
+    [gap] = report.gaps
+    assert (gap.refused, day_of(gap.start_ns)) == ("today", date(2024, 6, 7))
+
+
+def test_a_gap_on_a_day_without_a_market_is_refused_like_others(bench):
+    bench.clock = ManualClock(at("2024-06-08 12:00"))  # a Saturday
+    bench.vendor.fault = lambda _: refusal(TIMEFRAME)
+    with bench.backfiller() as backfiller:
+        report = backfiller.fill_gap(
+            ["A"], [MINUTES], at("2024-06-08 09:30"), at("2024-06-08 10:00")
+        )
+    [gap] = report.gaps
+    assert (gap.symbol, gap.refused) == ("A", "timeframe")

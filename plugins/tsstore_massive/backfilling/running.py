@@ -332,6 +332,8 @@ class _Search:
             if place in self._done:
                 return
             days = _days_from(work, last)
+            if not len(days):  # a gap on a day without a market
+                return
             count, refusal = self._allowance.verdict(work.place, work.symbol, days)
             old = count - 1 if refusal is not None else 0
             young = len(days)

@@ -109,8 +109,9 @@ class GapWork:
 
     @property
     def days(self) -> NDArray[np.datetime64]:
-        """First and last market day."""
-        return np.array([day_in(self.dataset, ns) for ns in self.span], "M8[D]")
+        """The days that it touches, whether the market is open or not."""
+        first, last = np.array([day_in(self.dataset, ns) for ns in self.span], "M8[D]")
+        return np.arange(first, last + 1)
 
     @property
     def place(self) -> str:

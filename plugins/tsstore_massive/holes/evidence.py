@@ -202,6 +202,8 @@ class Evidence:
             mine &= rows["Account"] == self._account
         if not mine.any():
             return np.zeros(len(days), np.bool_)
+        if (rows["Reason"][mine] == "entitlement").any():  # learned of some days, and true of all
+            return np.ones(len(days), np.bool_)
         last = rows["Day"][mine].max().view("M8[ns]").astype("M8[D]")
         return np.asarray(self._grid.calendar[days] <= last)
 
