@@ -140,3 +140,17 @@ def test_a_bucket_that_holds_something_else_costs_its_ticker_alone(s3, sync, sto
     store.destroy("B/1Min/OHLCV")
     brings.run(plan(brings, "B"))
     assert len(store.read("B/1Min/OHLCV")) == 12
+
+
+def test_a_file_that_is_withdrawn_once_it_is_loaded_is_not_missed(s3, sync, store, tmp_path):
+    for day in DAYS:
+        s3.put(path_of(day), bars(day))
+    brings = sync()
+    brings.run(plan(brings, "A"))
+    s3.clear()
+    s3.put(path_of(DAYS[0]), bars(DAYS[0]))
+    again = plan(sync(), "A")
+    assert (again.wanted, again.missing, again.loaded_days) == ([], [], 4)
+    others = plan(sync(), "A,B")
+    assert [str(each.day) for each in others.missing] == [*DAYS[1:]]
+    assert len(others.wanted) == 1

@@ -65,6 +65,13 @@ class Ledger:
             for entry in self._entries.get(day, ())
         )
 
+    def has_rows(self, day: date, selection: Selection) -> bool:
+        """Whether the wanted rows of a file of that day are in the store, whichever file it was."""
+        return any(
+            entry.rows > 0 and entry.selection in (selection.name, _ALL)
+            for entry in self._entries.get(day, ())
+        )
+
     def had_other(self, day: date, etag: str) -> bool:
         """Whether rows of an older file of that day are in the store."""
         return any(entry.etag != _cut(etag) for entry in self._entries.get(day, ()))

@@ -135,7 +135,11 @@ class Planner:
             flat = span.flat
             ledger = ledgers[flat] = Ledger(self._store, flat)
             files = dict(self._files(span))
-            missing += self._absent(span, set(files))
+            absent = self._absent(span, set(files))
+            # A file may be withdrawn, or have gone from the archive, once it is loaded.
+            unknown = [each for each in absent if not ledger.has_rows(each.day, selection)]
+            missing += unknown
+            loaded += len(absent) - len(unknown)
             there = set() if reload else covered_days(self._store, flat, files, selection)
             lost = files.keys() if reload else lost_days(self._store, flat, files, selection)
             for day, file in sorted(files.items()):
