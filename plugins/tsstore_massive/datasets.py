@@ -38,7 +38,7 @@ UTC_DAYS = frozenset({"forex", "crypto"})
 #: Markets that trade while a day of theirs ends.
 _ROUND_THE_CLOCK = frozenset({"forex", "crypto", "futures"})
 #: How late rows may come: plans may be delayed by a quarter of an hour.
-_LATE_NS = 20 * 60 * NS_PER_SECOND
+LATE_NS = 20 * 60 * NS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Dataset:
 
         The others have traded nothing for hours when a day of theirs ends.
         """
-        return _LATE_NS if self.market in _ROUND_THE_CLOCK else 0
+        return LATE_NS if self.market in _ROUND_THE_CLOCK else 0
 
     def window(self, first: date, last: date) -> tuple[int, int]:
         """First and last instant of the rows of some days, nanoseconds since 1970 UTC.

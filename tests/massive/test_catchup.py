@@ -15,6 +15,7 @@ from tsstore.columns import Columns
 from tsstore.plugin import WorkerContext
 from tsstore.times import to_ns
 from tsstore_massive.config import Config
+from tsstore_massive.datasets import LATE_NS
 from tsstore_massive.missing import outages
 from tsstore_massive.missing.catchup import CatchUp
 from tsstore_massive.missing.missed import overlap_ns
@@ -111,6 +112,7 @@ class Tried:
 
 
 OVERLAP_S = overlap_ns("trades") // SECOND
+LATE_S = LATE_NS // SECOND
 
 
 def test_a_start_fetches_from_the_start_on_and_the_bars_of_today(store: tsstore.Store) -> None:
@@ -189,14 +191,14 @@ def test_it_polls_bars_once_a_minute_and_leaves_ticks_to_the_gap(store: tsstore.
     tried.clock.pass_s(10)
     tried.catch_up.poll(["bars"])
     assert tried.handed.take() == []
-    tried.clock.pass_s(60)
+    tried.clock.pass_s(3600)
     tried.catch_up.poll(["bars"])
-    assert tried.handed.take() == [("bars", 189 - 900, 259)]
+    assert tried.handed.take() == [("bars", -900, 3799)]
     tried.clock.pass_s(1)
     tried.catch_up.streaming()
     assert sorted(tried.handed.take()) == [
-        ("bars", 259 - 900, 263),
-        ("trades", 60 - OVERLAP_S, 263),
+        ("bars", 3799 - 900 - LATE_S, 3803),
+        ("trades", 60 - OVERLAP_S, 3803),
     ]
     assert not tried.catch_up.polling.is_on
 
@@ -207,14 +209,14 @@ def test_what_was_missed_before_another_one_carries_it_is_fetched_at_once(
     tried = Tried(store)
     tried.streamed()
     tried.catch_up.lost()
-    tried.clock.pass_s(100)
+    tried.clock.pass_s(3600)
     tried.catch_up.carried()
     (stretch,) = tried.handed.stretches
-    assert stretch.not_before == 160 + SETTLE_S
-    assert tried.handed.take() == [("trades", 60 - OVERLAP_S, 163)]
+    assert stretch.not_before == 3660 + SETTLE_S
+    assert tried.handed.take() == [("trades", 60 - OVERLAP_S, 3663)]
     tried.clock.pass_s(1000)
     tried.catch_up.streaming()
-    assert tried.handed.take() == [("trades", 163 - OVERLAP_S, 1163)]
+    assert tried.handed.take() == [("trades", 3663 - OVERLAP_S - LATE_S, 4663)]
 
 
 def test_today_of_coins_begins_at_midnight_utc(store: tsstore.Store) -> None:
@@ -366,7 +368,7 @@ def test_what_stays_missed_while_another_one_carries_it_outlives_a_stop(
     tried.handed.take()
     tried.clock.pass_s(1000)
     tried.catch_up.ended()
-    assert tried.handed.take() == [("trades", 63 - OVERLAP_S, 1063)]
+    assert tried.handed.take() == [("trades", 60 - OVERLAP_S, 1063)]
 
 
 def test_ticks_alone_are_not_said_to_be_polled(store: tsstore.Store, caplog: Any) -> None:

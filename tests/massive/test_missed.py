@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,9 @@ from tsstore_massive.missing.missed import Missed, overlap_ns
 from tsstore_massive.schemas import Kind
 
 SECOND = 1_000_000_000
+DELAY_NS = 15 * 60 * SECOND
+#: A bar is asked for by its start, and told when it is over.
+BAR_NS = 60 * SECOND
 KINDS: tuple[Kind, ...] = ("bars", "trades")
 
 
@@ -34,7 +38,7 @@ def test_what_is_missed_so_far_goes_on_with_an_overlap() -> None:
     now_ns = 3600 * SECOND
     assert [piece.kind for piece in missed.so_far(["trades"], now_ns)] == ["trades"]
     pieces = {piece.kind: piece for piece in missed.take(now_ns + 1, 0.0)}
-    assert pieces["trades"].start_ns == now_ns - overlap_ns("trades")
+    assert 0 < pieces["trades"].start_ns <= now_ns - overlap_ns("trades") - DELAY_NS
     assert pieces["bars"].start_ns == 0
 
 
@@ -47,6 +51,21 @@ def test_what_goes_on_has_each_symbol_once() -> None:
     symbols = {piece.kind: piece.symbols for piece in missed.so_far(KINDS, now_ns + 1)}
     assert symbols == {"trades": ("SPY", "QQQ"), "bars": None}
     assert len(missed.take(now_ns + 2, 0.0)) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_polls_of_a_delayed_plan_leave_nothing_out(kind: Kind) -> None:
+    """Its history ends a quarter of an hour ago, so that each poll gets less than it asks for."""
+    missed = Missed()
+    down_ns = 10_000 * SECOND
+    missed.add(Stretch(kind, ("SPY",), down_ns))
+    told: list[Stretch] = []
+    for minute in range(1, 40):
+        now_ns = down_ns + minute * 60 * SECOND
+        told += [
+            piece.until(now_ns - DELAY_NS - BAR_NS, 0.0) for piece in missed.so_far(KINDS, now_ns)
+        ]
+    assert covered(told, kind, down_ns, now_ns - DELAY_NS - BAR_NS)
 
 
 @given(

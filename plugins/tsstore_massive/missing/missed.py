@@ -2,7 +2,7 @@
 
 A stretch begins where something was surely seen, with an overlap, and ends when the connection
 streams again. Until then `so_far` hands out what is missed up to now and goes on from there, with
-the same overlap, so that polling leaves nothing out either.
+the same overlap and what a delayed plan had not yet, so that polling leaves nothing out either.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tsstore.zones import NS_PER_SECOND
+from tsstore_massive.datasets import LATE_NS
 from tsstore_massive.missing.gaps import Stretch
 from tsstore_massive.schemas import BAR_KINDS
 
@@ -32,10 +33,13 @@ def overlap_ns(kind: Kind) -> int:
 
 
 def _going_on(stretches: Iterable[Stretch], end_ns: int) -> list[Stretch]:
-    """The stretches from the overlap before an end on; each symbol once, however many it was in."""
+    """What is missed from some end on, each symbol once, however many stretches it was in.
+
+    The history of a delayed plan ended long before it, so they overlap by that as well.
+    """
     together: dict[tuple[Kind, int], dict[str, None] | None] = {}
     for one in stretches:
-        place = one.kind, max(one.start_ns, end_ns - overlap_ns(one.kind))
+        place = one.kind, max(one.start_ns, end_ns - LATE_NS - overlap_ns(one.kind))
         symbols = together.setdefault(place, {})
         if one.symbols is None:
             together[place] = None
