@@ -68,7 +68,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         connections_allowed: how many the account has for each key and market.
         query_start: first day of history by bar length, and by the words trades and quotes; a
             mapping or a list of mappings. What is not named is not backfilled.
-        bar_frequencies: bar lengths to backfill; the socket delivers 1Min.
+        bar_frequencies: bar lengths to backfill, up to 1H such as divide an hour; 1D, 1W, 1M, 1Y.
         backfill_batch_size: rows asked for in one request, at most 50000.
         backfill_adjusted: whether backfilled bars are adjusted for splits by the vendor; streamed
             ones are as traded, and `adjust()` is for bars as traded.

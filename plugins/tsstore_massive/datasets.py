@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _TICKS: tuple[Kind, ...] = ("trades", "quotes")
 
+_NS_PER_HOUR = 3600 * NS_PER_SECOND
+
 #: The vendor counts the bars that a bar is made of, and gives 50,000 of them per request. Minutes
 #: from 04:00 to 20:00 are 960 a day; a day of seconds needs a second page anyway.
 _DAYS_PER_REQUEST = {"Sec": 1, "Min": 52, "H": 52, "D": 2500, "W": 2500, "M": 2500, "Y": 5000}
@@ -164,13 +166,27 @@ class Dataset:
 
 
 def _check_bars(timeframe: Timeframe) -> None:
+    """Refuse bars that begin where no slot of their length does.
+
+    The vendor's begin on the clocks of New York, a whole number of hours from those of UTC; and
+    where bars of several days begin is its choice and not ours.
+    """
     if timeframe.is_calendar:
-        # Where bars of several days begin is the vendor's choice and not ours.
         known = timeframe.count == 1
     else:
-        known = NS_PER_DAY % timeframe.duration_ns == 0
+        known = _NS_PER_HOUR % timeframe.duration_ns == 0
     if not known:
+        smaller = _smaller(timeframe)
         raise ConfigError(
-            f"bars of {timeframe} cannot be fetched; use seconds, minutes or hours that divide a "
-            "day, or 1D, 1W, 1M, 1Y"
+            f"bars of {timeframe} cannot be fetched, as the vendor's begin at other times than "
+            f"those of a store; fetch {smaller} and read {timeframe}, which is computed from it"
         )
+
+
+def _smaller(timeframe: Timeframe) -> str:
+    """The longest bars that can be fetched and make up others."""
+    if timeframe.is_calendar:
+        return "1D"
+    lengths = {"1H": _NS_PER_HOUR, "1Min": 60 * NS_PER_SECOND}
+    fitting = (name for name, ns in lengths.items() if timeframe.duration_ns % ns == 0)
+    return next(fitting, "1Sec")

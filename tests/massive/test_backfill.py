@@ -406,6 +406,13 @@ def test_bars_of_days_and_longer_stand_at_their_date_in_the_zone_of_the_store(
     assert ns == to_ns(date_, timezone)
 
 
+def test_a_bar_that_begins_between_slots_is_refused_and_not_stored_at_another_time(bench):
+    bench.vendor.bars["AAPL"] = [bar(at("2024-06-03 10:00") + n * 10**9) for n in (0, 90)]
+    (gap,) = bench.run(minutes()).gaps
+    assert "a bar begins at 2024-06-03 14:01:30Z" in gap.reason
+    assert bench.store.list("AAPL/1Min/*") == []
+
+
 def test_a_week_is_done_when_it_is_over(bench):
     bench.clock = ManualClock(at("2024-06-07 21:00"))
     bench.vendor.bars["AAPL"] = [bar(at("2024-06-02"))]

@@ -34,10 +34,28 @@ def test_coverage_has_a_bucket_of_its_own(text, key):
     assert Dataset.parse(text).coverage_key("X/Y") == key
 
 
-@pytest.mark.parametrize("text", ["7Min", "2D", "2W", "3M", "36H", "ticks", "", "0Min"])
-def test_what_the_vendor_does_not_make_is_refused(text):
-    with pytest.raises(ConfigError, match=r"cannot be fetched|neither trades"):
+@pytest.mark.parametrize("text", ["ticks", "", "0Min"])
+def test_what_is_no_kind_of_rows_is_refused(text):
+    with pytest.raises(ConfigError, match="neither trades"):
         Dataset.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        *[("7Min", "1Min"), ("45Min", "1Min"), ("7Sec", "1Sec"), ("90Min", "1Min")],
+        *[("2H", "1H"), ("4H", "1H"), ("12H", "1H"), ("24H", "1H"), ("36H", "1H")],
+        *[("2D", "1D"), ("2W", "1D"), ("3M", "1D")],
+    ],
+)
+def test_lengths_whose_windows_are_no_slots_are_refused_with_what_to_fetch_instead(text, instead):
+    with pytest.raises(ConfigError, match=f"^bars of {text} cannot be fetched.*; fetch {instead} "):
+        Dataset.parse(text)
+
+
+@pytest.mark.parametrize("text", ["1Sec", "30Sec", "5Min", "60Min", "1H", "1D", "1W", "1M", "1Y"])
+def test_lengths_whose_windows_are_slots_are_fetched(text):
+    assert str(Dataset.parse(text).timeframe) == text
 
 
 def test_streamed_seconds_are_the_bars_of_seconds():

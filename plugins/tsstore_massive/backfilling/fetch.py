@@ -25,6 +25,7 @@ import numpy as np
 from tsstore.api import Operation, Write, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
+from tsstore.times import format_ns
 from tsstore.zones import NS_PER_DAY, local_to_utc, utc_offsets
 from tsstore_massive.backfilling.coverage import SCHEMA as COVERAGE
 from tsstore_massive.backfilling.coverage import coverage_rows, coverage_table
@@ -32,7 +33,7 @@ from tsstore_massive.backfilling.grouped import GroupedWork
 from tsstore_massive.backfilling.tickday import SETTLED_NS, TickDay, concat
 from tsstore_massive.backfilling.work import BarsWork, GapWork, TicksWork
 from tsstore_massive.decoding.identity import Numbering
-from tsstore_massive.errors import StoppedError
+from tsstore_massive.errors import BadResponseError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,7 +168,11 @@ class Fetcher:
         )
 
     def finished_bars(self, work: BarsWork | GapWork, now_ns: int) -> Columns:
-        """The bars of a unit whose time was over at `now_ns`, at the start of their slots."""
+        """The bars of a unit whose time was over at `now_ns`, at the start of their slots.
+
+        Raises:
+            MassiveError: the vendor did not give them, or one begins between two slots.
+        """
         start_ns, end_ns = work.span
         timeframe = work.dataset.timeframe
         # The vendor's weeks begin on Sunday, ours on Monday.
@@ -178,6 +183,8 @@ class Fetcher:
         rows = concat(list(pages), work.dataset)
         zone = work.dataset.zone
         slots = timeframe.floor(rows.ts + early_ns, zone)
+        if not timeframe.is_calendar:
+            _check_slots(work, rows.ts, slots)
         over = timeframe.next(slots, zone) <= now_ns
         inside = (slots >= timeframe.floor(np.array([start_ns]), zone)) & (slots <= end_ns)
         return Columns(slots, dict(rows.items())).take(over & inside)
@@ -234,6 +241,16 @@ class Fetcher:
     def now_ns(self) -> int:
         """The time of the clock."""
         return self._clock.now_ns()
+
+
+def _check_slots(work: BarsWork | GapWork, ts: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+    """A bar that another slot begins with would be taken for one of another time."""
+    odd = np.flatnonzero(ts != slots)
+    if len(odd):
+        raise BadResponseError(
+            f"{work.symbol}: a bar begins at {format_ns(int(ts[odd[0]]))}, where none of "
+            f"{work.dataset.timeframe} does; nothing of the answer was stored"
+        )
 
 
 def _in_zone(ts: NDArray[np.int64], dataset: Dataset, timezone: str) -> NDArray[np.int64]:
