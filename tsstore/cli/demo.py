@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from rich.console import Console
 import tsstore
 from tsstore.cli.demo_setup import (
     Process,
+    check_alike,
     free_port,
     start_server,
     start_simulator,
@@ -30,7 +32,12 @@ from tsstore.cli.init import example
 from tsstore.cli.output import times_text
 from tsstore.cli.paths import FilledPath
 from tsstore.clock import SystemClock
-from tsstore.errors import InvalidArgumentError, NotFoundError, TsStoreError
+from tsstore.errors import (
+    ConnectionFailedError,
+    InvalidArgumentError,
+    NotFoundError,
+    TsStoreError,
+)
 from tsstore.signals import Signals
 from tsstore.times import format_ns
 
@@ -92,7 +99,8 @@ def command(
         simulator, vendor_url = start_simulator(options, directory / "simulator.log")
         with simulator:
             chosen = _symbols(vendor_url, wanted, files=data is not None)
-            _check_alike(directory / "data", chosen, synthetic=data is None)
+            keys = {f"{_bucket(symbol)}/{group}" for symbol in chosen for group in GROUPS}
+            check_alike(directory / "data", keys, synthetic=data is None)
             url = f"http://127.0.0.1:{free_port()}"
             config = directory / "mkts.yml"
             text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
@@ -101,36 +109,14 @@ def command(
                 # Nobody else uses the key, so its lock need not stay on this machine.
                 TemporaryDirectory(prefix="tsstore-demo-") as runtime,
                 start_server(config, directory / "server.log", runtime) as server,
+                closing(_Watcher(url, vendor_url, speed, chosen, clock)) as watcher,
             ):
                 end_s = clock.monotonic() + seconds if seconds is not None else None
-                watcher = _Watcher(url, vendor_url, speed, chosen, clock)
                 watcher.wait_until_up(server, signals)
                 data_at = directory / "data"
                 click.echo(f"server {url}  vendor {vendor_url} (simulated)  data {data_at}")
                 _watch(watcher, [simulator, server], clock, signals, end_s)
     click.echo(_what_next(directory, chosen))
-
-
-def _check_alike(directory: Path, symbols: list[str], *, synthetic: bool) -> None:
-    """Refuse a directory of another market, where rows of this one would not be taken.
-
-    The worker would refuse it as well, in its own log and words.
-    """
-    try:
-        store = tsstore.open(directory, read_only=True)
-    except NotFoundError:
-        return
-    with store:
-        wanted = {f"{_bucket(symbol)}/{group}" for symbol in symbols for group in GROUPS}
-        keys = [*sorted(wanted.intersection(store.list())), *store.list("_massive/24H/*")]
-        other = (key for key in keys if store.info(key).schema.synthetic is not synthetic)
-        found = next(other, None)
-    if found is not None:
-        held, new = ("real", "made up") if synthetic else ("made-up", "read from files")
-        raise InvalidArgumentError(
-            f"{directory} holds {held} rows ({found}), and these would be {new}; name another "
-            "directory with --dir, or remove that one"
-        )
 
 
 def _bucket(symbol: str) -> str:
@@ -194,7 +180,10 @@ def _market_time(vendor_url: str) -> tuple[int, str]:
 def _get(url: str, **options: Any) -> dict[str, Any]:
     # A proxy of the environment is for the world outside.
     with httpx.Client(trust_env=False, timeout=10) as client:
-        answer: dict[str, Any] = client.get(url, **options).raise_for_status().json()
+        try:
+            answer: dict[str, Any] = client.get(url, **options).raise_for_status().json()
+        except httpx.HTTPError as error:
+            raise ConnectionFailedError(f"{url} does not answer: {error}") from None
     return answer
 
 
@@ -258,6 +247,11 @@ class _Watcher:
                 if self._clock.monotonic() > deadline:
                     raise server.failure("does not answer") from None
                 signals.wait(self._clock, 0.1)
+
+    def close(self) -> None:
+        """Let go of the server."""
+        if self._store is not None:
+            self._store.close()
 
     def look(self) -> Snapshot:
         """What there is to see now."""

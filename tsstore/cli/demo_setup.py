@@ -13,11 +13,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tsstore
 from tsstore.cli import tether
-from tsstore.errors import ConfigError, ConnectionFailedError, StorageError
+from tsstore.errors import (
+    ConfigError,
+    ConnectionFailedError,
+    InvalidArgumentError,
+    NotFoundError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -139,6 +146,35 @@ def free_port() -> int:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)) as listener:
             return int(listener.getsockname()[1])
     raise ConfigError("no port of 127.0.0.1 can be listened on")
+
+
+def check_alike(directory: Path, keys: Iterable[str], *, synthetic: bool) -> None:
+    """Refuse a directory of another market, where rows of this one would not be taken.
+
+    The worker would refuse it as well, in its own log and words.
+
+    Args:
+        directory: of the store, if there is one.
+        keys: what would be written to, besides the worker's own buckets.
+        synthetic: whether the rows would be made up.
+
+    Raises:
+        InvalidArgumentError: some of them hold the other kind.
+    """
+    try:
+        store = tsstore.open(directory, read_only=True)
+    except NotFoundError:
+        return
+    with store:
+        there = [*sorted(set(keys).intersection(store.list())), *store.list("_massive/24H/*")]
+        other = (key for key in there if store.info(key).schema.synthetic is not synthetic)
+        found = next(other, None)
+    if found is not None:
+        held, new = ("real", "made up") if synthetic else ("made-up", "read from files")
+        raise InvalidArgumentError(
+            f"{directory} holds {held} rows ({found}), and these would be {new}; name another "
+            "directory with --dir, or remove that one"
+        )
 
 
 def with_values(example: str, values: Mapping[str, str]) -> str:
