@@ -17,7 +17,7 @@ from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
 from tsstore_massive.flatfiles.fallback import Context
-from tsstore_massive.flatfiles.memory import give_back_large_blocks
+from tsstore_massive.flatfiles.memory import share_one_heap
 from tsstore_massive.flatfiles.planning import Span
 from tsstore_massive.flatfiles.providers import find_provider
 from tsstore_massive.flatfiles.remote import Remote
@@ -162,7 +162,7 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
     Raises:
         TsStoreError: keys, service, archive or store cannot be used.
     """
-    give_back_large_blocks()
+    share_one_heap()
     archive = Archive(options.archive, read_only=options.offline and options.keep)
     with (
         _remote(options) as remote,
