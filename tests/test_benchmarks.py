@@ -228,7 +228,7 @@ def _read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=30)
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("of_a_year", [True, False])
 def test_every_workload_runs(tmp_path: Path, *, of_a_year: bool) -> None:

@@ -325,7 +325,7 @@ class ServerProcess:
         self._process.stdout.close()
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=5)
 @pytest.mark.timeout(110)
 def test_a_server_that_is_killed_while_rows_are_written(tmp_path):
     """Again and again; who follows it has every row at the end."""

@@ -271,11 +271,11 @@ MIXED = [
 
 
 def test_a_run_that_is_killed_asks_again_for_what_was_under_way_only(tmp_path):
-    with simulator("--symbols", "3", "--seed", "7") as url:
+    with simulator("--symbols", "2", "--seed", "7") as url:
         backfill(url, tmp_path / "whole", *MIXED)
         whole = sum(replies(url).values())
     kills = 2
-    with simulator("--symbols", "3", "--seed", "7") as url:
+    with simulator("--symbols", "2", "--seed", "7") as url:
         for part in range(1, kills + 1):
             with subprocess.Popen(
                 command(url, tmp_path / "killed", *MIXED), env=ENVIRONMENT,

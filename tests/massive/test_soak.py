@@ -36,7 +36,7 @@ SYMBOLS = {"stocks": ("AAPL", "NVDA", "SPY"), "crypto": ("X:BTC-USD", "X:ETH-USD
 CORRECTED_NS = 15 * MINUTE
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=SECONDS + 20)
 @pytest.mark.timeout(SECONDS + 240)
 @pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
 def test_whatever_goes_wrong_the_store_is_the_market(

@@ -18,7 +18,7 @@ from tsstore.store import Store
 from tsstore.timeframe import Timeframe
 
 
-@pytest.mark.long
+@pytest.mark.long(seconds=5)
 def test_a_killed_server_loses_no_bar(tmp_path):
     data = tmp_path / "data"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -362,5 +362,5 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
 
 
-TestStoreMachine = pytest.mark.long(StoreMachine.TestCase)
+TestStoreMachine = pytest.mark.long(seconds=10)(StoreMachine.TestCase)
 TestStoreMachine.settings = settings(max_examples=60 * SCALE, stateful_step_count=50, deadline=None)
