@@ -139,14 +139,13 @@ def test_bars_of_real_trades_are_those_of_a_group_by(s3, home, monkeypatch, real
 def grouped(trades: pd.DataFrame) -> pd.DataFrame:
     """Bars by the vendor's rules; form T (12) forbids nothing in bars of minutes."""
     trades = trades.sort_values("sip_timestamp", kind="stable")
-    ids = [
-        {int(code) for code in text.split(",")} - {12} for text in trades["conditions"].fillna("0")
-    ]
-    closing = np.array([8 in each for each in ids])
+    which, texts = pd.factorize(trades["conditions"].fillna("0"))
+    ids = [{int(code) for code in text.split(",")} - {12} for text in texts]
+    closing = np.array([8 in each for each in ids])[which]
     minute = trades["sip_timestamp"] // MINUTE * MINUTE
 
     def allowed(forbidden: Iterable[int]) -> pd.core.groupby.DataFrameGroupBy:
-        keep = np.array([each.isdisjoint(forbidden) for each in ids]) & ~closing
+        keep = np.array([each.isdisjoint(forbidden) for each in ids])[which] & ~closing
         return trades[keep].groupby(minute[keep])
 
     prices, ranges = allowed(NO_OPEN_CLOSE)["price"], allowed(NO_HIGH_LOW)["price"]
