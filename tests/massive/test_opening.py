@@ -51,6 +51,7 @@ def test_real_rows_do_not_come_beside_made_up_ones(
 ) -> None:
     monkeypatch.setenv("MASSIVE_API_KEY", "key-of-the-test")
     data = tmp_path / "data"
+    (tmp_path / "data.flatfiles").mkdir()  # the archive that --offline reads
     with tsstore.open(data) as store:
         marking(store).write("_massive/24H/BARS_GAPS", ROWS)
     told = [*arguments.split(), "--dir", str(data), "--base-url", "http://127.0.0.1:9"]
