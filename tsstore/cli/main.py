@@ -7,7 +7,6 @@ import io
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -148,7 +147,9 @@ def _prepare_output() -> None:
     'Shell completion: eval "$(_TSSTORE_COMPLETE=bash_source tsstore)", or zsh_source, '
     "fish_source.",
 )
-@click.version_option(version("tsstore"), "-v", "--version", message="tsstore %(version)s")
+@click.version_option(
+    None, "-v", "--version", package_name="tsstore", message="tsstore %(version)s"
+)
 def main() -> None:
     """Time-series store for market data.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ import click
 from tsstore.errors import ConfigError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
 GROUP = "tsstore.commands"
 _LOCATION = ("url", "directory", "token_file", "ca_file")
@@ -19,10 +18,9 @@ _LOCATION = ("url", "directory", "token_file", "ca_file")
 
 def plugin_commands() -> dict[str, str]:
     """Names of the commands that are installed, each with what it is of; nothing is imported."""
-    found = entry_points(group=GROUP)
     return {
         point.name: f"Of the plugin {point.module.partition('.')[0]}."
-        for point in sorted(found, key=lambda point: point.name)
+        for point in sorted(_installed(), key=lambda point: point.name)
     }
 
 
@@ -32,9 +30,15 @@ def plugin_command(name: str) -> click.Command | None:
     Raises:
         ConfigError: it cannot be loaded.
     """
-    for point in entry_points(group=GROUP, name=name):
+    for point in _installed().select(name=name):
         return with_store(_load(point))
     return None
+
+
+def _installed() -> EntryPoints:
+    from importlib.metadata import entry_points  # 20 ms that other commands need not wait
+
+    return entry_points(group=GROUP)
 
 
 def _load(point: EntryPoint) -> click.Command:
