@@ -20,7 +20,7 @@ from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import date
 
     from tsstore.api import StoreApi
@@ -127,6 +127,17 @@ def lost_days(
     if dataset_of(flat) is None or not names:
         return set()
     return set(days) - covered_days(store, flat, days, Selection(names))
+
+
+def told_symbols(store: StoreApi, flat: FlatSet, day: date, symbols: Sequence[str]) -> set[str]:
+    """Those of some tickers of which a file or REST told a day; all where nobody notes that."""
+    dataset = dataset_of(flat)
+    if dataset is None:
+        return set(symbols)
+    days = np.array([day], "M8[D]")
+    ends = dataset.ends(days)
+    found = read_coverage(store, dataset, symbols, days, adjusted=False)
+    return {symbol for symbol, coverage in found if coverage.done(days, ends)[0]}
 
 
 def _names(flat: FlatSet, selection: Selection) -> list[str]:

@@ -15,23 +15,21 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from tsstore.errors import InvalidArgumentError
 from tsstore_massive.backfilling.backfill import Backfiller, Target
 from tsstore_massive.datasets import Dataset
+from tsstore_massive.flatfiles.selection import Selection, symbols_of
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import limiter_for
-from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from tsstore.api import StoreApi
     from tsstore.client import RemoteStore
     from tsstore.clock import Clock
     from tsstore.store import Store
     from tsstore_massive.config import Config
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.planning import Missing
-    from tsstore_massive.flatfiles.selection import Selection
 
 _DATASETS = {"minute_aggs": "1Min", "day_aggs": "1D", "trades": "trades", "quotes": "quotes"}
 #: Markets whose tickers REST spells as the files do, and that are open when the exchanges are.
@@ -151,10 +149,3 @@ class RestFallback:
             rows += report.progress.rows
             gaps += map(str, report.gaps)
         return Filled(rows, gaps)
-
-
-def symbols_of(store: StoreApi, flat: FlatSet, selection: Selection) -> list[str]:
-    """The tickers that are named, and those of the store that a pattern means."""
-    stored = (key.partition("/")[0] for key in store.list(f"*/{flat.group}"))
-    found = {*selection.names, *(symbol for symbol in stored if symbol in selection)}
-    return sorted(symbol for symbol in found if market_of(symbol) == flat.market)

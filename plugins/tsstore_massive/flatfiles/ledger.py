@@ -4,7 +4,7 @@ There is a bucket for each data set, `_massive/24H/FLATFILES_STOCKS_MINUTE_AGGS`
 each day and selection of tickers, at midnight UTC of the day:
 
     ETag       U64  of the file that was loaded, or the name of who else told of that day
-    Rows       i8   that it gave
+    Rows       i8   that it gave; -1 of somebody else, who may bring more at any time
     Selection  U64  the tickers that were asked for, or a digest of a long list
 
 A row is written when everything it speaks of is stored. It counts as long as the vendor's file has
@@ -35,6 +35,8 @@ SCHEMA = Schema.of({"ETag": "U64", "Rows": "i8", "Selection": "U64"}, variable=T
 
 _EPOCH = date(1970, 1, 1)
 _ALL = "*"
+#: In place of a number of rows.
+_STRANGER = -1
 
 
 class Entry(NamedTuple):
@@ -76,6 +78,10 @@ class Ledger:
         """Whether rows of an older file of that day are in the store."""
         return any(entry.etag != _cut(etag) for entry in self._entries.get(day, ()))
 
+    def had_strangers(self, day: date) -> bool:
+        """Whether some rows of that day may be of somebody else than the vendor."""
+        return any(entry.rows == _STRANGER for entry in self._entries.get(day, ()))
+
     def add(
         self,
         day: date,
@@ -84,13 +90,16 @@ class Ledger:
         selection: Selection,
         also: Iterable[Operation] = (),
     ) -> None:
-        """Write down that a file was loaded; what was loaded of an older one is forgotten.
+        """Write down that a file was loaded.
+
+        What was loaded of an older one is forgotten as far as it has taken its place.
 
         `also` is written in the same commit.
         """
         new = Entry(_cut(etag), rows, selection.name)
         old = self._entries.get(day, [])
-        kept = [e for e in old if e.etag == new.etag and e.selection != new.selection]
+        others = [entry for entry in old if entry.selection != new.selection]
+        kept = [] if new.selection == _ALL else others
         entries = sorted([*kept, new])
         at_ns = (day - _EPOCH).days * NS_PER_DAY
         columns = {
@@ -109,7 +118,7 @@ class Ledger:
         What they have and the vendor has not goes when there is a file.
         """
         if day not in self._entries:
-            self.add(day, name, 0, selection)
+            self.add(day, name, _STRANGER, selection)
 
     def _read(self) -> dict[date, list[Entry]]:
         try:

@@ -4,8 +4,9 @@ The same file may be loaded again at any time, by anybody, after any crash, and 
 rows. Ticks of a ticker's day replace what is stored of the day, part after part as they come (see
 `replacing.py`); those of another run of the file are added, and the identity of their schema keeps
 copies from doubling. Bars are upserted; those of a file that the vendor has replaced replace what
-is stored, for the new file may lack a bar. A day counts as loaded only when all of it is stored,
-and the first rows of a ticker take back what was said of its day before.
+is stored, for the new file may lack a bar, or a ticker (see `withdrawn.py`). A day counts as loaded
+only when all of it is stored, and the first rows of a ticker take back what was said of its day
+before.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from tsstore_massive.flatfiles.parse import FlatFile
 from tsstore_massive.flatfiles.pieces import pieces
 from tsstore_massive.flatfiles.replacing import DayReplacement
 from tsstore_massive.flatfiles.vwap import StoredVwap
+from tsstore_massive.flatfiles.withdrawn import withdrawn
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
@@ -49,6 +51,7 @@ class Job:
         path: on this machine.
         selection: the wanted tickers.
         replaces: whether an older file of that day was loaded before.
+        after_strangers: whether rows of that day may be of somebody else than the vendor.
     """
 
     flat: FlatSet
@@ -56,6 +59,7 @@ class Job:
     path: Path
     selection: Selection
     replaces: bool
+    after_strangers: bool = False
 
 
 @dataclass
@@ -128,6 +132,10 @@ class Loader:
         """What to write so that the day of some symbols counts as missing until all of it came."""
         return coverage_taken_back(job.flat, job.day, symbols, self._covered)
 
+    def withdrawn(self, job: Job, window: tuple[int, int], there: Collection[str]) -> list[str]:
+        """See `withdrawn`."""
+        return withdrawn(self._store, job, window, there)
+
 
 class _Loading:
     """One file on its way into the store."""
@@ -145,6 +153,8 @@ class _Loading:
         file = FlatFile(self._job.path, flat, self._job.day, self._job.selection)
         for piece in ahead(pieces(file.batches(), flat.schema)):
             self._store(self._settled(piece))
+        if self._day is not None and self._job.replaces:
+            self._take_away(self._day)
         return Loaded(self._rows, file.faults)
 
     def _settled(self, piece: Piece) -> Piece:
@@ -180,6 +190,13 @@ class _Loading:
         for symbol, run in piece.runs():
             rows = piece.rows.slice(run.start, run.stop)
             yield from day.operations(symbol, rows, goes_on=symbol == piece.goes_on)
+
+    def _take_away(self, day: DayReplacement) -> None:
+        """Take away the rows of tickers that only older files of the day had."""
+        gone = self._loader.withdrawn(self._job, self._window, self._rows)
+        if gone:
+            taken_back = self._loader.take_back(self._job, gone)
+            self._loader.commit([*taken_back, *map(day.taken_away, gone)], 0)
 
 
 def _window(job: Job, timezone: str) -> tuple[int, int]:

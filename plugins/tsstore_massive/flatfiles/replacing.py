@@ -70,6 +70,11 @@ class DayReplacement:
             key = f"{symbol}/{self._flat.group}"
             yield self._replace(key, start, self._last, Columns.empty(self._flat.schema))
 
+    def taken_away(self, symbol: str) -> Replace:
+        """What takes away the day of a ticker that the file does not have."""
+        empty = Columns.empty(self._flat.schema)
+        return self._replace(f"{symbol}/{self._flat.group}", self._first, self._last, empty)
+
     def _rest_of(self, symbol: str) -> int | None:
         """From where on the day of a symbol is still the old one; None in a second run."""
         if self._open is not None and self._open[0] == symbol:

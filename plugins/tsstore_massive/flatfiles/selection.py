@@ -6,10 +6,13 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tsstore.key import KeyPattern, is_pattern
-from tsstore_massive.symbols import bucket_symbol, parse_symbol
+from tsstore_massive.symbols import bucket_symbol, market_of, parse_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tsstore.api import StoreApi
+    from tsstore_massive.flatfiles.catalogue import FlatSet
 
 #: Characters of a name that is written out; longer ones are shortened to a digest.
 NAME_MAX = 64
@@ -52,6 +55,13 @@ class Selection:
             decided = self._include.matches(ticker) and not self._exclude.matches(ticker)
             self._decided[ticker] = decided
         return decided
+
+
+def symbols_of(store: StoreApi, flat: FlatSet, selection: Selection) -> list[str]:
+    """The tickers that are named, and those of the store that a pattern means."""
+    stored = (key.partition("/")[0] for key in store.list(f"*/{flat.group}"))
+    found = {*selection.names, *(symbol for symbol in stored if symbol in selection)}
+    return sorted(symbol for symbol in found if market_of(symbol) == flat.market)
 
 
 def _spelled(text: str) -> str:

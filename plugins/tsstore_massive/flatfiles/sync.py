@@ -240,19 +240,19 @@ class _Run:
                 raise
 
     def _load(self, loader: Loader, wanted: Wanted, file: RemoteFile, path: Path) -> None:
-        plan, selection = self._plan, self._fitting.of(wanted.flat)
+        flat, day, selection = wanted.flat, wanted.day, self._fitting.of(wanted.flat)
+        ledger = self._plan.ledgers[flat]
+        strangers = ledger.had_strangers(day)
+        job = Job(flat, day, path, selection, wanted.replaces, after_strangers=strangers)
         try:
-            loaded = loader.load(Job(wanted.flat, wanted.day, path, selection, wanted.replaces))
+            loaded = loader.load(job)
         except SchemaMismatchError:
-            if not self._fitting.narrow(wanted.flat):
+            if not self._fitting.narrow(flat):
                 raise
             self._load(loader, wanted, file, path)
             return
-        covered = coverage_of_file(
-            wanted.flat, wanted.day, loaded.counts, selection, self._clock.now_ns()
-        )
-        ledger = plan.ledgers[wanted.flat]
-        ledger.add(wanted.day, file.etag, loaded.rows, plan.selection, covered)
+        covered = coverage_of_file(flat, day, loaded.counts, selection, self._clock.now_ns())
+        ledger.add(day, file.etag, loaded.rows, self._plan.selection, covered)
         self._loaded += 1
         self._faults.update(loaded.faults)
 

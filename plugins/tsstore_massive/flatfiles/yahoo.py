@@ -17,7 +17,8 @@ from tsstore.columns import Columns
 from tsstore.errors import ConfigError, InvalidArgumentError, NotFoundError
 from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.datasets import Dataset
-from tsstore_massive.flatfiles.fallback import Filled, symbols_of
+from tsstore_massive.flatfiles.fallback import Filled
+from tsstore_massive.flatfiles.selection import symbols_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
