@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 from datetime import date, timedelta
@@ -13,7 +14,7 @@ import pytest
 import tsstore
 from tests.flatfiles.conftest import packed
 from tsstore_massive.errors import StoppedError
-from tsstore_massive.flatfiles import lines, parse, pieces
+from tsstore_massive.flatfiles import inflate, lines, parse, pieces
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.covering import coverage_of_file, covered_days
 from tsstore_massive.flatfiles.errors import BadFileError
@@ -209,13 +210,34 @@ def test_a_damaged_file_is_refused(load_file):
         load_file(STOCK_TRADES, body=bytes(body))
 
 
+@pytest.mark.parametrize("has_isal", [True, False])
+def test_a_file_damaged_in_its_midst_is_refused(load_file, monkeypatch, has_isal):
+    if not has_isal:
+        monkeypatch.setattr(inflate, "_opener", gzip)
+    whole = packed(TRADES + "".join(trade("A", n) for n in range(1, 3000)))
+    for flipped in range(20, len(whole) - 8, len(whole) // 40):
+        body = bytearray(whole)
+        body[flipped] ^= 0x55
+        with pytest.raises(BadFileError, match=r"2026-08-31\.csv\.gz"):
+            load_file(STOCK_TRADES, body=bytes(body))
+
+
+def test_a_disk_that_refuses_to_read_is_no_damage(load_file, monkeypatch):
+    def failing(path: Path) -> io.BytesIO:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(parse, "open_gzip", failing)
+    with pytest.raises(tsstore.StorageError, match=r"2026-08-31.csv.gz .*Too many open files"):
+        load_file(STOCK_BARS, BARS + bar("A"))
+
+
 def test_pythons_own_gzip_gives_the_same_bytes(tmp_path, monkeypatch):
     path = tmp_path / "a.gz"
     path.write_bytes(packed("one\n", "", "two\n"))
     with open_gzip(path) as fast:
         assert not isinstance(fast, gzip.GzipFile) or type(fast) is not gzip.GzipFile
         unpacked = fast.read()
-    monkeypatch.setitem(__import__("sys").modules, "isal", None)
+    monkeypatch.setattr(inflate, "_opener", gzip)
     with open_gzip(path) as plain:
         assert type(plain) is gzip.GzipFile
         assert plain.read() == unpacked == b"one\ntwo\n"

@@ -105,6 +105,18 @@ def test_days_are_loaded_once(s3, run, tmp_path):
     assert contents(tmp_path / "data") == before
 
 
+def test_offline_no_file_is_removed(s3, run, tmp_path):
+    """One that is damaged may be all that is left of it."""
+    s3.put(path_of(FIRST), bars(FIRST))
+    run("--start", FIRST, "--end", FIRST)
+    kept = tmp_path / "data.flatfiles" / path_of(FIRST)
+    damaged = kept.read_bytes()[:-8] + bytes(8)
+    kept.write_bytes(damaged)
+    code, _, err = run("--start", FIRST, "--end", FIRST, "--offline", "--reload")
+    assert (code, "cannot be read" in err) == (1, True)
+    assert kept.read_bytes() == damaged
+
+
 def test_other_tickers_come_from_the_archive(s3, run, tmp_path):
     s3.put(path_of(FIRST), bars(FIRST))
     assert run("--start", FIRST, "--end", FIRST, "--symbols", "A")[0] == 0

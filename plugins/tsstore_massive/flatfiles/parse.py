@@ -10,18 +10,19 @@ counted; a file that is no CSV of numbers is refused.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, StorageError
 from tsstore.zones import NS_PER_DAY
 from tsstore_massive.decoding.identity import Numbering
 from tsstore_massive.decoding.rows import CODES_MAX
 from tsstore_massive.flatfiles.cells import ids, numbers, whole
 from tsstore_massive.flatfiles.errors import BadFileError
-from tsstore_massive.flatfiles.inflate import open_gzip
+from tsstore_massive.flatfiles.inflate import DAMAGES, open_gzip
 from tsstore_massive.flatfiles.lines import TICKERS_MAX, LinesOf
 from tsstore_massive.symbols import bucket_symbol
 
@@ -126,6 +127,7 @@ class FlatFile:
 
     Raises:
         BadFileError: it is no such file.
+        StorageError: the system refuses to read it.
         ConfigError: the package that reads CSV is not installed.
     """
 
@@ -151,26 +153,37 @@ class FlatFile:
 
         Raises:
             BadFileError: the file is damaged, or a cell is no number.
+            StorageError: the system refuses to read it.
         """
+        self._numbering = Numbering()
+        with (
+            self._reading(),
+            open_gzip(self._path) as file,
+            self._open(self._lines(file)) as reader,
+        ):
+            for table in reader:
+                batch = self._batch(table)
+                if len(batch):
+                    yield batch
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Tell a file that is damaged from a system that refuses to read it."""
         import pyarrow as pa
 
-        self._numbering = Numbering()
         try:
-            with open_gzip(self._path) as file, self._open(self._lines(file)) as reader:
-                for table in reader:
-                    batch = self._batch(table)
-                    if len(batch):
-                        yield batch
-        except (OSError, EOFError, pa.ArrowInvalid) as error:
+            yield
+        except (OSError, pa.ArrowInvalid, UnicodeDecodeError, *DAMAGES) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise StorageError(
+                    f"{self._path} cannot be read: {error.strerror}; it stays as it is"
+                ) from None
             raise self._bad(f"cannot be read: {error}") from None
 
     def _read_header(self) -> list[str]:
-        try:
-            with open_gzip(self._path) as file:
-                line = file.readline(_HEADER_BYTES_MAX)
+        with self._reading(), open_gzip(self._path) as file:
+            line = file.readline(_HEADER_BYTES_MAX)
             names = line.decode("utf-8-sig").strip().split(",")
-        except (OSError, EOFError, UnicodeDecodeError) as error:
-            raise self._bad(f"cannot be read: {error}") from None
         absent = {"ticker", *_NEEDED[self._rows].values()} - set(names)
         if absent:
             raise self._bad(f"has no column {min(absent)!r}; it is no file of {self._rows}")
