@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ import pytest
 from tsstore.clock import ManualClock
 from tsstore.errors import InvalidArgumentError, StorageError
 from tsstore_massive.config import Config
-from tsstore_massive.rest.rate import RateLimiter, limiter_for, quota_text
+from tsstore_massive.rest import rate
+from tsstore_massive.rest.quota import FileQuota
+from tsstore_massive.rest.rate import MINUTE_S, RateLimiter, limiter_for, quota_text
 
 
 def test_requests_within_the_limit_start_at_once():
@@ -243,6 +246,24 @@ def test_the_quota_of_a_server_on_this_machine_is_kept_where_it_is_told(tmp_path
     told = config(quota_directory=str(tmp_path / "here"), **local)
     limiter_for(told, "k", ManualClock()).acquire(threading.Event())
     assert limiter_for(told, "k", ManualClock()).describe()["minute"] == 1
+
+
+@pytest.mark.parametrize("told", [{}, {"quota_directory": "/dev"}])
+def test_on_a_full_disk_the_quota_is_kept_to_by_this_process(monkeypatch, caplog, told):
+    monkeypatch.setattr(rate, "quota_path", lambda *_: Path("/dev/full"))
+    limiter = limiter_for(config(**told), "k", ManualClock())
+    assert limiter.acquire(threading.Event()) is not None
+    assert limiter.describe()["minute"] == 1
+    assert "No space left on device" in caplog.text
+    assert "kept to by this process alone" in caplog.text
+
+
+def test_a_disk_that_refuses_later_ends_no_status():
+    quota = FileQuota(Path("/dev/full"), ManualClock())
+    limiter = RateLimiter(5, MINUTE_S, ManualClock(), quota=quota)
+    assert limiter.describe()["per_minute"] == 5
+    with pytest.raises(StorageError, match="make room"):
+        limiter.acquire(threading.Event())
 
 
 def test_a_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch, caplog):

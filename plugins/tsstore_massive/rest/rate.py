@@ -21,6 +21,7 @@ from tsstore_massive.rest.usage import Plan, Ticket
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tsstore.clock import Clock
     from tsstore_massive.config import Config
@@ -34,6 +35,8 @@ _VENDOR = "api.massive.com"
 _STEP_S = MINUTE_S
 #: Shortest wait: what is due sooner counts as due then.
 _RESOLUTION_S = 1e-3
+#: How long the first look at a record may take.
+_TRIAL_S = 1.0
 
 _logger = logging.getLogger(__name__)
 
@@ -118,8 +121,11 @@ class RateLimiter:
             usage.pause(seconds)
 
     def describe(self) -> dict[str, Any]:
-        """The use of the quota, for a status; it does not wait, and tells the last if it had to."""
-        with suppress(LockedError), self._quota.usage(wait_s=0) as usage:
+        """The use of the quota, for a status: the last that is known, if it would have to wait.
+
+        The same holds where the disk refuses, for what does not ask the vendor goes on.
+        """
+        with suppress(LockedError, StorageError), self._quota.usage(wait_s=0) as usage:
             self._shown = {
                 "minute": usage.in_minute,
                 "per_minute": self._plan.per_minute,
@@ -169,12 +175,23 @@ def _quota_for(config: Config, api_key: str, clock: Clock) -> Quota:
     path = quota_path(server, api_key, config.quota_directory)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return FileQuota(path, clock)
+        quota = FileQuota(path, clock)
     except (OSError, StorageError) as error:
         if config.quota_directory:
             raise StorageError(f"quota_directory {config.quota_directory!r}: {error}") from None
-        _logger.warning(
-            "%s cannot be used (%s): the quota is kept to by this process alone; name a folder in "
-            "quota_directory", path, error,
-        )  # fmt: skip
-        return MemoryQuota(clock)
+        return _memory_instead_of(path, error, clock)
+    try:
+        # A full disk takes the file and then not the record. It may have room again soon.
+        with suppress(LockedError), quota.usage(_TRIAL_S):
+            pass
+    except StorageError as error:
+        return _memory_instead_of(path, error, clock)
+    return quota
+
+
+def _memory_instead_of(path: Path, error: Exception, clock: Clock) -> MemoryQuota:
+    _logger.warning(
+        "%s cannot be used (%s): the quota is kept to by this process alone; name a folder in "
+        "quota_directory", path, error,
+    )  # fmt: skip
+    return MemoryQuota(clock)
