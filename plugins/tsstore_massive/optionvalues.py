@@ -22,7 +22,7 @@ def is_vendor(url: str) -> bool:
     return (urlsplit(url).hostname or "").endswith(_VENDOR_DOMAINS)
 
 
-def check_url(option: str, url: str, *, plain: str, secure: str) -> None:
+def check_url(option: str, url: str, *, plain: str, secure: str, key: str = _KEY) -> None:
     """Let nothing pass that is no address, or would show the key to others.
 
     Args:
@@ -30,20 +30,31 @@ def check_url(option: str, url: str, *, plain: str, secure: str) -> None:
         url: its value.
         plain: the scheme without encryption, which only this machine may be reached with.
         secure: the other one.
+        key: where the key belongs.
 
     Raises:
         ConfigError: what is wrong with it.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in (plain, secure) or not parts.hostname:
+    # Looked for before anything else, because all other messages show the value.
+    if any(sign in url for sign in "@?#"):
+        raise ConfigError(f"{option} holds more than scheme, host and path; put the key in {key}")
+    scheme = _scheme(url)
+    if scheme not in (plain, secure):
         raise ConfigError(f"{option} {url!r} is not a URL such as {secure}://host")
-    if parts.username or parts.query:
-        raise ConfigError(f"{option} holds more than scheme, host and path; put the key in api_key")
-    if parts.scheme == plain and not is_loopback(url):
+    if scheme == plain and not is_loopback(url):
         raise ConfigError(
-            f"{option} {url!r} would send the API key unencrypted; use {secure}:// "
-            f"({plain}:// is for servers on this machine)"
+            f"{option} {url!r} is unencrypted; use {secure}:// ({plain}:// is for servers on this "
+            "machine)"
         )
+
+
+def _scheme(url: str) -> str | None:
+    """The scheme of a URL; None if there is no host, or no such port."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme if parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def shown_without_key(options: Any) -> str:

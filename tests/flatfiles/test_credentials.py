@@ -68,10 +68,17 @@ def test_a_profile_that_is_not_there_is_named(home):
         find_access({"HOME": str(home), **VARIABLES}, profile="absent")
 
 
-@pytest.mark.parametrize("url", ["http://files.example.com", "files.example.com", "https://a:b@c"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://files.example.com", "files.example.com", "https://AKIA:hidden@c",
+        "https://:hidden@c", "https://c?key=hidden",
+    ],
+)  # fmt: skip
 def test_an_endpoint_that_cannot_be_right_is_refused(home, url):
-    with pytest.raises(ConfigError, match="endpoint"):
+    with pytest.raises(ConfigError, match="endpoint") as caught:
         find_access({"HOME": str(home)}, endpoint=url)
+    assert "hidden" not in str(caught.value)
 
 
 def test_the_secret_stands_in_no_text(home):

@@ -153,10 +153,27 @@ def test_a_universe_alone_is_not_all_symbols() -> None:
     assert read().universe_names == ()
 
 
-def test_a_url_with_the_key_in_it_is_refused_without_showing_it() -> None:
-    with pytest.raises(msgspec.ValidationError) as refused:
-        read(ws_server="wss://h/?apiKey=secret-key-0001")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ws_server": "wss://h/?apiKey=secret-key-0001"},
+        {"ws_server": "socket.massive.com/stocks?apiKey=secret-key-0001"},
+        {"base_url": "htps://api.massive.com?apiKey=secret-key-0001"},
+        {"base_url": "https://api.massive.com/#apiKey=secret-key-0001"},
+        {"base_url": "https://:secret-key-0001@api.massive.com"},
+        {"base_url": "http://user:secret-key-0001@api.massive.com"},
+    ],
+)
+def test_a_url_with_the_key_in_it_is_refused_without_showing_it(options: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError, match="more than scheme, host and path") as refused:
+        read(**options)
     assert "secret-key-0001" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://h:99999", "https://h:x", "https://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"base_url .* is not a URL such as"):
+        read(base_url=url)
 
 
 def test_a_replay_is_asked_only_of_this_machine() -> None:

@@ -209,7 +209,10 @@ def test_a_redirect_is_not_followed():
 def test_the_key_is_shown_by_no_error_log_or_repr(caplog):
     caplog.set_level(logging.DEBUG)
     texts = []
-    for reply in (Reply(status=401), Reply(status=403), Reply(status=500), Reply(reset=True)):
+    repeated = json.dumps({"status": "ERROR", "error": f"Unknown API Key: {KEY}"}).encode()
+    replies = [Reply(status=status) for status in (401, 403, 500)]
+    replies += [Reply(repeated, status) for status in (200, 400, 401, 403, 404)]
+    for reply in (*replies, Reply(f"no key {KEY}".encode(), 403), Reply(reset=True)):
         with scripted(reply) as server, client(server.url, attempts=2) as rest:
             texts.append(repr(rest))
             with pytest.raises(Exception) as caught:

@@ -17,10 +17,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tsstore.errors import ConfigError
-from tsstore_massive.optionvalues import is_loopback
+from tsstore_massive.optionvalues import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +96,7 @@ def find_access(
     section = section or {}
     found = [environment[name] for name in _ENDPOINT_VARIABLES if environment.get(name)]
     return Access(
-        _checked(endpoint or section.get("endpoint_url") or (found or [ENDPOINT])[0]),
+        _endpoint(endpoint or section.get("endpoint_url") or (found or [ENDPOINT])[0]),
         bucket or BUCKET,
         section.get("region") or REGION,
         keys[_ACCESS].strip(),
@@ -135,13 +134,6 @@ def _profile(environment: Mapping[str, str], name: str) -> dict[str, str] | None
     return found if known else None
 
 
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise ConfigError(f"endpoint {url!r} is not a URL such as {ENDPOINT}")
-    if parts.scheme == "http" and not is_loopback(url):
-        raise ConfigError(
-            f"endpoint {url!r} is not encrypted; use https:// (http:// is for servers on this "
-            "machine)"
-        )
+def _endpoint(url: str) -> str:
+    check_url("endpoint", url, plain="http", secure="https", key="a profile")
     return url.rstrip("/")

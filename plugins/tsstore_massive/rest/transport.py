@@ -17,6 +17,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from tsstore.redact import Redactor
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import (
     BadResponseError,
@@ -87,6 +88,7 @@ class Transport:
         self._limiter = limiter
         self._stop = stop
         self._limits = limits
+        self._redactor = Redactor([api_key])
         self._was_answered = False
         self._jitter = random.Random()  # noqa: S311  (spreads retries, guards nothing)
         self._http = httpx.Client(
@@ -127,6 +129,7 @@ class Transport:
             try:
                 return self._try(target, asset_class, decode)
             except RetryableError as error:
+                self._hide_key(error)
                 self.traffic.failed(throttled=error.throttled)
                 failures += not error.throttled
                 throttled += error.throttled
@@ -186,6 +189,11 @@ class Transport:
             self._limiter.refused(
                 ticket, min(pause_s, self._limits.retry_after_max_s), for_sure=asked_s is not None
             )
+        return self._hide_key(error)
+
+    def _hide_key(self, error: Exception) -> Exception:
+        """Errors hand on the words of an answer, which may repeat the key."""
+        error.args = (self._redactor.mask(str(error)),)
         return error
 
     def _body(self, response: httpx.Response) -> bytes:
