@@ -14,7 +14,7 @@ import click
 
 from tsstore.errors import ConfigError, LockedError
 from tsstore_massive.backfilling.estimate import seconds_of
-from tsstore_massive.errors import MassiveError
+from tsstore_massive.errors import MassiveError, StoppedError
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.covering import flat_set_of
 from tsstore_massive.flatfiles.credentials import find_access
@@ -94,10 +94,12 @@ def load_chosen(
         return False
     load_options = options_for(options, [], Selection(symbols))
     archive = Archive(load_options.archive)
-    with Remote(access, connections=load_options.connections) as remote:
+    with Remote(access, connections=load_options.connections, stop=stop) as remote:
         sync = sync_of(load_options, store, archive, remote, clock, stop)
         try:
             spans = _quicker(sync, parts, options, load_options.selection, clock.now_ns())
+        except StoppedError:
+            raise
         except MassiveError as error:
             click.echo(f"no flat files: {error}", err=True)
             return False
@@ -107,6 +109,8 @@ def load_chosen(
             with archive.locked():
                 plan = sync.plan(spans, load_options.selection, reload=options.refetch)
                 carry_out(sync, plan, options.directory, clock, display)
+        except StoppedError:
+            raise
         except (MassiveError, LockedError) as error:
             click.echo(f"no more flat files, the rest by REST: {error}", err=True)
     return True

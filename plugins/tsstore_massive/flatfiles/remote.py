@@ -2,19 +2,23 @@
 
 The vendor throttles each connection to about 1 MB/s, so a file is fetched by many ranges at a time.
 They are handed on in order, and only so many are under way or waiting that memory stays bounded.
+All requests are tasks of an event loop on a thread, because these can be cancelled: a service that
+does not answer holds up nobody who is to stop.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tsstore.errors import ConfigError
+from tsstore_massive.errors import StoppedError
 from tsstore_massive.flatfiles.errors import (
     FileDeniedError,
     FileReplacedError,
@@ -23,7 +27,7 @@ from tsstore_massive.flatfiles.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -34,6 +38,8 @@ RANGE_BYTES = 2 << 20
 _RANGES_PER_CONNECTION = 1.25
 #: Attempts for a range that came short; a refusal or reset is tried again by the client itself.
 _ATTEMPTS = 4
+#: How often those who wait look whether they are to stop.
+_LOOK_S = 0.1
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -44,6 +50,8 @@ _REFUSED_CODES = {
     "AccessDenied": "these keys may not list the bucket",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
 }
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class RemoteFile:
 
 
 class Remote:
-    """The vendor's bucket; thread-safe. Close it to let go of its threads.
+    """The vendor's bucket; thread-safe. Close it to break off what is under way.
 
     Args:
         access: keys and address.
@@ -70,6 +78,7 @@ class Remote:
         range_bytes: length of a range.
         retries: how often the client repeats a request that failed for a reason that may pass.
         retry_s: how long it may go on with that.
+        stop: soon after it is set, `list` and `head` end with StoppedError.
 
     Raises:
         ConfigError: the client's package is not installed.
@@ -83,6 +92,7 @@ class Remote:
         range_bytes: int = RANGE_BYTES,
         retries: int = 8,
         retry_s: float = 120.0,
+        stop: threading.Event | None = None,
     ) -> None:
         self._access = access
         self._range_bytes = range_bytes
@@ -109,7 +119,13 @@ class Remote:
         )
         # Bounds what is held in memory, however many files are read at a time.
         self._slots = threading.Semaphore(int(connections * _RANGES_PER_CONNECTION) + 1)
-        self._pool = ThreadPoolExecutor(connections, thread_name_prefix="flatfile-range")
+        self._connections = asyncio.Semaphore(connections)
+        self._stop = stop or threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="flatfile-requests", daemon=True
+        )
+        self._thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +136,12 @@ class Remote:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def list(self, prefix: str, after: str = "") -> Iterator[RemoteFile]:
         """Files in the folder `prefix` whose names come after `after`, in order of their names.
@@ -129,8 +150,9 @@ class Remote:
             S3RefusedError: wrong keys, or no such bucket.
             S3FailedError: the service does not answer.
         """
+        pages = self._obstore.list(self._store, prefix, offset=after, chunk_size=1000)
         try:
-            for page in self._obstore.list(self._store, prefix, offset=after, chunk_size=1000):
+            while (page := self._wait_for(_next(pages))) is not None:
                 for meta in page:
                     yield RemoteFile(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'))
         except self._obstore.exceptions.BaseError as error:
@@ -144,7 +166,7 @@ class Remote:
             S3FailedError: the service fails.
         """
         try:
-            meta = self._obstore.head(self._store, path)
+            meta = self._wait_for(self._head(path))
         except FileNotFoundError:
             return None
         except self._obstore.exceptions.BaseError as error:
@@ -170,10 +192,13 @@ class Remote:
                 # Who has a range to wait for never waits for a slot, so nobody waits for ever.
                 while at < file.size and self._slots.acquire(blocking=not waiting):
                     end = min(at + self._range_bytes, file.size)
-                    waiting.append(self._pool.submit(self._range, file, at, end))
+                    waiting.append(self._begin(self._range(file, at, end)))
                     at = end
                 if not waiting:
                     return
+                while not wait([waiting[0]], _LOOK_S).done:
+                    if is_stopped():
+                        return
                 body = waiting[0].result()
                 waiting.popleft()
                 self._slots.release()
@@ -183,13 +208,28 @@ class Remote:
                 future.cancel()
                 self._slots.release()
 
-    def _range(self, file: RemoteFile, start: int, end: int) -> memoryview:
+    def _begin(self, request: Coroutine[Any, Any, _T]) -> Future[_T]:
+        return asyncio.run_coroutine_threadsafe(request, self._loop)
+
+    def _wait_for(self, request: Coroutine[Any, Any, _T]) -> _T:
+        future = self._begin(request)
+        while not wait([future], _LOOK_S).done:
+            if self._stop.is_set():
+                future.cancel()
+                raise StoppedError("stopped")
+        return future.result()
+
+    async def _head(self, path: str) -> Any:
+        return await self._obstore.head_async(self._store, path)
+
+    async def _range(self, file: RemoteFile, start: int, end: int) -> memoryview:
         options: dict[str, Any] = {"range": (start, end), "if_match": f'"{file.etag}"'}
         length = 0
         for _ in range(_ATTEMPTS):
             try:
-                answer = self._obstore.get(self._store, file.path, options=options)
-                body = memoryview(answer.bytes())
+                async with self._connections:
+                    answer = await self._obstore.get_async(self._store, file.path, options=options)
+                    body = memoryview(await answer.bytes_async())
             except (FileNotFoundError, self._obstore.exceptions.BaseError) as error:
                 raise self._failed(file.path, error) from None
             if len(body) == end - start:
@@ -222,6 +262,18 @@ class Remote:
         if isinstance(error, FileNotFoundError):
             return FileReplacedError(f"{path} is listed but not there")
         return S3FailedError(f"{path}: {_first_line(error)}{_advice(_parsed(error)[0])}")
+
+
+async def _next(pages: Any) -> Any:
+    """The next page of a listing, or None after the last one."""
+    return await anext(pages, None)
+
+
+async def _cancel_others() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _parsed(error: Exception) -> tuple[int, str]:

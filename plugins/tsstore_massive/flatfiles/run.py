@@ -165,7 +165,7 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
     share_one_heap()
     archive = Archive(options.archive, read_only=options.offline and options.keep)
     with (
-        _remote(options) as remote,
+        _remote(options, stop) as remote,
         archive.locked(),
         open_for_history(options.directory, options.timezone) as store,
         _fallback(options, store, clock, stop) as fallback,
@@ -259,11 +259,11 @@ def _fallback(
         yield fallback
 
 
-def _remote(options: Options) -> Remote | nullcontext[None]:
+def _remote(options: Options, stop: threading.Event) -> Remote | nullcontext[None]:
     if options.offline:
         return nullcontext()
     access = find_access(profile=options.profile, endpoint=options.endpoint, bucket=options.bucket)
-    return Remote(access, connections=options.connections)
+    return Remote(access, connections=options.connections, stop=stop)
 
 
 def announce(plan: Plan) -> None:
