@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from tests.massive.http_server import Reply, Server
 from tsstore_massive.errors import StoppedError
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.credentials import Access
+from tsstore_massive.flatfiles.errors import S3FailedError
 from tsstore_massive.flatfiles.remote import Remote, RemoteFile
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def service(
 
 
 def ranged(request: Request, short: int = 0) -> Reply:
-    first, last = map(int, re.findall(r"\d+", request.headers["Range"]))
+    first, last = map(int, re.findall(r"\d+", request.headers["range"]))
     return answer(BODY[first : last + 1 - short], f"bytes {first}-{last - short}/{len(BODY)}")
 
 
@@ -80,3 +82,32 @@ def test_a_stop_is_heard_while_the_service_answers_nothing(what, tmp_path: Path)
             assert not [each for each in threading.enumerate() if "flatfile" in each.name]
         finally:
             hanging.go.set()
+
+
+def slow_down(_: Request) -> Reply:
+    text = "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+    return Reply(text.encode(), 503)
+
+
+def cut_short(request: Request) -> Reply:
+    return ranged(request, short=10)
+
+
+def whole(_: Request) -> Reply:
+    """The range is passed over."""
+    return answer(BODY)
+
+
+@pytest.mark.parametrize("odd", [slow_down, cut_short, whole])
+def test_a_range_that_comes_wrong_is_asked_for_again(odd):
+    numbers = count()
+    with service(lambda request: odd(request) if next(numbers) % 3 == 0 else None) as (remote, _):
+        assert b"".join(remote.read(FILE, 0)) == BODY
+
+
+def test_a_range_that_always_comes_short_is_told():
+    with service(cut_short) as (remote, server):
+        with pytest.raises(S3FailedError, match=r"bytes 0 to 1000: .*got 0\.\.990, 4 times; a pro"):
+            list(remote.read(FILE, 0))
+        first = [each for each in server.requests if each.headers["range"] == "bytes=0-999"]
+        assert len(first) == 4

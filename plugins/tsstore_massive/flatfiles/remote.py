@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 RANGE_BYTES = 2 << 20
 #: Ranges over all files that are under way or wait for an earlier one, for each connection.
 _RANGES_PER_CONNECTION = 1.25
-#: Attempts for a range that came short; a refusal or reset is tried again by the client itself.
+#: Attempts for a range, if another one comes; refusals and resets are tried again by the client.
 _ATTEMPTS = 4
 #: How often those who wait look whether they are to stop.
 _LOOK_S = 0.1
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+#: The client's words for an answer that is in order and not the range that was asked for.
+_OTHER_RANGE = re.compile(r"Requested \S+ got |non-partial response")
 _REFUSED_CODES = {
     "SignatureDoesNotMatch": "the secret key is wrong",
     "InvalidAccessKeyId": "the access key is unknown",
@@ -224,19 +226,23 @@ class Remote:
 
     async def _range(self, file: RemoteFile, start: int, end: int) -> memoryview:
         options: dict[str, Any] = {"range": (start, end), "if_match": f'"{file.etag}"'}
-        length = 0
+        odd = ""
         for _ in range(_ATTEMPTS):
             try:
                 async with self._connections:
                     answer = await self._obstore.get_async(self._store, file.path, options=options)
                     body = memoryview(await answer.bytes_async())
             except (FileNotFoundError, self._obstore.exceptions.BaseError) as error:
-                raise self._failed(file.path, error) from None
-            if len(body) == end - start:
-                return body
-            length = len(body)
+                odd = _first_line(error)
+                if not _OTHER_RANGE.search(odd):
+                    raise self._failed(file.path, error) from None
+            else:
+                if len(body) == end - start:
+                    return body
+                odd = f"{len(body)} bytes came"
         raise S3FailedError(
-            f"{file.path}: bytes {start} to {end} came as {length} bytes, {_ATTEMPTS} times"
+            f"{file.path}: bytes {start} to {end}: {odd}, {_ATTEMPTS} times; a proxy may cut "
+            "answers, and the next run goes on from here"
         )
 
     def _refused(self, error: Exception) -> Exception:
