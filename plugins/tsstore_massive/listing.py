@@ -57,7 +57,9 @@ def symbols_of(market: Market, store: StoreApi, rest: RestClient, clock: Clock) 
     key = _key(market)
     now_ns = clock.now_ns()
     try:
-        known = store.read(key, start=np.datetime64(now_ns - NS_PER_DAY, "ns"))
+        # Not what a clock that was ahead has dated later than now.
+        start, end = (np.datetime64(ns, "ns") for ns in (now_ns - NS_PER_DAY, now_ns))
+        known = store.read(key, start=start, end=end)
     except NotFoundError:
         known = None
     if known is not None and len(known):

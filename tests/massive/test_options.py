@@ -247,8 +247,10 @@ def test_a_list_is_split_at_commas_outside_braces(text, items):
 LISTED = ["X:BTCUSD", "A", "AAPL", "ABCw", "BCPC", "BCpC", "BRK.B", "bad name"]
 
 
-def resolve(*wanted: str, store: ModelStore | None = None) -> tuple[list[str], int]:
-    clock = ManualClock(10**18)
+def resolve(
+    *wanted: str, store: ModelStore | None = None, now_ns: int = 10**18
+) -> tuple[list[str], int]:
+    clock = ManualClock(now_ns)
     tickers = page({"ticker": name} for name in LISTED)
     with (
         scripted(tickers) as server,
@@ -268,6 +270,13 @@ def test_the_list_of_all_is_asked_for_once_a_day():
     store = ModelStore()
     assert resolve("A*", store=store) == (["A", "AAPL", "ABCw"], 1)
     assert resolve("BC?C", store=store) == (["BCPC", "BCpC"], 0)
+
+
+def test_a_list_of_a_clock_that_was_ahead_is_asked_for_again():
+    store = ModelStore()
+    resolve("A*", store=store, now_ns=2 * 10**18)
+    assert resolve("A*", store=store)[1] == 1
+    assert resolve("A*", store=store)[1] == 0
 
 
 def test_a_pattern_is_of_one_market():

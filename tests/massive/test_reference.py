@@ -434,6 +434,23 @@ def test_the_worker_refreshes_once_a_day_restarts_included(desk):
     assert one.describe() == {"refreshed": "2026-10-06 16:00:00Z", "unusable": {}, "error": ""}
 
 
+@pytest.mark.parametrize("kind", ["splits", "names"])
+def test_a_clock_that_was_ahead_once_holds_nothing_up(desk, kind):
+    desk.vendor.splits = [split("A", "2020-01-02", 1, 2)]
+    desk.vendor.events = {"A": []}
+    desk.clock = ManualClock(NOW + 365 * DAY_NS)
+    assert keeper(desk, kind).refresh()
+    desk.vendor.splits += [split("A", "2026-10-05", 1, 4)]
+    desk.clock = ManualClock(NOW)
+    desk._server.requests.clear()
+    assert keeper(desk, kind).refresh()
+    assert len(desk.asked) == 1
+    if kind == "splits":
+        assert desk.rows("A/1D/SPLITS", "To") == [("2020-01-02", 2), ("2026-10-05", 4)]
+    assert keeper(desk, kind).refresh()
+    assert len(desk.asked) == 1
+
+
 def test_a_refresh_that_fails_is_told_and_tried_again(desk, caplog):
     desk.vendor.broken = 500
     one = keeper(desk, "splits", "tickers")

@@ -20,6 +20,7 @@ from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
 from tsstore.schema import Schema
 from tsstore.times import MAX_NS
+from tsstore.zones import NS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,11 +52,14 @@ class Ledger:
 
     Args:
         store: where it is written down.
+        now_ns: the wall clock, nanoseconds since 1970 UTC. What is dated more than a day later was
+            written by a clock that was wrong, and counts as never fetched.
     """
 
-    def __init__(self, store: StoreApi) -> None:
+    def __init__(self, store: StoreApi, now_ns: int) -> None:
         self._store = store
-        self._entries = dict(_read(store))
+        self._last_ns = now_ns + NS_PER_DAY
+        self._entries = self._read()
 
     def find(self, kind: ReferenceKind, symbol: str) -> Entry | None:
         """What was fetched of a symbol, by itself or with the whole market."""
@@ -67,7 +71,7 @@ class Ledger:
         self, kind: ReferenceKind, symbols: Iterable[str], now_ns: int, *, whole: bool
     ) -> None:
         """Write down that some symbols were fetched: all of their rows, or the newer ones."""
-        self._entries = dict(_read(self._store))  # others may have written meanwhile
+        self._entries = self._read()  # others may have written meanwhile
         for symbol in symbols:
             before = self.find(kind, symbol)
             since = now_ns if whole or before is None else before.whole_ns
@@ -84,11 +88,10 @@ class Ledger:
         ts = np.array([entry.latest_ns for _, entry in ordered], np.int64)
         return Replace(KEY, *_EVER, Columns(ts, columns, variable=True), SCHEMA)
 
-
-def _read(store: StoreApi) -> Iterable[tuple[tuple[str, str], Entry]]:
-    try:
-        rows = store.read(KEY)
-    except NotFoundError:
-        return []
-    keys = zip(rows["Kind"].tolist(), rows["Symbol"].tolist(), strict=True)
-    return zip(keys, map(Entry, rows.ts.tolist(), rows["Whole"].tolist()), strict=True)
+    def _read(self) -> dict[tuple[str, str], Entry]:
+        try:
+            rows = self._store.read(KEY, end=np.datetime64(self._last_ns, "ns"))
+        except NotFoundError:
+            return {}
+        keys = zip(rows["Kind"].tolist(), rows["Symbol"].tolist(), strict=True)
+        return dict(zip(keys, map(Entry, rows.ts.tolist(), rows["Whole"].tolist()), strict=True))

@@ -108,7 +108,7 @@ def is_due(
         scope = [] if kind == "names" else [EVERY_SYMBOL]
     else:
         scope = list(symbols) if kind == "tickers" else _stocks(symbols)
-    ledger = Ledger(store)
+    ledger = Ledger(store, now_ns)
     entries = (ledger.find(kind, symbol) for symbol in scope)
     return any(entry is None or entry.latest_ns < now_ns - DUE_NS for entry in entries)
 
@@ -137,7 +137,7 @@ class _Sync:
         self._whole = whole
         self._now_ns = clock.now_ns()
         self._today = day_of(self._now_ns)
-        self._ledger = Ledger(store)
+        self._ledger = Ledger(store, self._now_ns)
 
     def fetch(self, kind: ReferenceKind) -> None:
         """Bring one kind up to date."""
