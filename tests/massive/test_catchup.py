@@ -14,11 +14,13 @@ from tsstore.clock import SystemClock
 from tsstore.columns import Columns
 from tsstore.plugin import WorkerContext
 from tsstore.times import to_ns
+from tsstore_massive.changes import write_watched
 from tsstore_massive.config import Config
 from tsstore_massive.datasets import LATE_NS
-from tsstore_massive.missing import outages
+from tsstore_massive.missing import outages, streamed
 from tsstore_massive.missing.catchup import CatchUp
 from tsstore_massive.missing.missed import overlap_ns
+from tsstore_massive.missing.streamed import Streamed
 from tsstore_massive.schemas import TRADES
 from tsstore_massive.sessions import day_start_ns
 
@@ -379,3 +381,33 @@ def test_ticks_alone_are_not_said_to_be_polled(store: tsstore.Store, caplog: Any
     tried.catch_up.poll([])
     assert not tried.catch_up.polling.is_on
     assert "fetched every minute" not in caplog.text
+
+
+def test_up_to_when_it_streamed_is_written_down_while_it_does(store: tsstore.Store) -> None:
+    tried = Tried(store, data_types=["bars", "trades"])
+    tried.catch_up.remember()
+    assert Streamed.read(store, "").until_ns == {}
+    tried.streamed()
+    tried.catch_up.remember()
+    assert Streamed.read(store, "").until_ns == {"bars": START, "trades": START + MINUTE}
+    tried.clock.pass_s(2 * 86_400)  # nothing came; not to hear is not to miss
+    tried.catch_up.lost()
+    a_day_ago_ns = START + MINUTE + 86_400 * SECOND
+    remembered = dict.fromkeys(("bars", "trades"), a_day_ago_ns)
+    assert Streamed.read(store, "").until_ns == remembered
+    tried.clock.pass_s(86_400)
+    tried.catch_up.remember()
+    assert Streamed.read(store, "").until_ns == remembered
+
+
+def test_one_that_only_polls_goes_on_from_the_rows_there_are(store: tsstore.Store) -> None:
+    streamed.write(store, "", {"trades": START - 86_400 * SECOND})
+    write_watched(store, {"": ["SPY"]}, now_ns=START)
+    trades_at(store, START - 3600 * SECOND)
+    for least_s in (-86_400, -3600):
+        tried = Tried(store)
+        tried.catch_up.resume()
+        tried.catch_up.only_polls()
+        tried.catch_up.poll(["trades"])
+        start_s = min(start_s for _, start_s, _ in tried.handed.take())
+        assert least_s - 1800 < start_s <= least_s

@@ -24,6 +24,7 @@ from tsstore.timeframe import Timeframe
 from tsstore.times import to_ns
 from tsstore_massive import Worker
 from tsstore_massive.missing.gaps import GapFiller
+from tsstore_massive.missing.streamed import Streamed
 from tsstore_massive.rest import RestClient
 from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS
@@ -229,6 +230,7 @@ def test_a_new_start_goes_on_from_what_the_store_holds(market: Simulator, tmp_pa
         worker.until(lambda: len(store.list("*/1Min/OHLCV")) == 3)
     clock.wait(threading.Event(), 1.0)  # half a minute of the market goes by
     with tsstore.open(tmp_path / "s") as store, RunningWorker(store, market, clock) as worker:
+        assert set(Streamed.read(store, "").until_ns) == {"bars", "trades", "quotes"}
         worker.until_received(800)
         end_ns = settled_ns(worker, start_ns)
         assert_complete(store, market, start_ns, end_ns)

@@ -17,13 +17,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from tsstore.zones import NS_PER_SECOND
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.channels import channel_of
-from tsstore_massive.missing import outages
+from tsstore_massive.missing import outages, streamed
 from tsstore_massive.missing.gaps import NO_HISTORY, Stretch
 from tsstore_massive.missing.missed import Missed, overlap_ns
 from tsstore_massive.missing.polling import Polling
 from tsstore_massive.missing.resume import at_start, today
+from tsstore_massive.missing.streamed import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,6 +86,7 @@ class CatchUp:
         self._logger = context.logger
         self._config = config
         self._name = name
+        self._before = Streamed.read(context.store, name)
         self._symbols = symbols
         self._gaps = gaps
         self._sink = sink
@@ -138,8 +140,19 @@ class CatchUp:
             seen = self._sink.watermarks
             self._down_from_ns = max(seen.values(), default=self._started_ns)
             for kind in self._config.data_types:
-                seen_ns = seen.get(kind) or self._streaming_from_ns or self._started_ns
-                self._miss(kind, seen_ns)
+                self._miss(kind, self._seen_ns(kind))
+            self._remember()
+
+    def remember(self) -> None:
+        """Write down up to when it has streamed, if it does."""
+        with self._lock:
+            if self._down_since is None:
+                self._remember()
+
+    def only_polls(self) -> None:
+        """It is never going to stream, so a start goes on from the rows that are there."""
+        self.polling.begin()
+        streamed.write(self._store, self._name, {})
 
     def ended(self) -> None:
         """It does not stream any more, and will not connect again."""
@@ -217,11 +230,22 @@ class CatchUp:
             return
         self._gaps.resume()
         if self._config.ws_query_start is None:  # a replay goes on from nowhere
-            start = at_start(self._store, self._config, self._symbols(), self._started_ns)
+            symbols = self._symbols()
+            start = at_start(self._store, self._config, symbols, self._before, self._started_ns)
             self._missed.add(*start.missed)
             self._down_from_ns = start.seen_ns or self._started_ns
             self._gaps.add(*start.given_up)
         self._is_resumed = True
+
+    def _seen_ns(self, kind: Kind) -> int:
+        """Up to when the rows of a kind have come."""
+        return self._sink.watermarks.get(kind) or self._streaming_from_ns or self._started_ns
+
+    def _remember(self) -> None:
+        # Of what trades rarely no event says that nothing was missed; then the clock has to.
+        quiet_ns = self._clock.now_ns() - NS_PER_DAY
+        until_ns = {kind: max(self._seen_ns(kind), quiet_ns) for kind in self._config.data_types}
+        streamed.write(self._store, self._name, until_ns)
 
     def _miss(self, kind: Kind, seen_ns: int) -> None:
         self._missed.add(Stretch(kind, self._symbols(), seen_ns - overlap_ns(kind)))

@@ -1,9 +1,10 @@
 """What is missing when a worker starts: since its last stop, and of today before it came.
 
-Where the store has rows of a symbol, the start goes on from the last one. Where it has none, the
-bars of today are fetched if the symbol was named, from the first session on: one request, so
-whoever comes late has the day. Of ticks, and of a whole market, only what comes from the start on.
-What lies further back is fetched because somebody asks for it, by `query_start` or by command.
+A start goes on from where the connection streamed last (`streamed.py`), or from the last row of a
+symbol if that is older or all that is known. Where there is neither, the bars of today are fetched
+if the symbol was named, from the first session on: one request, so whoever comes late has the day.
+Of ticks, and of a whole market, only what comes from the start on. What lies further back is
+fetched because somebody asks for it, by `query_start` or by command.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ from tsstore_massive.symbols import market_of
 from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tsstore.api import StoreApi
     from tsstore_massive.config import Config
+    from tsstore_massive.missing.streamed import Streamed
     from tsstore_massive.schemas import Kind
 
-#: A start goes on from rows not older than this. What is older was no short stop.
+#: A start goes on from what is not older than this. What is older was no short stop.
 RESUME_NS_MAX = 7 * NS_PER_DAY
-#: Symbols whose last rows are this close are fetched together.
+#: Symbols that are missed since instants this close are fetched together.
 RESUME_GRID_NS = 15 * 60 * NS_PER_SECOND
-TOO_OLD = "the last rows are more than 7 days old; fetch the rest with massive_backfiller"
+TOO_OLD = "more than 7 days were missed; fetch them with massive_backfiller"
 
 
 class Start(NamedTuple):
@@ -42,7 +44,7 @@ class Start(NamedTuple):
     Attributes:
         missed: to be fetched, up to where the connection streams.
         given_up: too old to be fetched without being asked for.
-        seen_ns: time of the newest row of any symbol; 0 without any.
+        seen_ns: up to when something came, of any symbol; 0 if nothing is known of it.
     """
 
     missed: list[Stretch]
@@ -50,19 +52,48 @@ class Start(NamedTuple):
     seen_ns: int = 0
 
 
+class _Known(NamedTuple):
+    """What is known of a symbol.
+
+    Attributes:
+        symbol: as buckets spell it.
+        row_ns: time of its last row.
+        until_ns: up to when it was streamed.
+    """
+
+    symbol: str
+    row_ns: int | None
+    until_ns: int | None
+
+    @property
+    def instants(self) -> list[int]:
+        return [ns for ns in (self.row_ns, self.until_ns) if ns is not None]
+
+    @property
+    def seen_ns(self) -> int:
+        """Up to when nothing of it was missed."""
+        return self.instants[-1]
+
+
 def at_start(
-    store: StoreApi, config: Config, symbols: tuple[str, ...] | None, now_ns: int
+    store: StoreApi,
+    config: Config,
+    symbols: tuple[str, ...] | None,
+    before: Streamed,
+    now_ns: int,
 ) -> Start:
     """What is missing of the symbols of a connection, None for all of its market."""
     start = Start([], [])
-    seen_ns = 0
+    row_ns = 0
     for kind in config.data_types:
         stored = dict(_last_stored(store, config, symbols, kind, now_ns))
-        seen_ns = max((seen_ns, *stored.values()))
-        begun = _resumed(config, stored, kind, now_ns, start)
+        row_ns = max((row_ns, *stored.values()))
+        known = _known(before, kind, {*stored, *(symbols or ())}, stored, now_ns)
+        begun = _resumed(config, known, kind, now_ns, start)
         if channel_of(config.market, kind).has_history:
             start.missed.extend(_fresh(config, symbols, kind, begun, now_ns))
-    return start._replace(seen_ns=seen_ns)
+    until_ns = (ns for ns in before.until_ns.values() if ns <= now_ns)
+    return start._replace(seen_ns=max(until_ns, default=row_ns))
 
 
 def came_lately(store: StoreApi, config: Config, kind: Kind, now_ns: int) -> list[str]:
@@ -87,26 +118,41 @@ def is_history(config: Config, kind: Kind) -> bool:
     return streamed in config.starts
 
 
+def _known(
+    before: Streamed, kind: Kind, symbols: Iterable[str], stored: Mapping[str, int], now_ns: int
+) -> Iterator[_Known]:
+    """Up to when each symbol has rows and was streamed, where there is anything."""
+    for symbol in symbols:
+        until_ns = before.of(kind, symbol)
+        if until_ns is not None and until_ns > now_ns:  # as damaged as such a row
+            until_ns = None
+        known = _Known(symbol, stored.get(symbol), until_ns)
+        if known.instants:
+            yield known
+
+
 def _resumed(
-    config: Config, stored: Mapping[str, int], kind: Kind, now_ns: int, start: Start
+    config: Config, known: Iterable[_Known], kind: Kind, now_ns: int, start: Start
 ) -> set[str]:
-    """Go on from the last rows; returns the symbols that have recent ones."""
+    """Go on from what is known; returns the symbols of which that is recent."""
+    oldest_ns = now_ns - RESUME_NS_MAX
     together: dict[int, list[str]] = {}
-    for symbol, last_ns in stored.items():
-        together.setdefault(last_ns // RESUME_GRID_NS, []).append(symbol)
-    old = list[str]()
-    old_ns = now_ns
+    old: dict[str, int] = {}
+    for one in known:
+        recent = [ns for ns in one.instants if ns >= oldest_ns]
+        if recent:
+            together.setdefault(min(recent) // RESUME_GRID_NS, []).append(one.symbol)
+        # What trades rarely has an old row and was streamed all the same.
+        if one.seen_ns < oldest_ns:
+            old[one.symbol] = one.seen_ns
     for cell, some in together.items():
         start_ns = cell * RESUME_GRID_NS - overlap_ns(kind)
-        if start_ns >= now_ns - RESUME_NS_MAX:
-            start.missed.append(Stretch(kind, tuple(some), start_ns))
-        else:
-            old += some
-            old_ns = min(old_ns, start_ns)
+        start.missed.append(Stretch(kind, tuple(sorted(some)), start_ns))
     if old and not is_history(config, kind):
+        old_ns = min(old.values()) - overlap_ns(kind)
         stretch = Stretch(kind, tuple(sorted(old)), old_ns)
         start.given_up.append(stretch.given_up(now_ns, TOO_OLD))
-    return {symbol for some in together.values() for symbol in some}.difference(old)
+    return {symbol for some in together.values() for symbol in some}
 
 
 def _fresh(

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _POLL_STEP_S = 0.2
 _HISTORY_STEP_S = 0.5
+_REMEMBER_S = 60.0
 
 
 class Line:
@@ -179,6 +180,7 @@ class Line:
         with KeyLock(self.planned.key, self.planned.place, allowed=allowed):
             self._catch_up.resume()
             self._helpers.start(self._gaps.run, "massive-gaps")
+            self._helpers.start(self._keep_remembering, "massive-streamed")
             if self._config.starts:
                 self._helpers.start(self._keep_history, "massive-history")
             if self._config.reference:
@@ -300,10 +302,15 @@ class Line:
                 raise
             self._context.logger.error("%s; bars and ticks are fetched every minute", error)  # noqa: TRY400
             self._feed.state, self._feed.alarm = "polling", str(error)
-            self._catch_up.polling.begin()
+            self._catch_up.only_polls()
             while not self._context.clock.wait(self._stop, _POLL_STEP_S):
                 self._feed.check()
                 self._poll(self._config.data_types)
+
+    def _keep_remembering(self) -> None:
+        """Write down up to when it streams, for a start after a kill."""
+        while not self._context.clock.wait(self._stop, _REMEMBER_S):
+            self._catch_up.remember()
 
     def _keep_history(self) -> None:
         """Fetch what query_start asks for, again when there are new symbols."""
