@@ -19,7 +19,7 @@ from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import tsstore
 
@@ -41,10 +41,13 @@ class Clock(ManualClock):
 
 
 @contextmanager
-def history(store: tsstore.Store, vendor: Vendor, **options: Any) -> Iterator[History]:
+def history(
+    store: tsstore.Store, vendor: Vendor, clock: Clock | None = None, **options: Any
+) -> Iterator[History]:
     defaults = {"query_start": {"1Min": "2024-06-03"}, "symbols": ["AAPL"]}
+    symbols = (defaults | options)["symbols"]
     config = msgspec.convert(defaults | options, Config)
-    clock, stop = Clock(NOW), threading.Event()
+    clock, stop = clock or Clock(NOW), threading.Event()
     with (
         Server(vendor) as server,
         RestClient(
@@ -52,15 +55,19 @@ def history(store: tsstore.Store, vendor: Vendor, **options: Any) -> Iterator[Hi
             limits=Limits(attempts=1),
         ) as rest,
     ):  # fmt: skip
-        yield History(
+        past = History(
             config,
             Backfiller(store, rest, clock=clock, stop=stop),
-            symbols=lambda: config.symbols,
+            symbols=lambda: tuple(symbols),
             clock=clock,
             logger=logging.getLogger("tests.history"),
             stop=stop,
             retry_s=60,
         )
+        try:
+            yield past
+        finally:
+            stop.set()
 
 
 def vendor_with_bars() -> Vendor:
@@ -138,3 +145,34 @@ def test_what_the_plan_does_not_include_is_told_and_not_tried_again(store: tssto
     assert "entitled" in gap["reason"]
     assert gap["symbols"] == "AAPL"
     assert len(asked) == 1
+
+
+def test_a_day_is_fetched_again_when_it_is_over_and_so_are_new_symbols(
+    store: tsstore.Store,
+) -> None:
+    vendor, clock = Vendor(), Clock(NOW)  # 02:00 in New York
+    vendor.bars["AAPL"] = [bar(MONDAY + days * 86_400 * 10**9) for days in (2, 3)]
+    wanted = ["AAPL"]
+    with history(store, vendor, clock, symbols=wanted) as past:
+        keeper = threading.Thread(target=past.keep)
+        keeper.start()
+        until(lambda: past.describe()["done"] == 3)
+        wanted.append("MSFT")
+        past.renew()
+        until(lambda: past.describe()["done"] == 6)
+        for count, seconds in ((1, 22 * 3600 + 20 * 60 + 1), (2, 24 * 3600)):
+            clock.advance(seconds)
+            until(lambda count=count: rows_of(store) == count)
+    keeper.join(10)
+    assert not keeper.is_alive()
+
+
+def rows_of(store: tsstore.Store) -> int:
+    return len(store.read("AAPL/1Min/OHLCV")) if "AAPL/1Min/OHLCV" in store.list() else 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -1,24 +1,32 @@
-"""What `query_start` asks for, fetched while the feed streams already."""
+"""What `query_start` asks for, fetched while the feed streams already.
+
+A day counts as fetched once it was fetched after its end: only then it has the corrections and
+cancels, exact times, and coverage. So each day is fetched again when it is over.
+"""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from tsstore.errors import TsStoreError
 from tsstore.times import format_ns
 from tsstore_massive.backfilling.backfill import targets
+from tsstore_massive.datasets import LATE_NS
 from tsstore_massive.errors import StoppedError
 from tsstore_massive.sessions import day_of
+from tsstore_massive.tradingdays import day_in
 
 if TYPE_CHECKING:
     import logging
-    import threading
     from collections.abc import Callable
+    from datetime import date
 
     from tsstore.clock import Clock
     from tsstore_massive.backfilling.backfill import Backfiller, Gap, Progress, Report
     from tsstore_massive.config import Config
 
+_LOOK_S = 0.5
 #: Gaps that the status spells out.
 _SHOWN_MAX = 50
 
@@ -58,6 +66,21 @@ class History:
         self._rows_before = 0
         self._gaps: tuple[Gap, ...] = ()
         self._error = ""
+        self._has_new = threading.Event()
+
+    def keep(self) -> None:
+        """Fetch until stopped: again when there are new symbols, and when a day is over."""
+        while not self._stop.is_set():
+            self._has_new.clear()
+            days = self._days_under_way()
+            self.run()
+            while not self._has_new.is_set() and self._days_under_way() == days:
+                if self._clock.wait(self._stop, _LOOK_S):
+                    return
+
+    def renew(self) -> None:
+        """There are new symbols; thread-safe."""
+        self._has_new.set()
 
     def run(self) -> None:
         """Fetch until everything is there or cannot be had."""
@@ -91,6 +114,11 @@ class History:
             }
             for gap in self._gaps[:_SHOWN_MAX]
         ]
+
+    def _days_under_way(self) -> list[date]:
+        """The day of each dataset of which rows may still come, those of delayed plans too."""
+        market, late_ns = self._config.market, self._clock.now_ns() - LATE_NS
+        return [day_in(dataset.of(market), late_ns) for dataset in self._config.starts]
 
     def _run_once(self) -> bool:
         """One pass over what is missing; whether there is no point in another one."""

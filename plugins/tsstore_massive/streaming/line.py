@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from tsstore_massive.streaming.patience import Patience
 
 _POLL_STEP_S = 0.2
-_HISTORY_STEP_S = 0.5
 _REMEMBER_S = 60.0
 
 
@@ -83,7 +82,6 @@ class Line:
         self._config = config = planned.config
         self._patience = patience
         self._stop = threading.Event()
-        self._has_new = threading.Event()
         self._lock = threading.Lock()
         self._symbols = symbols
         self._carried = frozenset[str]()
@@ -182,7 +180,7 @@ class Line:
             self._helpers.start(self._gaps.run, "massive-gaps")
             self._helpers.start(self._keep_remembering, "massive-streamed")
             if self._config.starts:
-                self._helpers.start(self._keep_history, "massive-history")
+                self._helpers.start(self._history.keep, "massive-history")
             if self._config.reference:
                 self._helpers.start(self._reference.run, "massive-reference")
             try:
@@ -219,7 +217,7 @@ class Line:
                 self._catch_up.removed(tuple(sorted(gone)))
             if new := set(symbols).difference(before):
                 self._catch_up.added(tuple(name for name in symbols if name in new))
-                self._has_new.set()
+                self._history.renew()
         with self._lock:
             self._subscribe()
 
@@ -311,14 +309,6 @@ class Line:
         """Write down up to when it streams, for a start after a kill."""
         while not self._context.clock.wait(self._stop, _REMEMBER_S):
             self._catch_up.remember()
-
-    def _keep_history(self) -> None:
-        """Fetch what query_start asks for, again when there are new symbols."""
-        self._history.run()
-        while not self._context.clock.wait(self._stop, _HISTORY_STEP_S):
-            if self._has_new.is_set():
-                self._has_new.clear()
-                self._history.run()
 
     def _poll(self, kinds: Iterable[Kind]) -> None:
         if self._feed.state != "idle":
