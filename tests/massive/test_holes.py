@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -26,7 +27,9 @@ from tsstore_massive.holes.evidence import touched
 from tsstore_massive.holes.grid import make_grid
 from tsstore_massive.missing import outages
 from tsstore_massive.missing.journal import Journal
+from tsstore_massive.reference.names import store_names
 from tsstore_massive.rest.client import account_of
+from tsstore_massive.rest.models import TickerEvents
 from tsstore_massive.schemas import BARS, LULD, TRADES
 
 if TYPE_CHECKING:
@@ -133,6 +136,25 @@ def test_what_the_plan_refuses_is_told_as_long_as_that_is_believed(tmp_path: Pat
         refusals = Refusals(store, "digest")
         refusals.add(Refusal("stocks", str(BARS_OF), "", "timeframe", day, now_ns, "no"))
     assert gaps(path, "AAPL") == (0, {1: (1, "not in the plan of the key")})
+
+
+def test_a_share_is_looked_for_under_the_name_of_the_day_and_a_contract_while_it_lives(
+    tmp_path: Path,
+) -> None:
+    path, contract = tmp_path / "s", f"O:META{DAY[2:].replace('-', '')}C00500000"
+    with tsstore.open(path) as store:
+        day = {"type": "ticker_change", "ticker_change": {"ticker": "FB"}, "date": "2012-05-18"}
+        change = {**day, "ticker_change": {"ticker": "META"}, "date": "2024-06-04"}
+        told = msgspec.convert({"events": [change, day]}, TickerEvents)
+        assert store_names(store, "META", told)
+        write_bars(store, "FB", {5})  # on the last day of this name
+        write_bars(store, contract, {6})  # on its only day
+    command = ["gaps", "META", contract, "--start", DAY, "--end", "2024-06-04", "--dir", str(path)]
+    result = CliRunner().invoke(main, [*command, "--format", "csv"])
+    assert [line.partition(",")[0] for line in result.stdout.splitlines()[1:]] == [
+        "FB", "META", contract,
+    ]  # fmt: skip
+    assert result.stderr.startswith("392 of 1,170 bars of 2024-06-03 to 2024-06-04 are missing")
 
 
 def test_what_is_not_in_the_plan_at_all_is_so_on_all_days(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
+import numpy as np
 
 from tsstore.clock import SystemClock
 from tsstore.config import FILE_NAME
@@ -21,6 +22,7 @@ from tsstore.usmarket import NEW_YORK
 from tsstore_massive.commandline import DEFAULT_CONFIG, from_file
 from tsstore_massive.holes.evidence import Evidence
 from tsstore_massive.holes.grid import make_grid
+from tsstore_massive.holes.lives import expected
 from tsstore_massive.holes.reasons import Reason
 from tsstore_massive.holes.vendor import ask
 from tsstore_massive.holes.verdicts import holes, judge
@@ -33,8 +35,10 @@ from tsstore_massive.symbols import market_of, parse_symbol
 from tsstore_massive.texts import day_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
 
     from tsstore.api import StoreApi
     from tsstore.plugin import StoreLocation
@@ -86,10 +90,10 @@ def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) 
     counts = Counter[Reason]()
     with location.open_to_read() as store, _vendor(flags) as rest:
         evidence = Evidence(store, grid, timeframe, _account(flags))
-        wanted = _symbols(store, symbols, bar_group(str(timeframe)))
+        wanted = expected(store, _symbols(store, symbols, bar_group(str(timeframe))), grid)
         found = _find(evidence, grid, timeframe, wanted, rest)
         _print((hole for hole in _counted(found, counts) if _is_shown(hole, flags)), flags["style"])
-    click.echo(_total(counts, grid, len(wanted)), err=True)
+    click.echo(_total(counts, grid, sum(map(np.count_nonzero, wanted.values()))), err=True)
     if any(not reason.is_settled for reason in counts):
         sys.exit(1)
 
@@ -98,11 +102,11 @@ def _find(
     evidence: Evidence,
     grid: Grid,
     timeframe: Timeframe,
-    symbols: Sequence[str],
+    wanted: Mapping[str, NDArray[np.bool_]],
     rest: RestClient | None,
 ) -> Iterator[Hole]:
-    for held in evidence.held(symbols):
-        missing = (~held.bars).nonzero()[0]
+    for held in evidence.held([*wanted]):
+        missing = np.flatnonzero(wanted[held.symbol] & ~held.bars)
         if not len(missing):
             continue
         reasons = judge(held, evidence, grid, missing)
@@ -220,10 +224,10 @@ def _print(found: Iterable[Hole], style: str) -> None:
             click.echo(f"{row[0]:<8} {row[1]}  {row[2]}  {row[3]:>5}  {row[4]}")
 
 
-def _total(counts: Counter[Reason], grid: Grid, symbols: int) -> str:
+def _total(counts: Counter[Reason], grid: Grid, bars: int) -> str:
     if not len(grid.slots):
         return "the market was not open in these hours, so no bar can be missing"
-    missing, expected = counts.total(), len(grid.slots) * symbols
+    missing = counts.total()
     days = day_range(*grid.calendar[grid.days[[0, -1]]].tolist())
     parts = [f"{count:,} {reason.text}" for reason, count in counts.most_common()]
-    return "; ".join([f"{missing:,} of {expected:,} bars of {days} are missing", *parts])
+    return "; ".join([f"{missing:,} of {bars:,} bars of {days} are missing", *parts])
