@@ -8,13 +8,12 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tsstore.errors import SchemaMismatchError
 from tsstore.times import format_ns
 from tsstore_massive.backfilling.grouped import GroupedJob, GroupedWork
 from tsstore_massive.backfilling.plan import Job, Refused
 from tsstore_massive.backfilling.report import Gap, GapList, Outcomes, Progress, Report
+from tsstore_massive.backfilling.search import HistorySearch
 from tsstore_massive.errors import (
     ApiKeyError,
     MassiveError,
@@ -23,13 +22,11 @@ from tsstore_massive.errors import (
     UnavailableError,
     UnreachableError,
 )
-from tsstore_massive.symbols import market_of
-from tsstore_massive.tradingdays import trading_days
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from numpy.typing import NDArray
+    import numpy as np
 
     from tsstore.clock import Clock
     from tsstore_massive.backfilling.allowance import Allowance, Reason
@@ -98,7 +95,7 @@ class Run:
         self._stop = stop
         self._on_progress = on_progress
         self._lock = threading.Lock()
-        self._search = _Search(allowance)
+        self._search = HistorySearch(allowance)
         self._progress = Progress(0, assignment.total_days)
         self._gaps = GapList()
         self._begun = 0
@@ -315,48 +312,6 @@ class Run:
         )
         if self._on_progress is not None:
             self._on_progress(self._progress)
-
-
-class _Search:
-    """Finds the first day of a plan's history by halves, once for each dataset and market."""
-
-    def __init__(self, allowance: Allowance) -> None:
-        self._allowance = allowance
-        self._lock = threading.Lock()
-        self._done: set[tuple[str, str]] = set()
-
-    def run(self, fetcher: Fetcher, work: Work, last: np.datetime64) -> None:
-        """The first day of a unit is too old; see how many after it are so, up to the last."""
-        place = work.place, market_of(work.symbol)
-        with self._lock:
-            if place in self._done:
-                return
-            days = _days_from(work, last)
-            if not len(days):  # a gap on a day without a market
-                return
-            count, refusal = self._allowance.verdict(work.place, work.symbol, days)
-            old = count - 1 if refusal is not None else 0
-            young = len(days)
-            while young - old > 1:
-                middle = (old + young) // 2
-                if self._is_old(fetcher, work, days[middle : middle + 1]):
-                    old = middle
-                else:
-                    young = middle
-            self._done.add(place)
-
-    def _is_old(self, fetcher: Fetcher, work: Work, day: NDArray[np.datetime64]) -> bool:
-        try:
-            fetcher.probe(work, day)
-        except NotEntitledError as error:
-            refusal = self._allowance.refused(error, work.place, work.symbol, day)
-            return refusal.reason == "timeframe"
-        return False
-
-
-def _days_from(work: Work, last: np.datetime64) -> NDArray[np.datetime64]:
-    first, until = np.array([work.days[0], last]).tolist()
-    return trading_days(work.dataset.market, first, until)
 
 
 def _since(before: Counts, now: Counts) -> Counts:
