@@ -14,6 +14,7 @@ import msgspec
 
 from tsstore.clock import SystemClock
 from tsstore.errors import InvalidArgumentError
+from tsstore.key import is_pattern
 from tsstore_massive.commandline import (
     config_option,
     day_of_flag,
@@ -31,9 +32,10 @@ from tsstore_massive.flatfiles.run import Options, default_archive, load
 from tsstore_massive.flatfiles.selection import Selection
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
+from tsstore_massive.symbols import market_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 #: Flags that are options as they are.
@@ -60,7 +62,7 @@ _AS_GIVEN = (
     help="Tickers and patterns, such as 'A*,SPY' [those of the config, else *].",
 )
 @click.option("--exclude", metavar="GLOB", default="", help="Tickers left out, such as 'Z*ZZT'.")
-@click.option("--months", type=click.IntRange(1), help="Months back from the last day.")
+@click.option("--months", type=click.IntRange(1, 600), help="Months back from the last day.")
 @click.option("--start", metavar="DATE", help="From this day on.")
 @click.option(
     "--end", metavar="DATE", help="Up to this day, itself included [yesterday in New York]."
@@ -117,6 +119,8 @@ def _read_options(flags: Mapping[str, Any], today: date) -> Options:
     last = day_of_flag(flags["end"]) if flags["end"] else today - timedelta(days=1)
     first = _first(flags, last)
     include = wanted_symbols(flags["symbols"], config)
+    if flags["symbols"] is not None:
+        _check_market(include, flags["market"])
     return Options(
         [
             Span(FlatSet.of(flags["market"], name), first, last)
@@ -129,6 +133,19 @@ def _read_options(flags: Mapping[str, Any], today: date) -> Options:
         msgspec.structs.replace(config, base_url=flags["base_url"] or config.base_url),
         **{name: flags[name] for name in _AS_GIVEN},
     )
+
+
+def _check_market(symbols: Iterable[str], market: str) -> None:
+    """Refuse what no file of a market can hold: of options, `SPY` or `I:*`; a `*` may be any."""
+    for text in symbols:
+        found = market_of(text)
+        is_any = is_pattern(text) and ":" not in text
+        if found == market or is_any or (found, market) == ("futures", "stocks"):
+            continue
+        raise InvalidArgumentError(
+            f"{text} is of {found}, and --market is {market}; give --market {found}, or other "
+            "symbols"
+        )
 
 
 def _datasets(text: str) -> list[str]:
