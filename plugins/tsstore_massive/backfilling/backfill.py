@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
 from tsstore_massive.backfilling.allowance import Allowance
-from tsstore_massive.backfilling.coverage import Coverage, read_coverage
+from tsstore_massive.backfilling.coverage import Buckets, Coverage, read_coverage
 from tsstore_massive.backfilling.fetch import Fetcher
 from tsstore_massive.backfilling.grouped import GroupedJob, fewest_calls
 from tsstore_massive.backfilling.pace import AdaptivePace, FixedPace
@@ -124,6 +124,7 @@ class Backfiller:
         chosen: list[Job | GroupedJob] = []
         notes: list[str] = []
         covered = 0
+        buckets = Buckets(self._store)
         for target, market, some in self._parts(targets, symbols):
             if not has_history(market, target.dataset.kind):
                 notes.append(f"there is no history of {target.dataset} of {market} by REST")
@@ -132,7 +133,7 @@ class Backfiller:
                 who = some[0] if len(some) == 1 else f"{len(some):,} contracts"
                 notes.append(f"{target.dataset} of {who}: expired on {target.last}")
                 continue
-            jobs, done = self._jobs(target, market, some, refetch=refetch)
+            jobs, done = self._jobs(target, market, some, buckets, refetch=refetch)
             covered += done
             if target.dataset.timeframe == _DAY:
                 chosen_jobs, note = fewest_calls(jobs, market)
@@ -149,11 +150,11 @@ class Backfiller:
             targets: datasets and days.
             symbols: as the vendor spells them.
         """
-        outcomes = Outcomes()
+        outcomes, buckets = Outcomes(), Buckets(self._store)
         for target, market, some in self._parts(targets, symbols):
             dataset, days = self._days(target, market)
             ends = dataset.ends(days)
-            for symbol, known in self._coverage(dataset, some, days):
+            for symbol, known in self._coverage(dataset, some, days, buckets):
                 if known.done(days, ends).any():
                     outcomes.add(symbol, is_empty=not known.rows_per_day)
         return outcomes.empty()
@@ -172,13 +173,29 @@ class Backfiller:
         return dataset, trading_days(market, target.first, min(target.last, today))
 
     def _coverage(
-        self, dataset: Dataset, symbols: Sequence[str], days: NDArray[np.datetime64]
+        self,
+        dataset: Dataset,
+        symbols: Sequence[str],
+        days: NDArray[np.datetime64],
+        buckets: Buckets,
     ) -> Iterator[tuple[str, Coverage]]:
-        adjusted = self._adjusted and dataset.kind == "bars"
-        return read_coverage(self._store, dataset, symbols, days, adjusted=adjusted)
+        return read_coverage(
+            self._store,
+            dataset,
+            symbols,
+            days,
+            adjusted=self._adjusted and dataset.kind == "bars",
+            buckets=buckets,
+        )
 
     def _jobs(
-        self, target: Target, market: Market, symbols: Sequence[str], *, refetch: bool
+        self,
+        target: Target,
+        market: Market,
+        symbols: Sequence[str],
+        buckets: Buckets,
+        *,
+        refetch: bool,
     ) -> tuple[list[Job], int]:
         """The missing days of each symbol of one market, and how many days are there already."""
         dataset, days = self._days(target, market)
@@ -186,7 +203,7 @@ class Backfiller:
         adjusted = self._adjusted and dataset.kind == "bars"
         splits = last_splits(self._store, symbols, self._clock.now_ns()) if adjusted else {}
         jobs, covered = list[Job](), 0
-        for symbol, coverage in self._coverage(dataset, symbols, days):
+        for symbol, coverage in self._coverage(dataset, symbols, days, buckets):
             known = Coverage(None, adjusted=adjusted) if refetch else coverage
             done = known.done(days, ends, splits.get(symbol, 0))
             covered += int(done.sum())

@@ -17,11 +17,13 @@ from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import limiter_for, quota_text
-from tsstore_massive.symbols import bucket_symbol, market_of
+from tsstore_massive.symbols import bucket_symbol
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Iterable
 
+    from tsstore.api import StoreApi
     from tsstore.client import RemoteStore
     from tsstore.clock import Clock
     from tsstore.store import Store
@@ -109,22 +111,14 @@ class _Command:
     def _without_rows(self, symbols: list[str], report: Report) -> list[str]:
         """Named symbols of which the vendor has nothing, as this run or an earlier one found."""
         open_ends = {gap.symbol for gap in report.gaps if gap.refused != "timeframe"}
-        named = [s for s in symbols if s not in open_ends and self._is_named(s)]
         if any(map(is_pattern, open_ends)):  # a day of the market, which may have any of them
             return []
-        empty = {
-            *report.empty_symbols,
-            *self._backfiller.without_rows(self._options.targets, named),
-        }
-        return [symbol for symbol in named if symbol in empty]
-
-    def _is_named(self, symbol: str) -> bool:
-        """Whether it was not found by a pattern, and the store has nothing of it either."""
-        if all(symbol != bucket_symbol(text) for text in self._options.symbols):
-            return False
-        market = market_of(symbol)
-        groups = {target.dataset.of(market).group for target in self._options.targets}
-        return not any(self._store.list(f"{symbol}/{group}") for group in groups)
+        targets = self._options.targets
+        held = _held(self._store, {target.dataset.group for target in targets})
+        named = {bucket_symbol(text) for text in self._options.symbols} - held - open_ends
+        unknown = [symbol for symbol in symbols if symbol in named]
+        empty = {*report.empty_symbols, *self._backfiller.without_rows(targets, unknown)}
+        return [symbol for symbol in unknown if symbol in empty]
 
     def _plan(self, symbols: list[str]) -> Plan:
         options = self._options
@@ -163,6 +157,11 @@ class _Command:
             stop=self._stop,
             display=self._display,
         )
+
+
+def _held(store: StoreApi, groups: Iterable[str]) -> set[str]:
+    """The symbols of which the store has buckets of some groups."""
+    return {key.partition("/")[0] for group in groups for key in store.list(f"*/{group}")}
 
 
 def _state(progress: Progress) -> State:

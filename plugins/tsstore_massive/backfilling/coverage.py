@@ -114,6 +114,24 @@ class Coverage:
         )
 
 
+class Buckets:
+    """Which buckets there are, asked of a store once for each group.
+
+    Args:
+        store: which has them.
+    """
+
+    def __init__(self, store: StoreApi) -> None:
+        self._store = store
+        self._keys: dict[str, frozenset[str]] = {}
+
+    def of(self, group: str) -> frozenset[str]:
+        """The keys of a timeframe and attribute group."""
+        if group not in self._keys:
+            self._keys[group] = frozenset(self._store.list(f"*/{group}"))
+        return self._keys[group]
+
+
 def read_coverage(
     store: StoreApi,
     dataset: Dataset,
@@ -121,11 +139,21 @@ def read_coverage(
     days: NDArray[np.datetime64],
     *,
     adjusted: bool,
+    buckets: Buckets | None = None,
 ) -> Iterator[tuple[str, Coverage]]:
-    """The coverage of each symbol, in the order given, from the first to the last of some days."""
+    """The coverage of each symbol, in the order given, from the first to the last of some days.
+
+    Args:
+        store: which has it.
+        dataset: whose rows.
+        symbols: as the vendor spells them.
+        days: datetime64[D], ascending.
+        adjusted: see `Coverage`.
+        buckets: for who reads it several times in a row.
+    """
     if not len(days):
         return
-    there = set(store.list(f"*/{dataset.group}"))
+    there = (buckets or Buckets(store)).of(dataset.group)
     for at in range(0, len(symbols), _SYMBOLS_PER_READ):
         keys = {s: dataset.coverage_key(s) for s in symbols[at : at + _SYMBOLS_PER_READ]}
         names = [key.partition("/")[0] for key in keys.values()]
