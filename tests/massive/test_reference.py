@@ -23,6 +23,7 @@ from tsstore_massive.reference import names_of, read_through_names, sync_referen
 from tsstore_massive.reference.buckets import DIVIDENDS_GROUP, SPLITS_GROUP
 from tsstore_massive.reference.cli import main
 from tsstore_massive.reference.keeper import ReferenceKeeper
+from tsstore_massive.reference.sync import is_due
 from tsstore_massive.rest import Limits, RestClient
 from tsstore_massive.rest.rate import RateLimiter
 from tsstore_massive_simulator.generated import GeneratedMarket
@@ -432,6 +433,34 @@ def test_the_worker_refreshes_once_a_day_restarts_included(desk):
         assert one.refresh()
         assert len(desk.asked) == expected
     assert one.describe() == {"refreshed": "2026-10-06 16:00:00Z", "unusable": {}, "error": ""}
+
+
+@pytest.mark.parametrize("is_market", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "group"),
+    [("splits", "1D/SPLITS"), ("tickers", "24H/TICKER"), ("names", "24H/NAMES")],
+)
+def test_a_bucket_of_somebody_else_costs_its_symbol_and_no_other(desk, kind, group, is_market):
+    days = np.array(["2020-08-31", "2021-08-31"], "M8[ns]")
+    desk.store.write(f"A/{group}", {"Epoch": days, "Mine": np.ones(2)}, variable=True)
+    before = desk.store.read(f"A/{group}")["Mine"].tolist()
+    desk.vendor.splits = [split(name, "2020-01-02", 1, 2) for name in "AB"]
+    desk.vendor.tickers = [ticker(name) for name in "AB"]
+    desk.vendor.events = {name: [("2012-05-18", "OLD"), ("2022-06-09", name)] for name in "AB"}
+    symbols = () if is_market else ("A", "B")
+    report = desk.sync(*symbols, kinds=[kind])
+    [(reason, count)] = report.unusable.items()
+    assert (count, f"A/{group} holds other columns" in reason) == (1, True)
+    assert "destroy it" in reason
+    assert [name.symbol for name in names_of(desk.store, "A")] == ["A"]
+    assert len(desk.store.read(f"B/{group}"))
+    assert desk.store.read(f"A/{group}")["Mine"].tolist() == before
+    if not is_market:
+        assert not is_due(desk.store, kind, symbols, NOW)
+        desk.store.destroy(f"A/{group}")
+        assert is_due(desk.store, kind, symbols, NOW)
+        assert not desk.sync(*symbols, kinds=[kind]).unusable
+        assert len(desk.store.read(f"A/{group}"))
 
 
 @pytest.mark.parametrize("kind", ["splits", "names"])

@@ -26,10 +26,12 @@ from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
+
+    from tsstore_massive.schemas import ReferenceKind
 
 SPLITS_GROUP: Final = "1D/SPLITS"
 DIVIDENDS_GROUP: Final = "1D/DIVIDENDS"
@@ -71,6 +73,14 @@ TICKERS = Schema.of(
 )
 
 NAMES = Schema.of({"Symbol": "U32"})
+
+#: Timeframe and attribute group, and schema, of each kind.
+BUCKETS: Final[Mapping[ReferenceKind, tuple[str, Schema]]] = {
+    "splits": (SPLITS_GROUP, SPLITS),
+    "dividends": (DIVIDENDS_GROUP, DIVIDENDS),
+    "tickers": (TICKER_GROUP, TICKERS),
+    "names": (NAMES_GROUP, NAMES),
+}
 
 #: First and last instant that rows are read and replaced between.
 EVER_NS = (int(np.datetime64("1700-01-01", "ns").astype(np.int64)), MAX_NS)

@@ -61,7 +61,7 @@ def names_of(store: StoreApi, symbol: str) -> list[Name]:
         rows = store.read(f"{symbol}/{NAMES_GROUP}")
     except NotFoundError:
         rows = Columns.empty(NAMES)
-    if len(rows) < 2:
+    if len(rows) < 2 or rows.names != NAMES.names:  # the latter is somebody else's
         return [Name(symbol, date.min, date.max)]
     starts = rows.ts.astype("M8[ns]").astype("M8[D]").tolist()
     ends = [start - timedelta(days=1) for start in starts[1:]] + [date.max]

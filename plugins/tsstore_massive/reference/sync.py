@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from tsstore.clock import SystemClock
 from tsstore.zones import NS_PER_SECOND
 from tsstore_massive.errors import BadResponseError
+from tsstore_massive.misfits import misfit, misfits_among
 from tsstore_massive.reference.actions import ACTIONS
+from tsstore_massive.reference.buckets import BUCKETS
 from tsstore_massive.reference.ledger import EVERY_SYMBOL, Ledger
 from tsstore_massive.reference.names import store_names
 from tsstore_massive.reference.tickers import active_symbols, known_symbols, store_tickers
@@ -49,7 +51,7 @@ class Report:
 
     Attributes:
         changed: symbols with other rows than before, by kind.
-        unusable: what the vendor told and cannot be, by reason.
+        unusable: what the vendor told and cannot be, or cannot be stored, by reason.
         unknown: symbols of which the vendor knows no ticker.
     """
 
@@ -109,8 +111,15 @@ def is_due(
     else:
         scope = list(symbols) if kind == "tickers" else _stocks(symbols)
     ledger = Ledger(store, now_ns)
-    entries = (ledger.find(kind, symbol) for symbol in scope)
-    return any(entry is None or entry.latest_ns < now_ns - DUE_NS for entry in entries)
+    entries = ((symbol, ledger.find(kind, symbol)) for symbol in scope)
+    due = (
+        symbol for symbol, entry in entries if entry is None or entry.latest_ns < now_ns - DUE_NS
+    )
+    group, schema = BUCKETS[kind]
+    return any(
+        symbol == EVERY_SYMBOL or misfit(store, f"{symbol}/{group}", schema) is None
+        for symbol in due
+    )
 
 
 def _stocks(symbols: Sequence[str]) -> list[str]:
@@ -133,7 +142,10 @@ class _Sync:
         self.report = Report()
         self._store = store
         self._rest = rest
-        self._symbols = None if symbols is None else sorted(set(symbols))
+        self._wanted = None if symbols is None else sorted(set(symbols))
+        # Those of them that can be stored, of the kind that is being fetched.
+        self._symbols = self._wanted
+        self._misfits: dict[str, str] = {}
         self._whole = whole
         self._now_ns = clock.now_ns()
         self._today = day_of(self._now_ns)
@@ -141,12 +153,27 @@ class _Sync:
 
     def fetch(self, kind: ReferenceKind) -> None:
         """Bring one kind up to date."""
+        self._leave_out_misfits(kind)
         if kind == "tickers":
             self._tickers()
         elif kind == "names":
             self._names()
         else:
             self._actions(kind)
+
+    def _leave_out_misfits(self, kind: ReferenceKind) -> None:
+        """Buckets that take no rows of a kind cost their symbols, and no other."""
+        wanted = None if self._wanted is None else set(self._wanted)
+        group, schema = BUCKETS[kind]
+        self._misfits = misfits_among(
+            self._store, {group: schema}, lambda symbol: wanted is None or symbol in wanted
+        )
+        self.report.unusable.update(self._misfits.values())
+        if self._wanted is not None:
+            self._symbols = self._fitting(self._wanted)
+
+    def _fitting(self, symbols: Iterable[str]) -> list[str]:
+        return [symbol for symbol in symbols if symbol not in self._misfits]
 
     # Splits and dividends.
 
@@ -172,8 +199,14 @@ class _Sync:
         else:
             told = (row for symbol in scope for row in ask(bars_symbol(symbol), first))
         wanted = set(scope)
-        found = action.gather(told, lambda symbol: EVERY_SYMBOL in wanted or symbol in wanted)
+        found = action.gather(
+            told,
+            lambda symbol: (
+                not wanted.isdisjoint((EVERY_SYMBOL, symbol)) and symbol not in self._misfits
+            ),
+        )
         stored = action.stored(self._store, None if self._symbols is None else scope, first)
+        stored = {symbol: stored[symbol] for symbol in self._fitting(stored)}
         if self._symbols is None:
             self._refuse_nothing(kind, len(stored), len(found.rows))
         self.report.changed[kind] += action.store(self._store, found, stored, first)
@@ -199,7 +232,7 @@ class _Sync:
         self._ledger.note("tickers", scope, self._now_ns, whole=True)
 
     def _all_tickers(self) -> None:
-        known = active_symbols(self._store, known_symbols(self._store))
+        known = active_symbols(self._store, self._fitting(known_symbols(self._store)))
         listed = list(self._rest.ticker_list(market="stocks"))
         self._refuse_nothing("tickers", len(known), len(listed))
         names = {bucket_symbol(ticker.ticker) for ticker in listed}
@@ -243,7 +276,8 @@ class _Sync:
         return found
 
     def _store_tickers(self, tickers: Iterable[Ticker]) -> None:
-        changed = store_tickers(self._store, tickers, self._today)
+        fitting = (each for each in tickers if bucket_symbol(each.ticker) not in self._misfits)
+        changed = store_tickers(self._store, fitting, self._today)
         self.report.changed["tickers"] += changed
 
     # Names.
@@ -252,7 +286,7 @@ class _Sync:
         scope = self._symbols
         if scope is None:
             scope = sorted(filter(None, map(bucket_symbol, self._rest.tickers())))
-        scope = _stocks(scope)
+        scope = self._fitting(_stocks(scope))
         # Whoever is stopped goes on behind the last of these.
         for at in range(0, len(scope), _NAMES_AT_A_TIME):
             some = [symbol for symbol in scope[at : at + _NAMES_AT_A_TIME] if self._is_old(symbol)]
