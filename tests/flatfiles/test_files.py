@@ -13,7 +13,10 @@ import pytest
 
 import tsstore
 from tests.flatfiles.conftest import packed
+from tsstore_massive.decoding.messages import Events
+from tsstore_massive.decoding.pages import decode_page
 from tsstore_massive.errors import StoppedError
+from tsstore_massive.faults import Faults
 from tsstore_massive.flatfiles import inflate, lines, parse, pieces
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.covering import coverage_of_file, covered_days
@@ -51,13 +54,11 @@ def bar(ticker: str, minute: int = 0, close: object = 2, volume: object = 10) ->
 
 def trade(
     ticker: str, number: int, *, at: int | None = None, conditions: str = "", size: str = "100",
-    number_text: str = "",
+    number_text: str | None = None,
 ) -> str:  # fmt: skip
     at = number * 1_000_000 if at is None else at
-    return (
-        f"{ticker},{conditions},,11,{number_text or number},{T0 + at - 5},10.5,{number},{T0 + at},"
-        f"{size},1,,\n"
-    )
+    text = number if number_text is None else number_text
+    return f"{ticker},{conditions},,11,{text},{T0 + at - 5},10.5,{number},{T0 + at},{size},1,,\n"
 
 
 @pytest.fixture
@@ -120,13 +121,19 @@ def test_every_column_of_a_trade(load_file, store):
     assert rows["ParticipantNs"][0] == rows.ts[0] - 5
 
 
-def test_a_trade_id_that_is_text_is_the_number_that_rest_gives_it(load_file, store):
-    from tsstore_massive.decoding.pages import decode_page
-
-    load_file(STOCK_TRADES, TRADES + trade("A", 1) + trade("A", 2, number_text="5XB-1"))
-    answer = f'{{"results":[{{"sip_timestamp":{T0},"price":1,"id":"5XB-1"}}]}}'
-    expected = decode_page(answer.encode(), "stocks", "trades").columns["TradeID"][0]
-    assert store.read("A/1Sec/TRADE")["TradeID"].tolist() == [1, expected]
+@pytest.mark.parametrize(
+    "text", ["5XB-1", "0x10", "-7", "7.0", "1e3", "00123", "+7", "9" * 20, "9" * 18, ""]
+)
+def test_a_trade_is_one_row_from_all_sources_however_its_id_is_written(load_file, store, text):
+    answer = f'{{"results":[{{"sip_timestamp":{T0},"price":1,"sequence_number":1,"id":"{text}"}}]}}'
+    fetched = decode_page(answer.encode(), "stocks", "trades").columns["TradeID"]
+    events = Events(Faults(), "stocks")
+    events.add(f'[{{"ev":"T","sym":"A","t":{T0 // 10**6},"p":1,"q":1,"i":"{text}"}}]'.encode())
+    streamed = events.tables()["trades"]["TradeID"]
+    for others in ("", trade("B", 2), trade("B", 2, number_text="A-1")):
+        load_file(STOCK_TRADES, TRADES + trade("A", 1, number_text=text) + others)
+        assert store.read("A/1Sec/TRADE")["TradeID"].tolist() == streamed.tolist()
+    assert fetched.tolist() == streamed.tolist()
 
 
 def test_sets_in_cells_of_quotes_and_a_side_that_is_absent(load_file, store):

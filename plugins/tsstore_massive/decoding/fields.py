@@ -8,9 +8,10 @@ its column's type.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Annotated, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, ValidationError, convert
 
 NAN = float("nan")
 
@@ -30,8 +31,16 @@ Letter: TypeAlias = Annotated[str, Meta(max_length=1)]
 
 
 def id_number(text: str) -> int:
-    """The number of a trade id that came as text: the one it spells, or one that stands for it."""
-    return int(text) if _is_decimal(text) else text_id(text)
+    """The number of a trade id that came as text: the one it spells, or one that stands for it.
+
+    So it is one number from all sources, also where a decoder has read the text by itself: `7.0`
+    is 7 to those that are not strict. No text is no id, 0.
+    """
+    if _is_decimal(text) or not text:
+        return int(text or 0)
+    with suppress(ValidationError):
+        return convert(text, Id, strict=False)
+    return text_id(text)
 
 
 def text_id(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,17 +25,17 @@ def whole(column: Any) -> NDArray[np.int64]:
 
 
 def ids(column: Any) -> NDArray[np.int64]:
-    """Trade ids: their number, or the negative one that stands for a text, as from REST."""
+    """Trade ids: their number, or the negative one that stands for a text, as from others."""
     import pyarrow as pa
     from pyarrow import compute
 
-    try:
-        return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
-    except pa.ArrowInvalid:
-        plain = compute.match_substring_regex(column, "^[0-9]{1,18}$")
-        plain_numbers = compute.if_else(plain, column, "0").cast(pa.int64())
-        found = np.array(plain_numbers.to_numpy(zero_copy_only=False), np.int64)
-        for row in np.flatnonzero(~np.asarray(plain.to_numpy(zero_copy_only=False))):
-            text = column[int(row)].as_py()
-            found[row] = id_number(text) if text else 0
-        return found
+    # Arrow reads more as numbers than others do, such as 0x10.
+    if compute.all(compute.ascii_is_decimal(column)).as_py():
+        with suppress(pa.ArrowInvalid):  # one has too many digits
+            return np.asarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+    plain = compute.match_substring_regex(column, "^[0-9]{1,18}$")
+    plain_numbers = compute.if_else(plain, column, "0").cast(pa.int64())
+    found = np.array(plain_numbers.to_numpy(zero_copy_only=False), np.int64)
+    for row in np.flatnonzero(~np.asarray(plain.to_numpy(zero_copy_only=False))):
+        found[row] = id_number(column[int(row)].as_py())
+    return found
