@@ -7,7 +7,7 @@
 | indices | `I:SPX` | the same | the same |
 | forex | `C:EUR-USD` | `EUR/USD` | `C:EURUSD` |
 | crypto | `X:BTC-USD` | `BTC-USD` | `X:BTCUSD` |
-| futures | `GCZ6` | the same | the same |
+| futures | `GCZ6`, `ESZ6-ESH7` | the same | the same |
 
 Capitals and small letters stay as they are: `BCpC` is not `BCPC`.
 """
@@ -39,7 +39,9 @@ _OF_PREFIX: Mapping[str, Market] = {prefix: market for market, prefix in _PREFIX
 _PAIRS = frozenset({"forex", "crypto"})
 
 #: A product, the letter of a month and the last digits of a year; tickers of stocks have no digits.
-_CONTRACT = re.compile(r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{1,2}")
+_CONTRACT = r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ][0-9]{1,2}"
+#: A contract, or one against another.
+_FUTURE = re.compile(rf"{_CONTRACT}(-{_CONTRACT})?")
 #: A root, the day on which it expires, call or put, and the price.
 _OPTION = re.compile(r"O:[A-Z0-9]+?([0-9]{2})([0-9]{2})([0-9]{2})[CP][0-9]{8}")
 _PAIR = re.compile(r"([A-Z0-9]+)[-/]([A-Z0-9]+)")
@@ -55,7 +57,7 @@ def market_of(symbol: str) -> Market:
     market = _OF_PREFIX.get(symbol[:2])
     if market is not None:
         return market
-    return "futures" if _CONTRACT.fullmatch(symbol) else "stocks"
+    return "futures" if _FUTURE.fullmatch(symbol) else "stocks"
 
 
 def parse_symbol(text: str, market: Market | None = None) -> str:
@@ -76,7 +78,7 @@ def parse_symbol(text: str, market: Market | None = None) -> str:
     name = text[len(prefix) :]
     if market in _PAIRS:
         name = _pair(name, market)
-    elif _BARE_PAIR.fullmatch(name):
+    elif market != "futures" and _BARE_PAIR.fullmatch(name):
         dashed = name.replace("/", "-")
         raise InvalidKeyError(
             f"{text!r} is a pair; write C:{dashed} for forex or X:{dashed} for crypto"

@@ -191,6 +191,15 @@ TICKS_OF_ALL = [
          "ParticipantNs": EXACT},
     ),
     _Tick(
+        FlatSet.of("stocks", "quotes"), "GTE",  # most have a sequence
+        {"ev": "Q", "sym": "GTE", "t": START + 42, "bp": 4.21, "bs": 300, "bx": 11, "z": 1},
+        {"bid_price": 4.21, "bid_size": 300, "bid_exchange": 11, "tape": 1,
+         "sip_timestamp": EXACT},
+        ("ticker,bid_exchange,bid_price,bid_size,ask_price,sip_timestamp,tape",
+         f"GTE,11,4.21,300,0,{EXACT},1"),
+        {"BidPrice": 4.21, "BidSize": 300, "BidExchange": 11, "TapeID": 1},
+    ),
+    _Tick(
         FlatSet.of("options", "trades"), OPTION,
         {"ev": "T", "sym": OPTION, "x": 312, "p": 4.95, "s": 2, "c": [209], "t": START + 42,
          "q": 718200},

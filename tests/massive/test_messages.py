@@ -174,8 +174,8 @@ BAD_ELEMENTS = [
     trade(sym=".."),
     trade(sym="A B"),
     trade(sym="A*"),
-    quote(q=None),
-    quote(q="x"),
+    quote(t=None),
+    quote(bp="x", t="x"),
     bar(o=None),
     bar(s=None),
     {"ev": 5},
@@ -202,6 +202,7 @@ def test_a_bad_element_costs_itself_only_and_is_counted(bad: Any) -> None:
 @pytest.mark.parametrize(
     ("event", "kind", "name"),
     [
+        (quote(q="x"), "quotes", "q"),
         (trade(c=12), "trades", "c"),
         (trade(c=["x"]), "trades", "c"),
         (trade(c=[300]), "trades", "c"),

@@ -29,6 +29,7 @@ OPTION = "O:SPY251219C00650000"
         ("crypto", "X:BTC-USD", "BTC-USD", "X:BTCUSD"),
         ("crypto", "X:1INCH-USDT", "1INCH-USDT", "X:1INCHUSDT"),
         ("futures", "GCZ6", "GCZ6", "GCZ6"),
+        ("futures", "ESZ6-ESH27", "ESZ6-ESH27", "ESZ6-ESH27"),
     ],
 )
 def test_all_spellings_of_the_vendor_are_one_bucket(

@@ -152,7 +152,7 @@ class StockQuote(Struct, gc=False):
     """A row of `/v3/quotes/...`, of a stock or an option."""
 
     time: Time = field(name="sip_timestamp")
-    sequence: Count = field(name="sequence_number")
+    sequence: Count = field(name="sequence_number", default=0)
     bid_price: Number = 0.0
     ask_price: Number = 0.0
     bid_size: Number = 0.0

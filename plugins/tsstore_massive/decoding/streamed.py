@@ -228,7 +228,7 @@ class StockQuote(Struct, tag_field="ev", tag="Q", gc=False):
 
     symbol: Symbol = field(name="sym")
     time: Time = field(name="t")
-    sequence: Count = field(name="q")
+    sequence: Count = field(name="q", default=0)
     bid_price: Number = field(name="bp", default=0.0)
     ask_price: Number = field(name="ap", default=0.0)
     bid_size: Number = field(name="bs", default=0.0)
