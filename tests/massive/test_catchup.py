@@ -91,18 +91,22 @@ class Tried:
         self.seen = Seen()
         self.handed = Handed()
         defaults = {"data_types": ["trades"], "symbols": ["SPY"]}
-        config = msgspec.convert(defaults | options, Config)
+        self.config = config = msgspec.convert(defaults | options, Config)
+        self.symbols = config.bucket_symbols
         context = WorkerContext("massive", store, self.clock, logging.getLogger("tests.catchup"))
         named: Any = {"gaps": self.handed, "sink": self.seen}
         self.catch_up = CatchUp(
             context,
             config,
             "",
-            symbols=lambda: None if config.all_symbols else config.bucket_symbols,
+            symbols=self._watched,
             settle_s=SETTLE_S,
             down_since=down_since,
             **named,
         )
+
+    def _watched(self) -> tuple[str, ...] | None:
+        return None if self.config.all_symbols else self.symbols
 
     def streamed(self) -> None:
         """Start, stream for a minute with an event at its end."""
@@ -411,3 +415,13 @@ def test_one_that_only_polls_goes_on_from_the_rows_there_are(store: tsstore.Stor
         tried.catch_up.poll(["trades"])
         start_s = min(start_s for _, start_s, _ in tried.handed.take())
         assert least_s - 1800 < start_s <= least_s
+
+
+def test_without_a_symbol_nothing_is_missed(store: tsstore.Store) -> None:
+    tried = Tried(store)
+    tried.streamed()
+    tried.symbols = ()
+    tried.catch_up.lost()
+    tried.clock.pass_s(100)
+    tried.catch_up.streaming()
+    assert tried.handed.take() == []

@@ -333,6 +333,31 @@ def test_a_refused_topic_is_exposed_and_the_others_stream() -> None:
         assert server.connections == 1
 
 
+def test_a_topic_that_is_granted_later_is_refused_no_more() -> None:
+    def refused(peer: Peer) -> None:
+        peer.accept()
+        peer.send(status("error", "not authorized"))
+        peer.close()
+
+    with SocketServer(refused, sending(1)) as server, Running(server) as running:
+        running.until(lambda: running.sink.sequences == [1])
+        assert running.feed.refusal == ""
+
+
+def test_without_a_topic_there_is_no_connection() -> None:
+    def script(peer: Peer) -> None:
+        sending(server.connections)(peer)
+
+    with SocketServer(script) as server, Running(server) as running:
+        running.until(lambda: running.sink.sequences == [1])
+        running.feed.subscribe([])
+        running.until(lambda: running.feed.state == "idle")
+        assert running.told == ["streaming", "lost after 1"]
+        running.feed.subscribe(["T.SPY"])
+        running.until(lambda: running.sink.sequences == [1, 2])
+        assert server.connections == 2
+
+
 def test_bad_frames_cost_neither_the_connection_nor_the_good_ones() -> None:
     def script(peer: Peer) -> None:
         peer.accept()

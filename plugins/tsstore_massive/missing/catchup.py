@@ -248,7 +248,9 @@ class CatchUp:
         streamed.write(self._store, self._name, until_ns)
 
     def _miss(self, kind: Kind, seen_ns: int) -> None:
-        self._missed.add(Stretch(kind, self._symbols(), seen_ns - overlap_ns(kind)))
+        symbols = self._symbols()
+        if symbols != ():
+            self._missed.add(Stretch(kind, symbols, seen_ns - overlap_ns(kind)))
 
     def _hand_over(self) -> None:
         missed = self._missed.take(*self._reach())

@@ -83,7 +83,7 @@ class Feed:
         connections: how many were made.
         failures: how many ended, or could not be made.
         last_message: monotonic second at which the last frame came; None before the first.
-        refusal: the server's words when a topic is not in the plan.
+        refusal: the server's words when a topic is not in the plan, on the newest connection.
         alarm: what an operator has to see to; empty when nothing.
         intake: the frames under way.
     """
@@ -107,7 +107,7 @@ class Feed:
         self.connections = 0
         self.failures = 0
         self.last_message: float | None = None
-        self.refusal = ""
+        self.refusal = self._refusal_told = ""
         self.alarm = ""
         self.intake = Intake[Connection](config.queue_bytes)
         self._config = config
@@ -195,6 +195,9 @@ class Feed:
             await self._any_topic()
             self.state = "connecting"
             connection = await self._one_connection()
+            if not self._topics:
+                self._streaming_since = float("inf")
+                continue
             self.failures += 1
             pause_s = self._pause_after(connection)
             self._logger.warning(
@@ -233,6 +236,7 @@ class Feed:
             replay=self._config.ws_query_start,
         )
         self._connection = connection = Connection(session)
+        self.refusal = ""
         try:
             async with dial(self._config.stream_url, timing=self._timing) as socket:
                 self.connections += 1
@@ -263,7 +267,7 @@ class Feed:
         self.state = "streaming"
         self._logger.info("streaming from %s", self._config.stream_url)
         beside = [
-            asyncio.create_task(self._keep_subscribed(connection.session, socket)),
+            asyncio.create_task(self._keep_subscribed(connection, socket)),
             asyncio.create_task(self._feel_pulse(connection, socket)),
         ]
         try:
@@ -272,14 +276,16 @@ class Feed:
             for task in beside:
                 task.cancel()
 
-    async def _keep_subscribed(self, session: Session, socket: ClientConnection) -> None:
+    async def _keep_subscribed(self, connection: Connection, socket: ClientConnection) -> None:
+        session = connection.session
         with suppress(ConnectionClosed):  # `_read` meets that as well
-            while True:
+            while self._topics:
                 self._topics_changed.clear()
                 session.want(self._topics)
                 for text in session.to_send():
                     await socket.send(text)
                 await self._topics_changed.wait()
+            connection.leave("nothing is streamed any more")
 
     async def _feel_pulse(self, connection: Connection, socket: ClientConnection) -> None:
         every_s = self._config.ping_interval_s
@@ -336,10 +342,10 @@ class Feed:
                 return frame
 
     def _note_refusal(self, message: str) -> None:
-        if message != self.refusal:
+        if message != self._refusal_told:
             self._logger.error(
                 "the server refuses a subscription: %s; check data_types %s against the plan",
                 message,
                 ", ".join(self._config.data_types),
             )
-        self.refusal = message
+        self.refusal = self._refusal_told = message
