@@ -6,7 +6,7 @@ of a pattern that is started again does not begin with the same dozen requests.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -20,15 +20,18 @@ from tsstore.zones import NS_PER_DAY
 from tsstore_massive.symbols import bucket_symbol, market_of, parse_symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tsstore.api import StoreApi
     from tsstore.clock import Clock
     from tsstore_massive.rest import RestClient
+    from tsstore_massive.rest.referencedata import TickerMarket
     from tsstore_massive.symbols import Market
 
 SCHEMA = Schema.of({"Symbol": "U32"}, variable=True)
 _EVER = np.datetime64(0, "ns"), np.datetime64(MAX_NS, "ns")
-_Listed = Literal["stocks", "indices", "fx", "crypto"]
-_MARKETS: dict[Market, _Listed] = {
+#: What the list of tickers calls the markets that it has.
+LISTED: Mapping[Market, TickerMarket] = {
     "stocks": "stocks",
     "indices": "indices",
     "forex": "fx",
@@ -49,7 +52,7 @@ def symbols_of(market: Market, store: StoreApi, rest: RestClient, clock: Clock) 
         ConfigError: the vendor has no such listing.
         MassiveError: the vendor does not give it.
     """
-    listed = _MARKETS.get(market)
+    listed = LISTED.get(market)
     if listed is None:
         raise ConfigError(
             f"symbols of {market} have to be named one by one, or give --source flatfiles"

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from tsstore.clock import Clock
     from tsstore_massive.backfilling.options import Options
 
-# Whoever has mistyped the address, or has no network, learns of it within seconds.
-_FIRST_ATTEMPTS = 3
-
 
 @click.command(cls=GoFlagsCommand, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(

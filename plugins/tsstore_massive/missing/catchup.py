@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.channels import channel_of
+from tsstore_massive.listing import LISTED
 from tsstore_massive.missing import outages, streamed
 from tsstore_massive.missing.gaps import NO_HISTORY, Stretch
 from tsstore_massive.missing.missed import Missed, overlap_ns
@@ -27,23 +28,14 @@ from tsstore_massive.missing.resume import at_start, today
 from tsstore_massive.missing.streamed import Streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from tsstore.plugin import WorkerContext
     from tsstore_massive.config import Config
     from tsstore_massive.missing.gaps import GapFiller
-    from tsstore_massive.rest.referencedata import TickerMarket
     from tsstore_massive.schemas import Kind
     from tsstore_massive.streaming.sink import Sink
-    from tsstore_massive.symbols import Market
 
-#: What the list of tickers calls the markets that it has.
-LISTED: Mapping[Market, TickerMarket] = {
-    "stocks": "stocks",
-    "indices": "indices",
-    "forex": "fx",
-    "crypto": "crypto",
-}
 _NO_LIST = "nobody lists all contracts; name symbols to have what they missed fetched"
 #: A clock that is so far behind the vendor's is told.
 CLOCK_BEHIND_NS = 5 * NS_PER_SECOND

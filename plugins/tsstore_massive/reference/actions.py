@@ -11,6 +11,7 @@ import numpy as np
 from tsstore.api import Replace, WriteTable
 from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
+from tsstore_massive.batched import batched
 from tsstore_massive.reference.buckets import (
     DIVIDENDS,
     DIVIDENDS_GROUP,
@@ -70,7 +71,7 @@ class Action:
         """Rows of the symbols that are wanted; a row that is told twice counts once."""
         found = Gathered()
         symbols, parts = list[str](), list[Columns]()
-        for some in _batched(_once(told), _STRUCTS_MAX):
+        for some in batched(_once(told), _STRUCTS_MAX):
             named = [(bucket_symbol(each.ticker), each) for each in some]
             found.unusable["symbol that cannot be a bucket"] += sum(not name for name, _ in named)
             structs = [each for name, each in named if name and wanted(name)]
@@ -219,17 +220,6 @@ def _table(rows: Mapping[str, Columns]) -> dict[str, Any]:
     together = Columns.concat(list(rows.values()))
     symbols = np.repeat(np.array(list(rows)), list(map(len, rows.values())))
     return {"Symbol": symbols, "Epoch": together.ts.view("M8[ns]"), **dict(together.items())}
-
-
-def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    batch = list[Any]()
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _is_same(one: Columns, other: Columns | None) -> bool:

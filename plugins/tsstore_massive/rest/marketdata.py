@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -12,6 +11,7 @@ import numpy as np
 from tsstore.errors import InvalidArgumentError
 from tsstore.usmarket import NEW_YORK
 from tsstore.zones import NS_PER_DAY, local_to_utc
+from tsstore_massive.batched import batched
 from tsstore_massive.decoding.pages import decode_page
 from tsstore_massive.decoding.rows import columns_of, records_of
 from tsstore_massive.errors import BadResponseError
@@ -149,7 +149,7 @@ class MarketData(Endpoints):
 
     def unified_snapshots(self, symbols: Iterable[str]) -> Iterator[UnifiedSnapshot]:
         """The present of tickers of any markets; unknown ones are rows with an `error`."""
-        for some in _batched(symbols, _UNIFIED_MAX):
+        for some in batched(symbols, _UNIFIED_MAX):
             query = {"ticker.any_of": ",".join(map(bars_symbol, some)), "limit": _UNIFIED_MAX}
             yield from self._rows("/v3/snapshot", query, market_of(some[0]), UnifiedSnapshot)
 
@@ -212,9 +212,3 @@ def _with_ticks(symbol: str) -> Literal["stocks", "options"]:
             "a snapshot"
         )
     return market
-
-
-def _batched(symbols: Iterable[str], size: int) -> Iterator[list[str]]:
-    left = iter(symbols)
-    while some := list(itertools.islice(left, size)):
-        yield some

@@ -3,7 +3,7 @@
 bgworkers:
   - module: massive_rollup
     config:
-      settle_hours: 4        # after 20:00 in New York; flat files of the day come at 11:00
+      settle_hours: 4        # after 20:00 in New York, on half days 17:00; flat files come at 11:00
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         check: whether the vendor's bars of the day are fetched (one request a day), compared with
             ours and stored in their place. Without, bars of minutes are stored, and no key needed.
-        settle_hours: hours from the end of the late session, 20:00 in New York, after which the
-            vendor's bars of the day are taken for final.
+        settle_hours: hours from the end of the late session (20:00 in New York, 17:00 on half
+            days) after which the vendor's bars of the day are taken for final.
         days: so many of the last settled market days are closed if they are not yet.
         close_tolerance: share of the price by which the official close may be off the last minute.
         volume_share: share of the day's volume that the minutes have at least, and the day of

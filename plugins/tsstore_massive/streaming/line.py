@@ -18,7 +18,8 @@ from tsstore_massive.backfilling.backfill import Backfiller
 from tsstore_massive.backfilling.history import History
 from tsstore_massive.errors import NoStreamError
 from tsstore_massive.faults import Faults
-from tsstore_massive.missing.catchup import LISTED, CatchUp
+from tsstore_massive.listing import LISTED
+from tsstore_massive.missing.catchup import CatchUp
 from tsstore_massive.missing.gaps import GapFiller
 from tsstore_massive.missing.journal import Journal
 from tsstore_massive.missing.resume import came_lately
