@@ -393,7 +393,10 @@ def test_up_to_when_it_streamed_is_written_down_while_it_does(store: tsstore.Sto
     assert Streamed.read(store, "").until_ns == {}
     tried.streamed()
     tried.catch_up.remember()
-    assert Streamed.read(store, "").until_ns == {"bars": START, "trades": START + MINUTE}
+    assert Streamed.read(store, "").until_ns == {
+        "bars": START - LATE_NS,  # none came
+        "trades": START + MINUTE,
+    }
     tried.clock.pass_s(2 * 86_400)  # nothing came; not to hear is not to miss
     tried.catch_up.lost()
     a_day_ago_ns = START + MINUTE + 86_400 * SECOND
@@ -425,3 +428,17 @@ def test_without_a_symbol_nothing_is_missed(store: tsstore.Store) -> None:
     tried.clock.pass_s(100)
     tried.catch_up.streaming()
     assert tried.handed.take() == []
+
+
+def test_before_the_first_event_a_delayed_plan_may_be_far_behind(store: tsstore.Store) -> None:
+    """It streams what happened before the connection was made, and history ends there too."""
+    tried = Tried(store)
+    tried.catch_up.resume()
+    tried.catch_up.streaming()
+    tried.handed.take()
+    tried.clock.pass_s(30)
+    tried.catch_up.lost()
+    assert Streamed.read(store, "").until_ns["trades"] <= START - 15 * MINUTE
+    tried.catch_up.streaming()
+    ((_, start_s, _),) = tried.handed.take()
+    assert start_s <= -900

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.channels import channel_of
+from tsstore_massive.datasets import LATE_NS
 from tsstore_massive.listing import LISTED
 from tsstore_massive.missing import outages, streamed
 from tsstore_massive.missing.gaps import NO_HISTORY, Stretch
@@ -231,7 +232,11 @@ class CatchUp:
 
     def _seen_ns(self, kind: Kind) -> int:
         """Up to when the rows of a kind have come."""
-        return self._sink.watermarks.get(kind) or self._streaming_from_ns or self._started_ns
+        seen_ns = self._sink.watermarks.get(kind)
+        if seen_ns is not None:
+            return seen_ns
+        # A delayed plan streams what was a while before it, and its history ends there.
+        return (self._streaming_from_ns or self._started_ns) - LATE_NS
 
     def _remember(self) -> None:
         # Of what trades rarely no event says that nothing was missed; then the clock has to.
