@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
+import importlib.metadata
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
 import click
@@ -28,17 +29,13 @@ no_command = 1
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: Any) -> None:
-    points = [
+    points = EntryPoints(
         EntryPoint(name, f"{__name__}:{attribute}", plugincommand.GROUP)
         for name, attribute in {
             "shout": "shout", "group": "group", "gone": "gone", "odd": "no_command", "ls": "shout",
         }.items()
-    ]  # fmt: skip
-
-    def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
-        return [point for point in points if name in (None, point.name)]
-
-    monkeypatch.setattr(plugincommand, "entry_points", entry_points)
+    )  # fmt: skip
+    monkeypatch.setattr(importlib.metadata, "entry_points", points.select)
 
 
 @pytest.mark.parametrize("words", [["shout"], ["group", "shout"]])
