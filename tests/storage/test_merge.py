@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsstore.schema import Schema
-from tsstore.storage.chunk import Chunk, Deletes, Merging, merge, split_ids
+from tsstore.storage.chunk import Chunk, Deletes, Merging, add_deletes, merge, split_ids
 from tsstore.storage.rows import arrange, identity_columns
 
 MS = 1_000_000
@@ -127,3 +127,23 @@ def test_short_and_long_runs_are_brought_together(rows_each: int) -> None:
     ]
     chunks = [chunk_of(SCHEMAS["fixed"], rows, {}, n) for n, (_, rows) in enumerate(commits)]
     assert rows_of(merge(SCHEMAS["fixed"], chunks)) == expected("fixed", commits)
+
+
+_ranges = st.tuples(st.integers(0, 30), st.integers(0, 5)).map(lambda one: (one[0], sum(one)))
+_some_deletes = st.dictionaries(st.integers(1, 2), st.tuples(_ranges), max_size=2)
+
+
+@given(parts=st.lists(_some_deletes, max_size=8))
+def test_deletes_are_as_few_ranges_as_can_be(parts: list[Deletes]) -> None:
+    together: Deletes = {}
+    gone: dict[int, set[int]] = {}
+    for part in parts:
+        together = add_deletes(together, part)
+        for bucket, ranges in part.items():
+            for first, last in ranges:
+                gone.setdefault(bucket, set()).update(range(first, last + 1))
+    assert together.keys() == gone.keys()
+    for bucket, instants in gone.items():
+        held = [instant for first, last in together[bucket] for instant in range(first, last + 1)]
+        assert held == sorted(instants)
+        assert len(together[bucket]) == sum(instant - 1 not in instants for instant in instants)

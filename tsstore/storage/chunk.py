@@ -228,11 +228,28 @@ def some_rows(chunk: Chunk, stays: NDArray[np.bool_]) -> Chunk:
 
 
 def add_deletes(deletes: Deletes, more: Deletes) -> Deletes:
-    """The ranges of both."""
+    """The ranges of both, those of a bucket joined where they overlap or touch.
+
+    Who replaces the same range again and again would else have all older rows looked at for each.
+    """
     both = dict(deletes)
     for bucket_id, ranges in more.items():
-        both[bucket_id] = (*both.get(bucket_id, ()), *ranges)
+        known = both.get(bucket_id)
+        both[bucket_id] = ranges if known is None else _union((*known, *ranges))
     return both
+
+
+def _union(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The fewest ranges that hold the same instants, ascending; both ends are included."""
+    (first, last), *others = sorted(ranges)
+    joined = []
+    for next_first, next_last in others:
+        if next_first > last + 1:
+            joined.append((first, last))
+            first, last = next_first, next_last
+        else:
+            last = max(last, next_last)
+    return (*joined, (first, last))
 
 
 def deleted(ts: NDArray[np.int64], ranges: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
