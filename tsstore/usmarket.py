@@ -63,8 +63,8 @@ def market_days() -> MarketDays:
     from importlib import metadata
 
     try:
-        version = metadata.version("exchange_calendars")
-        local = cached("us-market-days", version, _ask_library)
+        source = f"{metadata.version('exchange_calendars')} {FIRST_YEAR} {LAST_YEAR}"
+        local = cached("us-market-days", source, _ask_library)
     except ImportError:
         raise ConfigError(
             "market days, which `filter: nasdaq` and the Massive worker need, come from "

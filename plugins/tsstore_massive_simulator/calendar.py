@@ -124,8 +124,8 @@ def _half_days() -> dict[date, bool]:
     from importlib import metadata
 
     try:
-        version = metadata.version("exchange_calendars")
-        days, is_half = cached("simulated-days", version, _ask_library).reshape(2, -1)
+        source = f"{metadata.version('exchange_calendars')} {FIRST_DAY} {LAST_YEAR}"
+        days, is_half = cached("simulated-days", source, _ask_library).reshape(2, -1)
     except ImportError:
         raise ModuleNotFoundError(
             "market days need the package exchange_calendars; run: pip install 'tsstore[massive]'"
