@@ -12,6 +12,7 @@ from tsstore.plugin import WorkerContext
 from tsstore_massive.changes import CHANGES_KEY, write_changes
 from tsstore_massive.config import Config
 from tsstore_massive.missing.journal import Journal
+from tsstore_massive.missing.streamed import Streamed
 from tsstore_massive.rest.rate import limiter_for
 from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
 from tsstore_massive.streaming.feed import Feed
@@ -106,6 +107,16 @@ def test_gaps_of_a_connection_that_is_not_made_are_a_problem(store: tsstore.Stor
     connections = {"a": {"symbols": ["SPY"]}, "gone": {"enabled": False}}
     left = [text.partition(" ")[0] for text in desk(store, connections=connections).problems]
     assert left == ["_massive/24H/BARS_GAPS", "_massive/24H/BARS_GAPS_gone"]
+
+
+def test_what_a_connection_that_is_not_made_streamed_is_forgotten(store: tsstore.Store) -> None:
+    """Others stream its symbols on; when it is made again it would miss all of that time."""
+    streamed = Streamed({"trades": 1}, frozenset({"SPY"}))
+    for name in ("", "a", "gone"):
+        streamed.write(store, name, Streamed())
+    desk(store, connections={"a": {"symbols": ["SPY"]}}).open()
+    found = [Streamed.read(store, name) for name in ("", "a", "gone")]
+    assert found == [Streamed(), streamed, Streamed()]
 
 
 def test_a_gap_of_a_kind_that_is_streamed_no_more_is_fetched_like_others(

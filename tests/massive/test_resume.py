@@ -10,9 +10,8 @@ import pytest
 
 from tsstore.columns import Columns
 from tsstore.times import to_ns
-from tsstore_massive.changes import write_watched
 from tsstore_massive.config import Config
-from tsstore_massive.missing import streamed
+from tsstore_massive.missing.missed import overlap_ns
 from tsstore_massive.missing.resume import RESUME_GRID_NS, TOO_OLD, Start, at_start
 from tsstore_massive.missing.streamed import Streamed
 from tsstore_massive.schemas import TRADES
@@ -34,9 +33,10 @@ def stored(store: tsstore.Store, symbol: str, *ages_ns: int) -> None:
 def streamed_until(
     store: tsstore.Store, age_ns: int, *symbols: str, connection: str = ""
 ) -> Streamed:
-    streamed.write(store, connection, {"trades": NOW - age_ns})
-    write_watched(store, {connection: symbols or None}, now_ns=NOW - DAY)
-    return Streamed.read(store, connection)
+    found = Streamed({"trades": NOW - age_ns}, frozenset(symbols) or None)
+    found.write(store, connection, Streamed.read(store, connection))
+    assert Streamed.read(store, connection) == found
+    return found
 
 
 def start(store: tsstore.Store, before: Streamed, *symbols: str, **options: Any) -> Start:
@@ -70,11 +70,8 @@ def test_what_trades_rarely_is_missed_since_the_stop_and_not_since_it_traded(
     store: tsstore.Store,
 ) -> None:
     stored(store, "THIN", 15 * DAY)
-    for before, symbols in (
-        (streamed_until(store, 2 * HOUR, "THIN", "NONE"), ("THIN", "NONE")),
-        (streamed_until(store, 2 * HOUR), ()),  # all of the market
-    ):
-        found = start(store, before, *symbols)
+    for streamed in (("THIN", "NONE"), ()):  # these, or all of the market
+        found = start(store, streamed_until(store, 2 * HOUR, *streamed), "THIN", "NONE")
         assert 2 * HOUR < missed_since(found, "THIN") < 3 * HOUR
         assert found.given_up == []
     found = start(store, streamed_until(store, 2 * HOUR, "NONE"), "THIN", "NONE")
@@ -88,6 +85,23 @@ def test_a_stop_of_weeks_is_given_up_up_to_the_rows_that_came_since(store: tssto
     (given_up,) = found.given_up
     assert 0 <= NOW - 20 * DAY - given_up.start_ns < 2 * RESUME_GRID_NS
     assert HOUR < missed_since(found, "SPY") < 2 * HOUR
+
+
+def test_of_a_market_those_that_live_are_asked_for_and_not_all_that_are_stored(
+    store: tsstore.Store,
+) -> None:
+    for name in ("AAA", "O:SPY240621C00500000"):
+        stored(store, name, 3 * HOUR)
+    for name in ("GONE", "O:SPY230616C00400000"):
+        stored(store, name, 300 * DAY)
+    before = streamed_until(store, 2 * HOUR)
+    for market, named in (("stocks", set()), ("options", {("O:SPY240621C00500000",)})):
+        found = start(store, before, market=market)
+        assert {one.symbols for one in found.missed} == {None, *named}  # the list says who lives
+        assert {NOW - one.start_ns for one in found.missed} == {2 * HOUR + overlap_ns("trades")}
+        assert found.given_up == []
+    found = start(store, Streamed())
+    assert {one.symbols for one in found.missed} == {("AAA",)}
 
 
 def test_a_time_from_the_future_is_not_believed(store: tsstore.Store) -> None:

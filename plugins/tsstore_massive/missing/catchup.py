@@ -21,7 +21,7 @@ from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.channels import channel_of
 from tsstore_massive.datasets import LATE_NS
 from tsstore_massive.listing import LISTED
-from tsstore_massive.missing import outages, streamed
+from tsstore_massive.missing import outages
 from tsstore_massive.missing.gaps import NO_HISTORY, Stretch
 from tsstore_massive.missing.missed import Missed, overlap_ns
 from tsstore_massive.missing.polling import Polling
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from tsstore_massive.streaming.sink import Sink
 
 _NO_LIST = "nobody lists all contracts; name symbols to have what they missed fetched"
+#: While others stream its symbols, what is missed so far is written down this often, so that a
+#: start after a kill finds less than it would give up.
+_CARRIED_S = 86_400.0
 #: A clock that is so far behind the vendor's is told.
 CLOCK_BEHIND_NS = 5 * NS_PER_SECOND
 
@@ -79,7 +82,8 @@ class CatchUp:
         self._logger = context.logger
         self._config = config
         self._name = name
-        self._before = Streamed.read(context.store, name)
+        self._before = self._written = Streamed.read(context.store, name)
+        self._begun: frozenset[str] | None = frozenset()
         self._symbols = symbols
         self._gaps = gaps
         self._sink = sink
@@ -92,6 +96,7 @@ class CatchUp:
         if down_since is None:
             self._down_since = context.clock.monotonic()
         self._is_resumed = self._is_carried = False
+        self._handed_at = context.clock.monotonic()
 
     @property
     def down_since(self) -> float | None:
@@ -118,6 +123,7 @@ class CatchUp:
             self._streaming_from_ns = self._clock.now_ns()
             self._down_since = None
             self._is_carried = False
+            self._remember()
             outages.write(
                 self._store,
                 self._down_from_ns,
@@ -137,55 +143,60 @@ class CatchUp:
             self._remember()
 
     def remember(self) -> None:
-        """Write down up to when it has streamed, if it does."""
+        """Write down up to when it has streamed; while it is carried, what is missed so far."""
         with self._lock:
             if self._down_since is None:
                 self._remember()
+            elif self._is_carried and self._clock.monotonic() >= self._handed_at + _CARRIED_S:
+                self._hand_over_so_far(self._fetchable(), *self._reach())
 
     def only_polls(self) -> None:
-        """It is never going to stream, so a start goes on from the rows that are there."""
+        """It is never going to stream."""
         self.polling.begin()
-        streamed.write(self._store, self._name, {})
 
     def ended(self) -> None:
         """It does not stream any more, and will not connect again."""
         if self._down_since is None:
             self.lost()
-        with self._lock:
-            if self._is_carried:  # a start goes on from the other one's rows, which may lack some
-                self._hand_over_so_far()
 
     def carried(self) -> None:
         """Another connection streams its symbols from now on: what is missed by now is fetched.
 
-        It is written down before the other one's rows are stored: those lie behind it, so a new
-        start would go on from them. From here on it stays missed, so nothing depends on what the
-        other one may stream.
+        So it does not wait until this one is back. From here on it stays missed, so nothing depends
+        on what the other one may stream.
         """
         with self._lock:
             self._resume_once()  # it may never have run, without a lock on its key
             self._is_carried = True
-            self._hand_over_so_far()
+            self._hand_over_so_far(self._fetchable(), *self._reach())
 
     def added(self, symbols: tuple[str, ...]) -> None:
         """These are streamed from now on; what came today is fetched."""
         with self._lock:
             self._missed.add(*today(self._config.data_types, symbols, self._clock.now_ns()))
+            if self._begun is not None:
+                self._begun = self._begun.union(symbols)
             if self._down_since is None:
                 self._hand_over()
+                self._remember()
             elif self._is_carried:
-                self._hand_over_so_far()
+                self._hand_over_so_far(self._fetchable(), *self._reach())
 
     def removed(self, symbols: tuple[str, ...]) -> None:
         """These are wanted no more; what was missed of them by now is fetched, and no further."""
         with self._lock:
             missed = self._missed.leave(frozenset(symbols), *self._reach())
             self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
+            if self._begun is not None:
+                self._begun = self._begun.difference(symbols)
+            if self._down_since is None:
+                self._remember()
 
     def idle(self) -> None:
         """It has nothing to stream, so it is not down before it has."""
         if self._down_since is not None:
             self._down_since = self._clock.monotonic()
+            self._down_from_ns = self._clock.now_ns()
 
     def poll(self, kinds: Iterable[Kind]) -> None:
         """Have what is missed by now fetched, if it is time to, while the connection is down."""
@@ -196,7 +207,7 @@ class CatchUp:
         with self._lock:
             if self.polling.rounds == 1:
                 self._begin_polling(wanted)
-            self._gaps.add(*self._missed.so_far(wanted, now_ns))
+            self._hand_over_so_far(wanted, now_ns)
 
     def heed_clock(self) -> None:
         """Fetch what a clock that is behind has left out of the last gap."""
@@ -222,8 +233,9 @@ class CatchUp:
         if self._is_resumed:
             return
         self._gaps.resume()
+        symbols = self._symbols()
+        self._begun = None if symbols is None else frozenset(symbols)
         if self._config.ws_query_start is None:  # a replay goes on from nowhere
-            symbols = self._symbols()
             start = at_start(self._store, self._config, symbols, self._before, self._started_ns)
             self._missed.add(*start.missed)
             self._down_from_ns = start.seen_ns or self._started_ns
@@ -241,8 +253,16 @@ class CatchUp:
     def _remember(self) -> None:
         # Of what trades rarely no event says that nothing was missed; then the clock has to.
         quiet_ns = self._clock.now_ns() - NS_PER_DAY
-        until_ns = {kind: max(self._seen_ns(kind), quiet_ns) for kind in self._config.data_types}
-        streamed.write(self._store, self._name, until_ns)
+        self._remember_until(
+            {kind: max(self._seen_ns(kind), quiet_ns) for kind in self._config.data_types}
+        )
+
+    def _remember_until(self, until_ns: dict[Kind, int]) -> None:
+        known = self._written.until_ns
+        kept = {kind: known[kind] for kind in self._config.data_types if kind in known}
+        now = Streamed(kept | until_ns, self._begun)
+        now.write(self._store, self._name, self._written)
+        self._written = now
 
     def _miss(self, kind: Kind, seen_ns: int) -> None:
         symbols = self._symbols()
@@ -253,9 +273,17 @@ class CatchUp:
         missed = self._missed.take(*self._reach())
         self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
 
-    def _hand_over_so_far(self) -> None:
-        kinds = [kind for kind in self._config.data_types if self._is_fetchable(kind)]
-        self._gaps.add(*self._missed.so_far(kinds, *self._reach()))
+    def _hand_over_so_far(
+        self, kinds: Iterable[Kind], end_ns: int, not_before: float = 0.0
+    ) -> None:
+        kinds = tuple(kinds)
+        self._gaps.add(*self._missed.so_far(kinds, end_ns, not_before))
+        self._handed_at = self._clock.monotonic()
+        # What a delayed plan has not yet goes on being missed.
+        self._remember_until(dict.fromkeys(kinds, end_ns - LATE_NS))
+
+    def _fetchable(self) -> list[Kind]:
+        return [kind for kind in self._config.data_types if self._is_fetchable(kind)]
 
     def _reach(self) -> tuple[int, float]:
         """Up to which instant something is missed, and when the vendor has all of it."""

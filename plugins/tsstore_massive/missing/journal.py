@@ -1,10 +1,10 @@
 """Stretches that are still to be fetched, kept in the store: a new start goes on with them.
 
-The last stored row says how far an earlier run got, but not what it left out before: once rows
-stream in again, a stretch that was missed lies behind them. So it stands in a bucket of its own,
-`_massive/24H/TRADES_GAPS` for trades, before the first of those rows is stored, and until it is
-filled. A connection with a name has its own, `TRADES_GAPS_NAME`. There is one row per stretch and
-symbol, at the first instant of the stretch:
+Up to when a connection streamed (`streamed.py`) says how far an earlier run got, but not what it
+left out before: once it streams again, a stretch that was missed lies behind that. So it stands in
+a bucket of its own, `_massive/24H/TRADES_GAPS` for trades, before the first of those rows is
+stored, and until it is filled. A connection with a name has its own, `TRADES_GAPS_NAME`. There is
+one row per stretch and symbol, at the first instant of the stretch:
 
     End       i8   its last instant, ns since 1970 UTC
     Symbol    U32  as the vendor spells it; empty for every symbol there is

@@ -1,7 +1,8 @@
 """What is missing when a worker starts: since its last stop, and of today before it came.
 
 A start goes on from where the connection streamed last (`streamed.py`), or from the last row of a
-symbol if that is older or all that is known. Where there is neither, the bars of today are fetched
+named symbol if that is older or all that is known. Where there is neither, the bars of today are
+fetched
 if the symbol was named, from the first session on: one request, so whoever comes late has the day.
 Of ticks, and of a whole market, only what comes from the start on. What lies further back is
 fetched because somebody asks for it, by `query_start` or by command.
@@ -9,6 +10,7 @@ fetched because somebody asks for it, by `query_start` or by command.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from tsstore.errors import NotFoundError
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
 from tsstore_massive.channels import channel_of
 from tsstore_massive.datasets import Dataset
+from tsstore_massive.listing import LISTED
 from tsstore_massive.missing.gaps import Stretch
 from tsstore_massive.missing.missed import overlap_ns
 from tsstore_massive.schemas import BAR_KINDS, STREAM_GROUPS
@@ -86,6 +89,9 @@ def at_start(
     start = Start([], [])
     row_ns = 0
     for kind in config.data_types:
+        if symbols is None and (market := _market_since(store, config, before, kind, now_ns)):
+            start.missed.extend(market)
+            continue
         stored = dict(_last_stored(store, config, symbols, kind, now_ns))
         row_ns = max((row_ns, *stored.values()))
         known = _known(before, kind, {*stored, *(symbols or ())}, stored, now_ns)
@@ -116,6 +122,24 @@ def is_history(config: Config, kind: Kind) -> bool:
     """Whether the history that was asked for covers everything up to now anyway."""
     streamed = Dataset.of_stream(kind)
     return streamed in config.starts
+
+
+def _market_since(
+    store: StoreApi, config: Config, before: Streamed, kind: Kind, now_ns: int
+) -> list[Stretch]:
+    """What is missing of a market that was streamed as a whole and not long ago, else nothing.
+
+    The store holds delisted shares and expired contracts too. The vendor's list knows who lives,
+    and where there is none, the rows do.
+    """
+    until_ns = before.until_ns.get(kind) if before.symbols is None else None
+    if until_ns is None or not now_ns - RESUME_NS_MAX <= until_ns <= now_ns:
+        return []
+    everyone = Stretch(kind, None, until_ns - overlap_ns(kind))
+    if config.market in LISTED:
+        return [everyone]
+    lately = came_lately(store, config, kind, now_ns)
+    return [everyone, replace(everyone, symbols=tuple(sorted(lately)))] if lately else [everyone]
 
 
 def _known(

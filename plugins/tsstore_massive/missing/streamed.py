@@ -1,13 +1,19 @@
-"""Up to when a connection streamed before, kept in the store: a start goes on from there.
+"""Up to when a connection streamed before, and what: a start goes on from there.
 
 The last stored row does not say it. A backfill after a stop stores rows that lie behind what the
-stop has cost, and what trades rarely has an old one although nothing was missed.
+stop has cost, and what trades rarely has an old one although nothing was missed. What is wanted
+does not say it either: of a symbol that came while the connection was down nothing was streamed.
 
-`_massive/24H/STREAMED`, of a connection with a name `STREAMED_NAME`, has a row for each kind, at
-the instant up to which its rows have come. It is written once a minute and when the connection is
-lost, and left as it is while others stream its symbols.
+Up to there everything is stored or stands in the journal of gaps. So it is written where the
+connection begins to stream, once a minute while it does, when it is lost, and when what is missed
+so far is written down; in one commit, the symbols only when they are others than before. Of a
+connection with a name the buckets end with `_NAME`.
 
-    Kind   U16   as in `data_types`
+    _massive/24H/STREAMED     a row for each kind, at the instant up to which nothing is left out
+        Kind    U16  as in `data_types`
+
+    _massive/24H/SUBSCRIBED   whose rows, a row each
+        Symbol  U32  as buckets spell it; `*` for every symbol of the market
 """
 
 from __future__ import annotations
@@ -22,15 +28,18 @@ from tsstore.columns import Columns
 from tsstore.errors import NotFoundError
 from tsstore.schema import Schema
 from tsstore.times import MAX_NS
-from tsstore_massive.changes import ALL, read_watched
+from tsstore_massive.changes import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tsstore.api import StoreApi
     from tsstore_massive.schemas import Kind
 
-SCHEMA = Schema.of({"Kind": "U16"}, variable=True)
+_GROUP = "_massive/24H/"
+_TIMES, _SYMBOLS = "STREAMED", "SUBSCRIBED"
+TIMES_SCHEMA = Schema.of({"Kind": "U16"}, variable=True)
+SYMBOLS_SCHEMA = Schema.of({"Symbol": "U32"}, variable=True)
 
 _EVER = np.datetime64(0, "ns"), np.datetime64(MAX_NS, "ns")
 
@@ -44,37 +53,58 @@ class Streamed:
         symbols: whose rows; None for all of its market.
     """
 
-    until_ns: Mapping[str, int] = field(default_factory=dict)
+    until_ns: Mapping[Kind, int] = field(default_factory=dict)
     symbols: frozenset[str] | None = frozenset()
 
     @staticmethod
     def read(store: StoreApi, connection: str) -> Streamed:
-        """What is written down; before the desk writes which symbols are streamed from now on."""
+        """What is written down; nothing where it was not."""
         try:
-            rows = store.read(_key(connection))
+            times = store.read(_key(_TIMES, connection))
+            symbols = frozenset(store.read(_key(_SYMBOLS, connection))["Symbol"].tolist())
         except NotFoundError:
             return Streamed()
-        until_ns = dict(zip(rows["Kind"].tolist(), rows.ts.tolist(), strict=True))
-        watched = read_watched(store).get(connection, [])
-        return Streamed(until_ns, None if ALL in watched else frozenset(watched))
+        until_ns = dict(zip(times["Kind"].tolist(), times.ts.tolist(), strict=True))
+        return Streamed(until_ns, None if ALL in symbols else symbols)
 
     def of(self, kind: Kind, symbol: str) -> int | None:
         """Up to when the rows of a symbol came; None if it was not streamed."""
         is_streamed = self.symbols is None or symbol in self.symbols
         return self.until_ns.get(kind) if is_streamed else None
 
+    def write(self, store: StoreApi, connection: str, before: Streamed) -> None:
+        """Write it down, where something else is written by now.
 
-def write(store: StoreApi, connection: str, until_ns: Mapping[Kind, int]) -> None:
-    """Write down up to when a connection streamed, by kind.
+        Raises:
+            TsStoreError: the store refused it.
+        """
+        replaced = []
+        if self.until_ns != before.until_ns:
+            kinds = {"Kind": np.array([*self.until_ns], "U16")}
+            times = Columns(np.array([*self.until_ns.values()], np.int64), kinds)
+            replaced.append(Replace(_key(_TIMES, connection), *_EVER, times, TIMES_SCHEMA))
+        if self.symbols != before.symbols:
+            names = [ALL] if self.symbols is None else sorted(self.symbols)
+            symbols = Columns(np.zeros(len(names), np.int64), {"Symbol": np.array(names, "U32")})
+            replaced.append(Replace(_key(_SYMBOLS, connection), *_EVER, symbols, SYMBOLS_SCHEMA))
+        if replaced:
+            store.commit(replaced)
+
+
+def forget_others(store: StoreApi, connections: Collection[str]) -> None:
+    """Forget what connections that are not made any more streamed.
+
+    Nobody writes it on, so it would show gaps in what others stream by now.
 
     Raises:
         TsStoreError: the store refused it.
     """
-    rows = Columns(
-        np.array(list(until_ns.values()), np.int64), {"Kind": np.array(list(until_ns), "U16")}
-    )
-    store.commit([Replace(_key(connection), *_EVER, rows, SCHEMA)])
+    for what in (_TIMES, _SYMBOLS):
+        known = {_key(what, name) for name in connections}
+        for key in store.list(f"{_GROUP}{what}*"):
+            if key not in known:
+                store.destroy(key)
 
 
-def _key(connection: str) -> str:
-    return f"_massive/24H/STREAMED_{connection}" if connection else "_massive/24H/STREAMED"
+def _key(what: str, connection: str) -> str:
+    return f"{_GROUP}{what}_{connection}" if connection else f"{_GROUP}{what}"

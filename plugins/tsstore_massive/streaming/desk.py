@@ -19,6 +19,7 @@ from tsstore_massive.changes import (
 )
 from tsstore_massive.config import symbol_of
 from tsstore_massive.missing.journal import abandoned
+from tsstore_massive.missing.streamed import forget_others
 from tsstore_massive.streaming.failover import Standing, carried_topics, carriers
 from tsstore_massive.symbols import market_of
 from tsstore_massive.universes import UniverseBook
@@ -81,6 +82,7 @@ class Desk:
         markets = {one.name: one.config.market for one in self._planned}
         now_ns = self._context.clock.now_ns()
         write_connections(self._context.store, markets, now_ns=now_ns)
+        forget_others(self._context.store, [*markets])
         self._write_watched()
 
     def look(self, lines: Sequence[Line]) -> None:

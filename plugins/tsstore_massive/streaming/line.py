@@ -209,8 +209,8 @@ class Line:
     def watch(self, symbols: tuple[str, ...] | None) -> None:
         """Stream other symbols from now on; of new ones, what came today is fetched.
 
-        That is written down before any of their rows can come: a start after a kill goes on from
-        the last row of a symbol, and would take it for complete up to there.
+        That is written down before any of their rows can come: a start after a kill would take a
+        symbol that is streamed for complete up to there.
         """
         before, self._symbols = self._symbols, symbols
         if before is not None and symbols is not None:
@@ -241,6 +241,10 @@ class Line:
     def hand_over(self) -> None:
         """Another connection streams its symbols from now on: what is missed is written down."""
         self._catch_up.carried()
+
+    def remember(self) -> None:
+        """Write down up to when it has streamed, for a start after a kill."""
+        self._catch_up.remember()
 
     @property
     def down_since(self) -> float | None:
@@ -307,9 +311,10 @@ class Line:
                 self._poll(self._config.data_types)
 
     def _keep_remembering(self) -> None:
-        """Write down up to when it streams, for a start after a kill."""
+        """Write down once a minute up to when it streams, and those it carries."""
         while not self._context.clock.wait(self._stop, _REMEMBER_S):
-            self._catch_up.remember()
+            for line in (self, *self._charges):  # those may have no thread any more
+                line.remember()
 
     def _poll(self, kinds: Iterable[Kind]) -> None:
         if self._feed.state != "idle":
