@@ -492,6 +492,33 @@ def test_one_that_only_polls_goes_on_from_the_rows_there_are(store: tsstore.Stor
         assert least_s - 1800 < start_s <= least_s
 
 
+@pytest.mark.parametrize("delay_s", [0, 900])
+def test_polls_of_ticks_go_on_from_the_last_one_that_came(
+    store: tsstore.Store, delay_s: int
+) -> None:
+    """Ticks are many, and a plan that is not delayed has told all of them up to now."""
+    tried = Tried(store, symbols=["SPY", "NONE"], poll_after_s=10)
+    tried.streamed()
+    tried.catch_up.lost()
+    tried.catch_up.only_polls()
+    told_s = asked_s = 0
+    for minute in range(60):
+        tried.clock.pass_s(60)
+        tried.catch_up.poll(["trades"])
+        now_s = (tried.clock.wall_ns - START) // SECOND
+        for stretch in tried.handed.stretches:
+            if "SPY" in (stretch.symbols or ()):
+                start_s = (stretch.start_ns - START) // SECOND
+                assert start_s <= max(told_s, 60)
+                asked_s += (now_s - start_s) * (minute > 30)
+        assert {name for s in tried.handed.stretches for name in s.symbols or ()} == {"SPY", "NONE"}
+        tried.handed.take()
+        told_s = now_s - delay_s
+        if told_s > 60:
+            trades_at(store, START + told_s * SECOND)
+    assert (asked_s < 3 * 29 * 60) == (delay_s == 0)
+
+
 def test_without_a_symbol_nothing_is_missed(store: tsstore.Store) -> None:
     tried = Tried(store)
     tried.streamed()

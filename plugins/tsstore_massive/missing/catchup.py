@@ -15,6 +15,7 @@ that was set leaves nothing out.
 from __future__ import annotations
 
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tsstore.zones import NS_PER_DAY, NS_PER_SECOND
@@ -25,11 +26,11 @@ from tsstore_massive.missing import outages
 from tsstore_massive.missing.gaps import NO_HISTORY, Stretch
 from tsstore_massive.missing.missed import Missed, overlap_ns
 from tsstore_massive.missing.polling import Polling
-from tsstore_massive.missing.resume import at_start, today
+from tsstore_massive.missing.resume import at_start, ticks_came, today
 from tsstore_massive.missing.streamed import Streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from tsstore.plugin import WorkerContext
     from tsstore_massive.config import Config
@@ -207,7 +208,7 @@ class CatchUp:
         with self._lock:
             if self.polling.rounds == 1:
                 self._begin_polling(wanted)
-            self._hand_over_so_far(wanted, now_ns)
+            self._hand_over_so_far(wanted, now_ns, came_ns=self._came_ns(now_ns))
 
     def heed_clock(self) -> None:
         """Fetch what a clock that is behind has left out of the last gap."""
@@ -274,13 +275,24 @@ class CatchUp:
         self._gaps.add(*(self._to_fetch(stretch) for stretch in missed))
 
     def _hand_over_so_far(
-        self, kinds: Iterable[Kind], end_ns: int, not_before: float = 0.0
+        self,
+        kinds: Collection[Kind],
+        end_ns: int,
+        not_before: float = 0.0,
+        *,
+        came_ns: Mapping[tuple[Kind, str], int] = MappingProxyType({}),
     ) -> None:
-        kinds = tuple(kinds)
-        self._gaps.add(*self._missed.so_far(kinds, end_ns, not_before))
+        self._gaps.add(*self._missed.so_far(kinds, end_ns, not_before, came_ns))
         self._handed_at = self._clock.monotonic()
         # What a delayed plan has not yet goes on being missed.
         self._remember_until(dict.fromkeys(kinds, end_ns - LATE_NS))
+
+    def _came_ns(self, now_ns: int) -> dict[tuple[Kind, str], int]:
+        """Up to where polls have brought the ticks of each symbol."""
+        symbols = self._symbols()
+        if symbols is None or self._is_carried:  # too many; or rows that others brought
+            return {}
+        return ticks_came(self._store, self._config, symbols, now_ns)
 
     def _fetchable(self) -> list[Kind]:
         return [kind for kind in self._config.data_types if self._is_fetchable(kind)]

@@ -108,6 +108,18 @@ def came_lately(store: StoreApi, config: Config, kind: Kind, now_ns: int) -> lis
     return [symbol for symbol, last_ns in stored if last_ns >= now_ns - RESUME_NS_MAX]
 
 
+def ticks_came(
+    store: StoreApi, config: Config, symbols: tuple[str, ...], now_ns: int
+) -> dict[tuple[Kind, str], int]:
+    """Time of the last tick of each kind and symbol, up to now; ns since 1970 UTC."""
+    kinds = [kind for kind in config.data_types if kind not in BAR_KINDS]
+    return {
+        (kind, symbol): last_ns
+        for kind in kinds
+        for symbol, last_ns in _last_stored(store, config, symbols, kind, now_ns)
+    }
+
+
 def today(kinds: Iterable[Kind], symbols: tuple[str, ...], now_ns: int) -> list[Stretch]:
     """Everything of today, of symbols of one market that are new."""
     return [Stretch(kind, symbols, _today_ns(kind, symbols[0], now_ns)) for kind in kinds]
