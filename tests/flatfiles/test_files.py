@@ -474,7 +474,7 @@ def test_a_ticker_that_ends_with_a_commit_loses_what_the_file_lacks(load_file, s
 def test_what_is_under_way_is_not_called_fetched(load_file, store, killed_load):
     text = TRADES + "".join(trade("A", n) for n in range(1, 20))
     load_file(STOCK_TRADES, text)
-    store.commit(coverage_of_file(STOCK_TRADES, DAY, {"A": 19}, Selection(["A"]), T0))
+    store.commit(coverage_of_file(STOCK_TRADES, DAY, {"A": 19}, T0))
     assert covered_days(store, STOCK_TRADES, [DAY], Selection(["A"])) == {DAY}
     assert killed_load(text, 1)
     assert covered_days(store, STOCK_TRADES, [DAY], Selection(["A"])) == set()

@@ -6,7 +6,8 @@ with one row per market day, at midnight UTC of its date:
     Rows      i8  rows of the day that the vendor gave
     Through   i8  everything up to and including this instant was fetched, ns since 1970 UTC
     Fetched   i8  when, ns since 1970 UTC
-    Adjusted  i1  whether bars were asked for adjusted to splits; 0 for ticks
+    Adjusted  i1  1 if bars were asked for adjusted to splits, else 0; -1, not adjusted either,
+                  if a flat file brought the rows, or somebody else than the vendor
 
 Its timeframe is 24H and not 1D because slots of hours do not depend on the time zone of the server.
 A day is done when `Through` has reached its end. A row is written in the same atomic commit as the
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from tsstore_massive.datasets import Dataset
 
 SCHEMA = Schema.of({"Rows": "i8", "Through": "i8", "Fetched": "i8", "Adjusted": "i1"})
+
+#: `Adjusted` of rows that a file in place of another one may take away.
+OF_FILE = -1
 
 _SYMBOLS_PER_READ = 200
 
@@ -66,7 +70,7 @@ class Coverage:
     def __init__(self, rows: Columns | None, *, adjusted: bool, gone: bool = False) -> None:
         if rows is None or set(rows.names) != set(SCHEMA.names):
             rows = Columns.empty(SCHEMA)
-        counts = rows["Adjusted"] == int(adjusted)
+        counts = (rows["Adjusted"] == 1) == adjusted
         if gone:
             counts &= rows["Rows"] == 0
         rows = rows.take(counts)
@@ -88,6 +92,10 @@ class Coverage:
         at = np.minimum(np.searchsorted(self._dates, days), len(self._dates) - 1)
         is_whole = (self._dates[at] == days) & (self._rows["Through"][at] >= ends_ns)
         return np.asarray(is_whole & (self._rows["Fetched"][at] >= since_ns))
+
+    def of_file(self, day: np.datetime64) -> bool:
+        """Whether a flat file brought the rows of a day, or a part of them."""
+        return bool((self._rows["Adjusted"][self._dates == day] == OF_FILE).any())
 
     @property
     def rows_per_day(self) -> float | None:
@@ -193,7 +201,7 @@ def coverage_table(
     through_ns: int,
     fetched_ns: int,
     *,
-    adjusted: bool,
+    adjusted: int | NDArray[Any],
 ) -> dict[str, Any]:
     """One day of many symbols for the coverage buckets, as `write_table` takes it.
 
@@ -203,7 +211,7 @@ def coverage_table(
         rows: of each symbol.
         through_ns: everything up to and including this instant was fetched.
         fetched_ns: when.
-        adjusted: whether bars were asked for adjusted to splits.
+        adjusted: whether bars were asked for adjusted to splits, or `OF_FILE`; also of each.
     """
     count = len(symbols)
     return {

@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+
 from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
 from tsstore.usmarket import NEW_YORK
+from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS, bar_group
 
 if TYPE_CHECKING:
@@ -141,6 +144,16 @@ class FlatSet:
     def follows_exchange(self) -> bool:
         """Whether there is a file for each day on which the New York exchanges are open."""
         return self.market in _US_MARKETS
+
+    def window(self, day: date, timezone: str) -> tuple[int, int]:
+        """First and last instant of the rows of a day, nanoseconds since 1970 UTC.
+
+        A day's bar stands at the midnight of its date in the store's zone.
+        """
+        zone = timezone if self.timeframe.is_calendar else self.zone
+        number = np.datetime64(day, "D").astype(np.int64)
+        first, after = local_to_utc(np.array([number, number + 1]) * NS_PER_DAY, zone).tolist()
+        return first, first if self.timeframe.is_calendar else after - 1
 
     def path(self, day: date) -> str:
         """The name of a day's file, in the vendor's bucket and below the archive."""

@@ -1,7 +1,8 @@
 """What files and REST know of each other: days that one of them brought need not come by the other.
 
 Both write the same coverage (`coverage.py`). A file tells the whole of a day, so it covers the
-tickers that it has, and those that were named and that it lacks.
+tickers that it has, and those that were named and that it lacks, unless the store has rows of them.
+What it writes says that a file did, so that a file in its place takes away no rows of REST's.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from tsstore.api import WriteTable
-from tsstore.errors import InvalidArgumentError
+from tsstore.errors import InvalidArgumentError, NotFoundError
 from tsstore.timeframe import Timeframe
-from tsstore_massive.backfilling.coverage import SCHEMA, coverage_table, read_coverage
+from tsstore_massive.backfilling.coverage import OF_FILE, SCHEMA, coverage_table, read_coverage
 from tsstore_massive.datasets import Dataset
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.selection import Selection
@@ -48,26 +49,24 @@ def flat_set_of(dataset: Dataset) -> FlatSet | None:
 
 
 def coverage_of_file(
-    flat: FlatSet, day: date, rows: Mapping[str, int], selection: Selection, now_ns: int
+    flat: FlatSet, day: date, rows: Mapping[str, int], now_ns: int
 ) -> list[WriteTable]:
     """What to write when a file was loaded: its day is there.
 
     Args:
         flat: its data set.
         day: its day.
-        rows: stored rows by ticker.
-        selection: the wanted tickers.
+        rows: stored rows by ticker; 0 of one that has none on that day.
         now_ns: when it was loaded.
     """
     dataset = dataset_of(flat)
-    symbols = sorted({*rows, *_names(flat, selection)})
-    if dataset is None or not symbols:
+    if dataset is None or not rows:
         return []
-    counts = np.array([rows.get(symbol, 0) for symbol in symbols])
+    symbols, counts = map(np.array, zip(*sorted(rows.items()), strict=True))
     days = np.array([day], "M8[D]")
-    table = coverage_table(
-        np.array(symbols), days[0], counts, int(dataset.ends(days)[0]), now_ns, adjusted=False
-    )
+    end_ns = int(dataset.ends(days)[0])
+    origin = np.where(counts > 0, OF_FILE, 0)
+    table = coverage_table(symbols, days[0], counts, end_ns, now_ns, adjusted=origin)
     return [WriteTable(dataset.coverage_group, table, SCHEMA)]
 
 
@@ -86,13 +85,18 @@ def coverage_taken_back(
     if dataset is None or not known:
         return []
     group = dataset.coverage_group
-    some = [symbol for symbol in symbols if f"{symbol}/{group}" in known]
-    if not some:
+    return coverage_of_none(flat, day, [name for name in symbols if f"{name}/{group}" in known])
+
+
+def coverage_of_none(flat: FlatSet, day: date, symbols: Sequence[str]) -> list[WriteTable]:
+    """What to write of tickers whose day is not there, and whose rows of it are not REST's."""
+    dataset = dataset_of(flat)
+    if dataset is None or not symbols:
         return []
     days = np.array([day], "M8[D]")
     before_ns = int(dataset.starts(days)[0]) - 1
-    none = np.zeros(len(some), np.int64)
-    table = coverage_table(np.array(some), days[0], none, before_ns, 0, adjusted=False)
+    none = np.zeros(len(symbols), np.int64)
+    table = coverage_table(np.array(symbols), days[0], none, before_ns, 0, adjusted=OF_FILE)
     return [WriteTable(dataset.coverage_group, table, SCHEMA)]
 
 
@@ -101,7 +105,7 @@ def covered_days(
 ) -> set[date]:
     """Days of which every wanted ticker is there, if the tickers are named one by one."""
     dataset = dataset_of(flat)
-    names = _names(flat, selection)
+    names = names_of(flat, selection)
     if dataset is None or not days or not selection.is_exact or not names:
         return set()
     ordered = np.array(sorted(days), "M8[D]")
@@ -123,23 +127,38 @@ def lost_days(
     loaded: unless the coverage says that the ticker has no rows then.
     """
     there = set(store.list(f"*/{flat.group}"))
-    names = [name for name in _names(flat, selection) if f"{name}/{flat.group}" not in there]
+    names = [name for name in names_of(flat, selection) if f"{name}/{flat.group}" not in there]
     if dataset_of(flat) is None or not names:
         return set()
     return set(days) - covered_days(store, flat, days, Selection(names))
 
 
-def told_symbols(store: StoreApi, flat: FlatSet, day: date, symbols: Sequence[str]) -> set[str]:
-    """Those of some tickers of which a file or REST told a day; all where nobody notes that."""
+def brought_by_files(
+    store: StoreApi, flat: FlatSet, day: date, symbols: Sequence[str]
+) -> list[str]:
+    """Those of some tickers of which a file, or a stranger, brought a day and nobody else since."""
     dataset = dataset_of(flat)
     if dataset is None:
-        return set(symbols)
+        return []
     days = np.array([day], "M8[D]")
-    ends = dataset.ends(days)
     found = read_coverage(store, dataset, symbols, days, adjusted=False)
-    return {symbol for symbol, coverage in found if coverage.done(days, ends)[0]}
+    return [symbol for symbol, coverage in found if coverage.of_file(days[0])]
 
 
-def _names(flat: FlatSet, selection: Selection) -> list[str]:
+def with_rows(
+    store: StoreApi, flat: FlatSet, window: tuple[int, int], symbols: Sequence[str]
+) -> list[str]:
+    """Those of some tickers that have rows between two instants, both included."""
+    if not symbols:
+        return []
+    start, end = (np.datetime64(instant, "ns") for instant in window)
+    try:
+        found = store.read(symbols, flat.group, start=start, end=end, limit=1)
+    except NotFoundError:
+        return []
+    return [key.partition("/")[0] for key, rows in found.items() if len(rows)]
+
+
+def names_of(flat: FlatSet, selection: Selection) -> list[str]:
     """The named tickers of the market."""
     return [name for name in selection.names if market_of(name) == flat.market]

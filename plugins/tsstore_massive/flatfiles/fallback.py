@@ -2,8 +2,8 @@
 
 `--fallback` names a source: `rest`, `yfinance`, an entry point of the group `tsstore.fallbacks`, or
 `package.module:factory`. A factory is given a `Context` and makes a `Fallback` for the length of a
-`with`. Such days are not written down as loaded, so a file takes their place once it is there, and
-of bars that are not the vendor's nothing is left then.
+`with`. Such days are not written down as loaded, so a file takes their place once it is there. What
+is left then of bars that are not the vendor's, `strangers.py` says.
 """
 
 from __future__ import annotations

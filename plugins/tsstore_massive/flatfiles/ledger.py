@@ -78,10 +78,6 @@ class Ledger:
         """Whether rows of an older file of that day are in the store."""
         return any(entry.etag != _cut(etag) for entry in self._entries.get(day, ()))
 
-    def had_strangers(self, day: date) -> bool:
-        """Whether some rows of that day may be of somebody else than the vendor."""
-        return any(entry.rows == _STRANGER for entry in self._entries.get(day, ()))
-
     def add(
         self,
         day: date,
@@ -113,10 +109,7 @@ class Ledger:
         self._entries[day] = entries
 
     def add_stranger(self, day: date, name: str, selection: Selection) -> None:
-        """Write down that rows of a day without a file are about to come from somebody else.
-
-        What they have and the vendor has not goes when there is a file.
-        """
+        """Write down that rows of a day without a file are about to come from somebody else."""
         if day not in self._entries:
             self.add(day, name, _STRANGER, selection)
 

@@ -20,9 +20,8 @@ from tsstore.ahead import ahead
 from tsstore.api import WriteTable
 from tsstore.columns import Columns
 from tsstore.tables import Table
-from tsstore.zones import NS_PER_DAY, local_to_utc
 from tsstore_massive.errors import StoppedError
-from tsstore_massive.flatfiles.covering import coverage_taken_back
+from tsstore_massive.flatfiles.covering import coverage_taken_back, names_of, with_rows
 from tsstore_massive.flatfiles.parse import FlatFile
 from tsstore_massive.flatfiles.pieces import pieces
 from tsstore_massive.flatfiles.replacing import DayReplacement
@@ -31,7 +30,7 @@ from tsstore_massive.flatfiles.withdrawn import withdrawn
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -50,8 +49,7 @@ class Job:
         day: of its name.
         path: on this machine.
         selection: the wanted tickers.
-        replaces: whether an older file of that day was loaded before.
-        after_strangers: whether rows of that day may be of somebody else than the vendor.
+        replaces: whether an older file of that day was loaded before, or a stranger told it.
     """
 
     flat: FlatSet
@@ -59,7 +57,6 @@ class Job:
     path: Path
     selection: Selection
     replaces: bool
-    after_strangers: bool = False
 
 
 @dataclass
@@ -67,7 +64,7 @@ class Loaded:
     """What a file gave.
 
     Attributes:
-        counts: stored rows by ticker.
+        counts: stored rows by ticker; 0 of those that are named and of which the store has none.
         faults: rows left out and what else was odd.
     """
 
@@ -132,6 +129,12 @@ class Loader:
         """What to write so that the day of some symbols counts as missing until all of it came."""
         return coverage_taken_back(job.flat, job.day, symbols, self._covered)
 
+    def with_rows(
+        self, flat: FlatSet, window: tuple[int, int], symbols: Sequence[str]
+    ) -> list[str]:
+        """See `covering.with_rows`."""
+        return with_rows(self._store, flat, window, symbols)
+
     def withdrawn(self, job: Job, window: tuple[int, int], there: Collection[str]) -> list[str]:
         """See `withdrawn`."""
         return withdrawn(self._store, job, window, there)
@@ -144,7 +147,7 @@ class _Loading:
         self._loader = loader
         self._job = job
         self._rows: dict[str, int] = {}
-        self._window = _window(job, loader.timezone)
+        self._window = job.flat.window(job.day, loader.timezone)
         takes_place = job.flat.schema.is_variable or job.replaces
         self._day = DayReplacement(job.flat, self._window) if takes_place else None
 
@@ -155,7 +158,7 @@ class _Loading:
             self._store(self._settled(piece))
         if self._day is not None and self._job.replaces:
             self._take_away(self._day)
-        return Loaded(self._rows, file.faults)
+        return Loaded({**dict.fromkeys(self._without_rows(), 0), **self._rows}, file.faults)
 
     def _settled(self, piece: Piece) -> Piece:
         """The rows as they are stored: at the day's slot, with the VWAP that the store knows."""
@@ -191,22 +194,15 @@ class _Loading:
             rows = piece.rows.slice(run.start, run.stop)
             yield from day.operations(symbol, rows, goes_on=symbol == piece.goes_on)
 
+    def _without_rows(self) -> set[str]:
+        """Tickers that are named, and of whose day neither the file nor the store has a row."""
+        flat = self._job.flat
+        lacking = [name for name in names_of(flat, self._job.selection) if name not in self._rows]
+        return {*lacking} - {*self._loader.with_rows(flat, self._window, lacking)}
+
     def _take_away(self, day: DayReplacement) -> None:
         """Take away the rows of tickers that only older files of the day had."""
         gone = self._loader.withdrawn(self._job, self._window, self._rows)
         if gone:
             taken_back = self._loader.take_back(self._job, gone)
             self._loader.commit([*taken_back, *map(day.taken_away, gone)], 0)
-
-
-def _window(job: Job, timezone: str) -> tuple[int, int]:
-    """First and last instant of the rows of a file's day.
-
-    A day's bar stands at the midnight of its date in the store's zone.
-    """
-    zone = timezone if job.flat.timeframe.is_calendar else job.flat.zone
-    number = np.datetime64(job.day, "D").astype(np.int64)
-    midnights = local_to_utc(np.array([number, number + 1]) * NS_PER_DAY, zone)
-    if job.flat.timeframe.is_calendar:
-        return int(midnights[0]), int(midnights[0])
-    return int(midnights[0]), int(midnights[1]) - 1

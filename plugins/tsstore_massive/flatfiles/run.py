@@ -22,8 +22,10 @@ from tsstore_massive.flatfiles.planning import Span
 from tsstore_massive.flatfiles.providers import find_provider
 from tsstore_massive.flatfiles.remote import Remote
 from tsstore_massive.flatfiles.selection import Selection
+from tsstore_massive.flatfiles.strangers import noted
 from tsstore_massive.flatfiles.sync import Sync
 from tsstore_massive.opening import open_for_history
+from tsstore_massive.sessions import day_of
 from tsstore_massive.symbols import market_of
 from tsstore_massive.texts import counted, day_range
 
@@ -163,6 +165,7 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         TsStoreError: keys, service, archive or store cannot be used.
     """
     share_one_heap()
+    today = day_of(clock.now_ns())
     archive = Archive(options.archive, read_only=options.offline and options.keep)
     with (
         _remote(options, stop) as remote,
@@ -181,7 +184,7 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
         is_whole = not report.misfits and all(each.reason == "pending" for each in missing)
         pending = [each for each in missing if each.reason == "pending"]
         if fallback is not None and pending and not stop.is_set():
-            is_whole = _fill(options, plan, fallback, pending) and is_whole
+            is_whole = _fill(options, store, plan, fallback, pending, today) and is_whole
         has_files = plan.days > len(missing) - len(plan.missing)
         absent = _without_rows(options, store) if has_files and not stop.is_set() else []
         say_empty(absent, "the loaded files have")
@@ -230,13 +233,19 @@ def _without_rows(options: Options, store: StoreApi) -> list[str]:
     return [name for name, market in names if market in markets and name not in held]
 
 
-def _fill(options: Options, plan: Plan, fallback: Fallback, pending: list[Missing]) -> bool:
+def _fill(
+    options: Options,
+    store: Store | RemoteStore,
+    plan: Plan,
+    fallback: Fallback,
+    pending: list[Missing],
+    today: date,
+) -> bool:
     """Have the days that are not yet available from elsewhere; whether all of them came."""
     name = (options.fallback or "").replace("rest", "REST")
-    if options.fallback != "rest":
-        for each in pending:
-            plan.ledgers[each.flat].add_stranger(each.day, name, options.selection)
-    filled = fallback.fill(pending, options.selection)
+    is_vendor = options.fallback == "rest"
+    with nullcontext() if is_vendor else noted(store, plan, pending, name, today):
+        filled = fallback.fill(pending, options.selection)
     click.echo(f"stored {filled.rows:,} rows of {len(pending):,} of these days by {name} meanwhile")
     _list("missing there as well", filled.gaps)
     return not filled.gaps

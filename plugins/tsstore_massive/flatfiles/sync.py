@@ -242,8 +242,7 @@ class _Run:
     def _load(self, loader: Loader, wanted: Wanted, file: RemoteFile, path: Path) -> None:
         flat, day, selection = wanted.flat, wanted.day, self._fitting.of(wanted.flat)
         ledger = self._plan.ledgers[flat]
-        strangers = ledger.had_strangers(day)
-        job = Job(flat, day, path, selection, wanted.replaces, after_strangers=strangers)
+        job = Job(flat, day, path, selection, wanted.replaces)
         try:
             loaded = loader.load(job)
         except SchemaMismatchError:
@@ -251,7 +250,7 @@ class _Run:
                 raise
             self._load(loader, wanted, file, path)
             return
-        covered = coverage_of_file(flat, day, loaded.counts, selection, self._clock.now_ns())
+        covered = coverage_of_file(flat, day, loaded.counts, self._clock.now_ns())
         ledger.add(day, file.etag, loaded.rows, self._plan.selection, covered)
         self._loaded += 1
         self._faults.update(loaded.faults)

@@ -1,18 +1,16 @@
 """Tickers that a file does not have and the one before it had.
 
 Not every ticker with rows of the day is such a one: files lack stocks that are traded over the
-counter, which the socket and REST know. So rows stay that neither files nor REST told the day of,
-unless their ticker is named, or somebody else than the vendor may have brought them.
+counter, which the socket and REST know. So a day goes only if the coverage says that a file brought
+it, or a stranger (see `strangers.py`). Where that is not known, as in stores of before it was
+written down and of values of indices, which have no coverage, rows stay.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tsstore.errors import NotFoundError
-from tsstore_massive.flatfiles.covering import told_symbols
+from tsstore_massive.flatfiles.covering import brought_by_files, with_rows
 from tsstore_massive.flatfiles.selection import symbols_of
 
 if TYPE_CHECKING:
@@ -33,16 +31,7 @@ def withdrawn(
         window: first and last instant of its day.
         there: the tickers that it has.
     """
-    flat, selection = job.flat, job.selection
-    absent = [name for name in symbols_of(store, flat, selection) if name not in there]
-    if not job.after_strangers:
-        told = {*selection.names, *told_symbols(store, flat, job.day, absent)}
-        absent = [name for name in absent if name in told]
-    if not absent:
-        return []
-    start, end = (np.datetime64(instant, "ns") for instant in window)
-    try:
-        found = store.read(absent, flat.group, start=start, end=end, limit=1)
-    except NotFoundError:
-        return []
-    return [key.partition("/")[0] for key, rows in found.items() if len(rows)]
+    stored = symbols_of(store, job.flat, job.selection)
+    absent = [name for name in stored if name not in there]
+    gone = brought_by_files(store, job.flat, job.day, absent)
+    return with_rows(store, job.flat, window, gone)
