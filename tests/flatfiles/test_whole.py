@@ -161,7 +161,7 @@ def test_a_bucket_that_takes_nothing_is_told_and_costs_no_other(run, tmp_path):
     assert (code, "stored 6 rows of 1 day in" in out) == (1, True)
     assert err == (
         "B/1Min/OHLCV holds other columns than the vendor's rows have; copy what you need of it to "
-        "another attribute group, and destroy it; then load B by name\n"
+        "another attribute group, and destroy it; then run massive_flatfiles --symbols B --reload\n"
     )
     assert run(*where)[:2] == (0, "nothing to load\n1 day was loaded before and left out\n")
     with tsstore.open(tmp_path / "data") as store:

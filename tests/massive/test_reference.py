@@ -455,6 +455,12 @@ def test_a_bucket_of_somebody_else_costs_its_symbol_and_no_other(desk, kind, gro
     assert [name.symbol for name in names_of(desk.store, "A")] == ["A"]
     assert len(desk.store.read(f"B/{group}"))
     assert desk.store.read(f"A/{group}")["Mine"].tolist() == before
+    is_told = is_market and kind == "splits"  # of the others a whole market is always all of it
+    assert reason.endswith("massive_reference --symbols A --whole") == is_told
+    if is_told:
+        desk.store.destroy(f"A/{group}")
+        desk.sync("A", kinds=[kind], whole=True)
+        assert len(desk.store.read(f"A/{group}"))
     if not is_market:
         assert not is_due(desk.store, kind, symbols, NOW)
         desk.store.destroy(f"A/{group}")

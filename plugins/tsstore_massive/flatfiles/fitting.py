@@ -2,7 +2,8 @@
 
 They are looked for when the store refuses a commit, which is of many tickers and does not say whose
 it is. The ledger then says of the file what was asked for: a run of each night would load it again
-and again otherwise. So a ticker whose bucket is put right has to be loaded by name.
+and again otherwise. So a ticker whose bucket is put right has to be loaded by name, and with
+`--reload` if it was only its coverage that stood in the way.
 """
 
 from __future__ import annotations
@@ -48,5 +49,8 @@ class Fitting:
         found = misfits_among(self._store, schemas, self.of(flat).__contains__)
         if found:
             self._narrowed[flat] = self.of(flat).without(found)
-            self.told += [f"{why}; then load {name} by name" for name, why in found.items()]
+            self.told += [
+                f"{why}; then run massive_flatfiles --symbols {name} --reload"
+                for name, why in found.items()
+            ]
         return bool(found)

@@ -168,7 +168,12 @@ class _Sync:
         self._misfits = misfits_among(
             self._store, {group: schema}, lambda symbol: wanted is None or symbol in wanted
         )
-        self.report.unusable.update(self._misfits.values())
+        # The market's ledger speaks of every symbol, so a later refresh would bring the newer rows.
+        is_partial = self._wanted is None and kind in ACTIONS
+        self.report.unusable.update(
+            f"{why}; then run massive_reference --symbols {symbol} --whole" if is_partial else why
+            for symbol, why in self._misfits.items()
+        )
         if self._wanted is not None:
             self._symbols = self._fitting(self._wanted)
 
