@@ -14,6 +14,7 @@ from tsstore.api import Write
 from tsstore.clock import SystemClock
 from tsstore_massive.backfilling.coverage import SCHEMA as COVERAGE
 from tsstore_massive.backfilling.coverage import coverage_rows
+from tsstore_massive.flatfiles import sync
 from tsstore_massive.flatfiles.archive import Archive
 from tsstore_massive.flatfiles.catalogue import FlatSet
 from tsstore_massive.flatfiles.covering import (
@@ -46,15 +47,15 @@ FLAT = FlatSet.of("stocks", "minute_aggs")
 def load(store: tsstore.Store, tmp_path: Path) -> Callable[..., Report]:
     """Puts a file of some tickers in place of the one before, and loads it."""
 
-    def run(tickers: str, symbols: str = "*", *, close: float = 2.0) -> Report:
+    def run(tickers: str, symbols: str = "*", *, close: float = 2.0, minutes: int = 3) -> Report:
         archive = Archive(tmp_path / "archive")
         path = archive.folder / path_of(TEXT)
         path.parent.mkdir(parents=True, exist_ok=True)
-        body = bars(TEXT, tickers, close=close)
+        body = bars(TEXT, tickers, close=close, minutes=minutes)
         if not path.exists() or path.read_bytes() != body:
             path.write_bytes(body)  # and so another file, by its time of change
-        sync = Sync(store, archive, None, clock=SystemClock(), stop=threading.Event())
-        return sync.run(sync.plan([Span(FLAT, DAY, DAY)], Selection(symbols.split(","))))
+        runs = Sync(store, archive, None, clock=SystemClock(), stop=threading.Event())
+        return runs.run(runs.plan([Span(FLAT, DAY, DAY)], Selection(symbols.split(","))))
 
     return run
 
@@ -115,6 +116,15 @@ def test_a_ticker_of_a_file_goes_even_if_its_next_load_was_broken_off(load, stor
     store.commit(coverage_taken_back(FLAT, DAY, ["B"], {dataset_of(FLAT).coverage_key("B")}))
     load("A", close=3.0)
     assert stored(store) == {"A": [3.0]}
+
+
+def test_of_a_file_whose_load_was_killed_no_bar_is_left(load, store, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(sync, "coverage_of_file", None)
+        with pytest.raises(TypeError):  # all is stored, and the ledger does not know
+            load("A")
+    load("A", close=3.0, minutes=1)
+    assert store.read("A/1Min/OHLCV")["Close"].tolist() == [3.0]
 
 
 def elsewhere(store: tsstore.Store, symbols: str, *, today: date) -> AbstractContextManager[None]:

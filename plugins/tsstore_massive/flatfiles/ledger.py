@@ -3,12 +3,12 @@
 There is a bucket for each data set, `_massive/24H/FLATFILES_STOCKS_MINUTE_AGGS`, with a row for
 each day and selection of tickers, at midnight UTC of the day:
 
-    ETag       U64  of the file that was loaded, or the name of who else told of that day
-    Rows       i8   that it gave; -1 of somebody else, who may bring more at any time
+    ETag       U64  of the file that was loaded, or the name of who is about to bring rows
+    Rows       i8   that it gave; -1 while rows may come: of a load, or of somebody else
     Selection  U64  the tickers that were asked for, or a digest of a long list
 
-A row is written when everything it speaks of is stored. It counts as long as the vendor's file has
-that ETag; a file with another one takes the place of what is there.
+The row of a file is written when everything it speaks of is stored. It counts as long as the
+vendor's file has that ETag; a file with another one takes the place of what is there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SCHEMA = Schema.of({"ETag": "U64", "Rows": "i8", "Selection": "U64"}, variable=T
 _EPOCH = date(1970, 1, 1)
 _ALL = "*"
 #: In place of a number of rows.
-_STRANGER = -1
+_BEGUN = -1
 
 
 class Entry(NamedTuple):
@@ -108,10 +108,13 @@ class Ledger:
         self._store.commit([Replace(self._key, at, at, data, SCHEMA), *also])
         self._entries[day] = entries
 
-    def add_stranger(self, day: date, name: str, selection: Selection) -> None:
-        """Write down that rows of a day without a file are about to come from somebody else."""
+    def begin(self, day: date, name: str, selection: Selection) -> None:
+        """Write down, if nothing is known of a day, that somebody is about to bring rows of it.
+
+        Whatever file is loaded then takes the place of these.
+        """
         if day not in self._entries:
-            self.add(day, name, _STRANGER, selection)
+            self.add(day, name, _BEGUN, selection)
 
     def _read(self) -> dict[date, list[Entry]]:
         try:

@@ -41,7 +41,7 @@ def noted(
         return {*with_rows(store, each.flat, window, symbols_of(store, each.flat, plan.selection))}
 
     for each in days:
-        plan.ledgers[each.flat].add_stranger(each.day, name, plan.selection)
+        plan.ledgers[each.flat].begin(each.day, name, plan.selection)
     over = [(each, held(each)) for each in days if each.day < today]
     try:
         yield

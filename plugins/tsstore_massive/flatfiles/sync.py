@@ -242,6 +242,7 @@ class _Run:
     def _load(self, loader: Loader, wanted: Wanted, file: RemoteFile, path: Path) -> None:
         flat, day, selection = wanted.flat, wanted.day, self._fitting.of(wanted.flat)
         ledger = self._plan.ledgers[flat]
+        ledger.begin(day, "a file", self._plan.selection)  # of which a kill leaves a part
         job = Job(flat, day, path, selection, wanted.replaces)
         try:
             loaded = loader.load(job)
