@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 REMEDY = "copy what you need of it to another attribute group, and destroy it"
 
 
-def misfit(store: StoreApi, key: str, schema: Schema) -> str | None:
+def misfit(store: StoreApi, key: str, schema: Schema, *, lenient: bool = False) -> str | None:
     """Why a bucket does not take every row of a schema; None if it does, or is not there.
 
     Args:
         store: which has the bucket; one of `marking` if the rows are made up.
         key: of the bucket.
         schema: of the rows.
+        lenient: whether columns of integers are good enough; the store takes the whole numbers
+            that fit them, and refuses a commit with others.
     """
     try:
         held = store.info(key).schema
     except NotFoundError:
         return None
-    return misfit_of(key, held, schema, synthetic=is_marking(store))
+    return misfit_of(key, held, schema, synthetic=is_marking(store), lenient=lenient)
 
 
 def misfits_among(
@@ -56,7 +58,9 @@ def misfits_among(
     return found
 
 
-def misfit_of(key: str, held: Schema, schema: Schema, *, synthetic: bool) -> str | None:
+def misfit_of(
+    key: str, held: Schema, schema: Schema, *, synthetic: bool, lenient: bool = False
+) -> str | None:
     """The same of a bucket whose schema is known.
 
     Args:
@@ -64,17 +68,19 @@ def misfit_of(key: str, held: Schema, schema: Schema, *, synthetic: bool) -> str
         held: the schema of the bucket; columns that are wider take the rows as well.
         schema: of the rows.
         synthetic: whether the rows are made up.
+        lenient: see `misfit`.
     """
     if held.synthetic != synthetic:
         kinds = ("real", "made up") if synthetic else ("made up", "real")
         return f"{key} holds rows that are {kinds[0]}, and these are {kinds[1]}"
-    if held.kind is schema.kind and _takes(held, schema):
+    if held.kind is schema.kind and _takes(held, schema, lenient=lenient):
         return None
     return f"{key} holds other columns than the vendor's rows have"
 
 
-def _takes(held: Schema, schema: Schema) -> bool:
+def _takes(held: Schema, schema: Schema, *, lenient: bool) -> bool:
     types = held.dtypes
     return types.keys() == schema.dtypes.keys() and all(
-        widens(dtype, types[name]) for name, dtype in schema.columns
+        widens(dtype, types[name]) or (lenient and types[name].kind in "iu")
+        for name, dtype in schema.columns
     )

@@ -58,6 +58,17 @@ def test_all_days_of_a_misfit_are_one_gap_and_none_is_asked_for(bench, columns):
     assert report.progress.days == report.progress.total_days == 12
 
 
+def test_columns_of_integers_take_whole_numbers(bench):
+    """MarketStore's volumes are such."""
+    for symbol in ("A", "B"):
+        bench.store.create(f"{symbol}/1Min/OHLCV", Schema.of({**BARS.dtypes, "Volume": "i8"}))
+    bench.vendor.bars["B"][1]["v"] = 0.5
+    minutes = Target(Dataset.parse("1Min"), MONDAY, WEDNESDAY)
+    report = bench.run(minutes, symbols=["A", "B"])
+    assert [gap[:4] for gap in gaps(report)] == [("B", "1Min bars", 3, True)]
+    assert len(bench.store.read("A/1Min/OHLCV")) == 3
+
+
 @pytest.mark.parametrize("parallelism", [1, 4])
 @pytest.mark.parametrize("key", ["B/1D/OHLCV", "B/24H/OHLCV_1D_BACKFILL"])
 def test_a_misfit_of_days_of_the_market_costs_its_symbol_alone(bench, key, parallelism):

@@ -3,7 +3,8 @@
 A symbol's bucket is looked at when its first day is about to be asked for, so that no request is
 spent on one that takes none of the rows. Those of a day of the whole market, thousands that mostly
 fit, are looked at when the store refuses a commit, which does not say whose it is; so are buckets
-that are made meanwhile.
+that are made meanwhile, and those with columns of integers, such as MarketStore's volumes, which
+take whole numbers.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Misfits:
 
     def _gap_of(self, job: Job) -> Gap | None:
         dataset = job.dataset
-        why = misfit(self._store, dataset.key(job.symbol), dataset.schema)
+        why = misfit(self._store, dataset.key(job.symbol), dataset.schema, lenient=True)
         if why is None:
             return None
         span = dataset.window(job.first, job.last)
