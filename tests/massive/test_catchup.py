@@ -318,7 +318,7 @@ def test_what_nobody_can_fetch_is_given_up_with_the_reason(
     assert words in given_up.reason
 
 
-def test_new_symbols_get_today_now_or_when_it_streams_again(store: tsstore.Store) -> None:
+def test_new_symbols_get_today_whether_it_streams_or_not(store: tsstore.Store) -> None:
     tried = Tried(store)
     tried.streamed()
     tried.catch_up.added(("AAPL",))
@@ -328,9 +328,13 @@ def test_new_symbols_get_today_now_or_when_it_streams_again(store: tsstore.Store
     tried.handed.take()
     tried.catch_up.lost()
     tried.catch_up.added(("MSFT",))
-    assert tried.handed.take() == []
+    today_s = (day_start_ns(TODAY) - START) // SECOND
+    assert ("trades", today_s, 63) in tried.handed.take()
     tried.catch_up.streaming()
     assert {s.symbols for s in tried.handed.stretches} == {("MSFT",), ("SPY",)}
+    started = Tried(store, symbols=["SPY"])
+    started.catch_up.added(("LATE",))  # nothing of the start is written down yet
+    assert started.handed.take() == []
 
 
 def test_one_that_has_nothing_to_stream_is_not_down(store: tsstore.Store) -> None:
@@ -424,11 +428,13 @@ def test_only_what_was_streamed_counts_as_streamed(store: tsstore.Store) -> None
     tried.catch_up.removed(("QQQ",))
     assert subscribed() == {"SPY"}
     tried.catch_up.lost()
+    tried.handed.take()
     tried.catch_up.added(("LATE",))
+    assert ("LATE",) in {s.symbols for s in tried.handed.stretches}  # its day is written down
     tried = Tried(store, data_types=["bars", "trades"], symbols=["SPY", "LATE", "NEW"])
     tried.catch_up.resume()
     tried.catch_up.ended()  # the key was refused, say, or nobody answered
-    assert subscribed() == {"SPY"}
+    assert subscribed() == {"SPY", "LATE"}
     tried = Tried(store, data_types=["bars"], symbols=["SPY", "LATE"])
     tried.catch_up.resume()
     tried.catch_up.streaming()

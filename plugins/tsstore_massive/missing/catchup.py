@@ -180,7 +180,7 @@ class CatchUp:
             if self._down_since is None:
                 self._hand_over()
                 self._remember()
-            elif self._is_carried:
+            elif self._is_resumed:  # before that the start finds what is missing of them
                 self._hand_over_so_far(self._fetchable(), *self._reach())
 
     def removed(self, symbols: tuple[str, ...]) -> None:

@@ -2,10 +2,9 @@
 
 A start goes on from where the connection streamed last (`streamed.py`), or from the last row of a
 named symbol if that is older or all that is known. Where there is neither, the bars of today are
-fetched
-if the symbol was named, from the first session on: one request, so whoever comes late has the day.
-Of ticks, and of a whole market, only what comes from the start on. What lies further back is
-fetched because somebody asks for it, by `query_start` or by command.
+fetched if the symbol was named, from the first session on: one request, so whoever comes late has
+the day. Of ticks, and of a whole market, only what comes from the start on. What lies further back
+is fetched because somebody asks for it, by `query_start` or by command.
 """
 
 from __future__ import annotations

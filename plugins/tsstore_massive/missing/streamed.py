@@ -4,10 +4,11 @@ The last stored row does not say it. A backfill after a stop stores rows that li
 stop has cost, and what trades rarely has an old one although nothing was missed. What is wanted
 does not say it either: of a symbol that came while the connection was down nothing was streamed.
 
-Up to there everything is stored or stands in the journal of gaps. So it is written where the
-connection begins to stream, once a minute while it does, when it is lost, and when what is missed
-so far is written down; in one commit, the symbols only when they are others than before. Of a
-connection with a name the buckets end with `_NAME`.
+Up to there everything is stored, stands in the journal of gaps, or was given up for good and shown,
+as what the plan does not include. So it is written where the connection begins to stream, once a
+minute while it does, when it is lost, and when what is missed so far is written down; in one
+commit, the symbols only when they are others than before. Of a connection with a name the buckets
+end with `_NAME`.
 
     _massive/24H/STREAMED     a row for each kind, at the instant up to which nothing is left out
         Kind    U16  as in `data_types`
