@@ -73,8 +73,8 @@ class Manifest:
         segments: rows of SEGMENT_DTYPE, sorted by bucket, then first_sequence, then number.
         segment_names: file names, one per segment.
         deletes: rows of DELETE_DTYPE, sorted by segment.
-        timezone: whose midnights begin the slots of days and longer; None when an older format
-            did not say.
+        timezone: whose midnights begin the slots of days and longer; None when nobody has
+            said, as in an older format.
         former: the schemas that buckets had before, oldest first; rows may still have them.
         lineage: random number of the history that the other numbers count; a backup begins one of
             its own, in which they mean other files. 0 in a directory that was never one.

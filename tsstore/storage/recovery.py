@@ -36,8 +36,13 @@ _UNTIDY_MAX = 1024
 _UNTIDY_BYTES_MAX = 8 << 20
 
 
-def load_or_create(fs: FileSystem) -> Manifest:
+def load_or_create(fs: FileSystem, timezone: str | None) -> Manifest:
     """The valid manifest; in an empty directory, the first one. For the writer only.
+
+    Args:
+        fs: the directory.
+        timezone: what the first one says, as it may be the last one for long: a store of which
+            nothing comes for now keeps its zone.
 
     Raises:
         InvalidArgumentError: the directory holds other things.
@@ -59,7 +64,8 @@ def load_or_create(fs: FileSystem) -> Manifest:
             f"{fs.describe('')} is not a store and holds {foreign[0]!r}; use an empty directory"
         )
     fs.make_dir(WAL_DIR)
-    manifest = Manifest(number=1, store_id=int.from_bytes(os.urandom(8)) >> 1)
+    store_id = int.from_bytes(os.urandom(8)) >> 1
+    manifest = Manifest(number=1, store_id=store_id, timezone=timezone)
     publish_manifest(fs, manifest)
     return manifest
 

@@ -77,7 +77,7 @@ class Writer(Engine):
 
     def _recover(self, timezone: str | None) -> None:
         fs, settings = self._fs, self._settings
-        manifest = load_or_create(fs)
+        manifest = load_or_create(fs, timezone)
         sweep(fs, manifest)
         self._cache = SegmentCache(
             fs, manifest.store_id, bytes_max=settings.cache_bytes, files_max=settings.files_max

@@ -53,7 +53,9 @@ def backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
             config.base_url, key,
             clock=clock, limiter=limiter_for(config, key, clock), stop=stop, limits=limits,
         ) as rest,
-        open_for_history(options.directory, options.timezone) as store,
+        open_for_history(
+            options.directory, options.timezone, dry_run=options.dry_run
+        ) as store,
         make_display(sys.stderr, clock) as display,
     ):  # fmt: skip
         return _Command(options, clock, stop, rest, store, display).run()

@@ -166,11 +166,12 @@ def load(options: Options, clock: Clock, stop: threading.Event) -> bool:
     """
     share_one_heap()
     today = day_of(clock.now_ns())
-    archive = Archive(options.archive, read_only=options.offline and options.keep)
+    is_read = options.offline and (options.keep or options.dry_run)
+    archive = Archive(options.archive, read_only=is_read)
     with (
         _remote(options, stop) as remote,
-        archive.locked(),
-        open_for_history(options.directory, options.timezone) as store,
+        nullcontext() if options.dry_run and not options.offline else archive.locked(),
+        open_for_history(options.directory, options.timezone, dry_run=options.dry_run) as store,
         _fallback(options, store, clock, stop) as fallback,
         make_display(sys.stderr, clock) as display,
     ):
