@@ -160,6 +160,36 @@ def test_rows_that_cannot_be_right_are_left_out_and_counted(load_file, store):
     }
 
 
+@pytest.mark.parametrize(
+    ("market", "ticker", "minutes"),
+    [
+        ("stocks", "A", [-570, 869]),  # of 2026-08-31 in New York
+        ("options", "O:A261218C00100000", [-570, 869]),
+        ("indices", "I:A", [-570, 869]),
+        ("crypto", "X:A-USD", [-810 - 300, 629 + 300]),  # in UTC, and hours beyond
+    ],
+)
+def test_rows_of_days_that_the_file_does_not_speak_of_stay_out(
+    load_file, store, market, ticker, minutes
+):
+    flat = FlatSet.of(market, "minute_aggs")
+    others = [minutes[0] - 1, minutes[1] + 1]
+    rows = [bar(ticker, minute) for minute in (*minutes, *others)]
+    done = load_file(flat, BARS + "".join(rows))
+    assert done.faults == {"row with a time of another day": 2}
+    expected = [T0 + minute * MINUTE for minute in minutes]
+    assert store.read(f"{ticker}/1Min/OHLCV").ts.tolist() == expected
+
+
+def test_a_file_of_another_day_is_refused(load_file, store):
+    before = [bar(ticker, -1440) for ticker in "ABC"]
+    with pytest.raises(BadFileError, match=r"31\.csv\.gz is no file of the day .* 3 rows are of"):
+        load_file(STOCK_BARS, BARS + "".join(before))
+    assert store.list() == []
+    lacking = [bar(ticker, close="") for ticker in "AB"]
+    assert load_file(STOCK_BARS, BARS + bar("A") + "".join(before) + "".join(lacking)).rows == 1
+
+
 def test_odd_cells_cost_no_row(load_file, store):
     done = load_file(STOCK_BARS, BARS + bar("A", volume="-5") + bar("B", volume=""))
     assert [store.read(f"{name}/1Min/OHLCV")["Volume"][0] for name in "AB"] == [0, 0]

@@ -25,7 +25,7 @@ import numpy as np
 from tsstore.errors import InvalidArgumentError
 from tsstore.timeframe import Timeframe
 from tsstore.usmarket import NEW_YORK
-from tsstore.zones import NS_PER_DAY, local_to_utc
+from tsstore.zones import NS_PER_DAY, NS_PER_SECOND, local_to_utc
 from tsstore_massive.schemas import SCHEMAS, STREAM_GROUPS, bar_group
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ _US_MARKETS = frozenset({"stocks", "options"})
 _UNNUMBERED = frozenset({("options", "trades"), ("forex", "quotes")})
 #: Markets whose days begin in New York; those of the others begin in UTC.
 _NEW_YORK_DAYS = frozenset({"stocks", "options", "indices"})
+#: New York is behind UTC by no more.
+_EDGE_NS = 5 * 3600 * NS_PER_SECOND
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,19 @@ class FlatSet:
 
         A day's bar stands at the midnight of its date in the store's zone.
         """
-        zone = timezone if self.timeframe.is_calendar else self.zone
-        number = np.datetime64(day, "D").astype(np.int64)
-        first, after = local_to_utc(np.array([number, number + 1]) * NS_PER_DAY, zone).tolist()
+        first, after = _midnights(day, timezone if self.timeframe.is_calendar else self.zone)
         return first, first if self.timeframe.is_calendar else after - 1
+
+    def times(self, day: date) -> tuple[int, int]:
+        """Between which instants, nanoseconds since 1970 UTC, the times in a day's file lie.
+
+        Of markets that never close these are some hours more: the vendor does not say where their
+        days end, and their ticks have the time of the exchange, which may be before a midnight that
+        was over when the vendor had them.
+        """
+        first, after = _midnights(day, self.zone)
+        edge = 0 if self.market in _NEW_YORK_DAYS else _EDGE_NS
+        return first - edge, after + edge
 
     def path(self, day: date) -> str:
         """The name of a day's file, in the vendor's bucket and below the archive."""
@@ -167,3 +178,10 @@ class FlatSet:
         except ValueError:
             return None
         return day if path == self.path(day) else None
+
+
+def _midnights(day: date, zone: str) -> tuple[int, int]:
+    """Of a day and of the next one, nanoseconds since 1970 UTC."""
+    number = np.datetime64(day, "D").astype(np.int64)
+    first, after = local_to_utc(np.array([number, number + 1]) * NS_PER_DAY, zone).tolist()
+    return first, after

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from tsstore.errors import ConfigError, StorageError
-from tsstore.zones import NS_PER_DAY
 from tsstore_massive.decoding.identity import Numbering
 from tsstore_massive.decoding.rows import CODES_MAX
 from tsstore_massive.flatfiles.cells import ids, numbers, whole
@@ -25,6 +24,7 @@ from tsstore_massive.flatfiles.errors import BadFileError
 from tsstore_massive.flatfiles.inflate import DAMAGES, open_gzip
 from tsstore_massive.flatfiles.lines import TICKERS_MAX, LinesOf
 from tsstore_massive.symbols import bucket_symbol
+from tsstore_massive.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 2 << 20
 _HEADER_BYTES_MAX = 64 << 10
 _NUMBER_MAX = 1e15
-#: Days before and after that of the file within which a row's time may lie.
-_DAYS_OFF = 2
+_OTHER_DAY = "row with a time of another day"
+_LACKING = "row without what it needs"
 
 #: Names that a time may have, the best one first.
 _TIMES: Mapping[Rows, tuple[str, ...]] = {
@@ -142,9 +142,7 @@ class FlatFile:
         # Nobody quotes a stock below zero; an index may be a spread.
         self._least = -_NUMBER_MAX if flat.market == "indices" else 0.0
         self._unread = frozenset[str]() if flat.is_numbered else _NUMBERS
-        midnight = (day - day.fromordinal(719_163)).days * NS_PER_DAY  # 719,163 is 1970-01-01
-        self._first_ns = midnight - _DAYS_OFF * NS_PER_DAY
-        self._end_ns = midnight + (_DAYS_OFF + 1) * NS_PER_DAY
+        self._first_ns, self._end_ns = flat.times(day)
         self._header = self._read_header()
         self._time = self._time_name()
 
@@ -152,10 +150,12 @@ class FlatFile:
         """The wanted rows.
 
         Raises:
-            BadFileError: the file is damaged, or a cell is no number.
+            BadFileError: the file is damaged, a cell is no number, or at the end, that most rows
+                are of another day.
             StorageError: the system refuses to read it.
         """
         self._numbering = Numbering()
+        rows = 0
         with (
             self._reading(),
             open_gzip(self._path) as file,
@@ -163,8 +163,13 @@ class FlatFile:
         ):
             for table in reader:
                 batch = self._batch(table)
+                rows += len(batch)
                 if len(batch):
                     yield batch
+        others = self.faults[_OTHER_DAY]
+        if others > rows + self.faults[_LACKING]:
+            told = counted(others, "row is", "rows are")
+            raise self._bad(f"is no file of the day of its name: {told} of another day")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -253,8 +258,8 @@ class FlatFile:
             self._rows, ts, columns, lambda rows: [names[code] for code in codes[rows].tolist()]
         )
         in_time = (ts >= self._first_ns) & (ts < self._end_ns)
-        self._count("row with a time of another day", ~in_time)
-        self._count("row without what it needs", in_time & ~usable)
+        self._count(_OTHER_DAY, ~in_time)
+        self._count(_LACKING, in_time & ~usable)
         batch = Batch([symbol or "" for symbol in symbols], codes, ts, columns)
         good = in_time & usable
         return batch if good.all() else batch.taken(good)
