@@ -215,6 +215,26 @@ def test_files_that_one_already_has_are_loaded_and_stay(run, tmp_path):
     assert own.read_bytes() == b"no gzip"
 
 
+@pytest.mark.parametrize(
+    ("market", "prefix", "lacking"),
+    [
+        ("crypto", "global_crypto", ["06", "07", "08"]),
+        ("forex", "global_forex", ["07", "08"]),  # which rests on Saturday, the 6th
+        ("indices", "us_indices", ["08"]),
+    ],
+)
+def test_days_without_a_file_are_told_of_each_market(tmp_path, run, market, prefix, lacking):
+    own = tmp_path / "mine" / path_of("2026-06-05").replace("us_stocks_sip", prefix)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(bars("2026-06-05"))
+    where = ("--offline", "--archive", str(tmp_path / "mine"), "--market", market)
+    code, out, err = run("--start", "2026-06-05", "--end", "2026-06-08", *where)
+    assert (code, "stored 9 rows of 1 day in" in out) == (1, True)
+    heading, *lines = err.splitlines()
+    assert heading.endswith(" without a file:")
+    assert [line[-len("05.csv.gz") :].partition(".")[0] for line in lines] == lacking
+
+
 def test_a_replaced_file_is_loaded_again(s3, run, tmp_path):
     s3.put(path_of(FIRST), bars(FIRST))
     s3.put(path_of(SECOND), bars(SECOND))

@@ -66,8 +66,6 @@ _OF_MARKET: Mapping[str, tuple[str, ...]] = {
     "forex": (*_AGGREGATES, "quotes"),
     "crypto": (*_AGGREGATES, "trades"),
 }
-#: Markets that have a file for each day on which the New York exchanges are open, and for no other.
-_US_MARKETS = frozenset({"stocks", "options"})
 _UNNUMBERED = frozenset({("options", "trades"), ("forex", "quotes")})
 #: Markets whose days begin in New York; those of the others begin in UTC.
 _NEW_YORK_DAYS = frozenset({"stocks", "options", "indices"})
@@ -141,11 +139,6 @@ class FlatSet:
     def zone(self) -> str:
         """The time zone in which its days begin."""
         return NEW_YORK if self.market in _NEW_YORK_DAYS else "UTC"
-
-    @property
-    def follows_exchange(self) -> bool:
-        """Whether there is a file for each day on which the New York exchanges are open."""
-        return self.market in _US_MARKETS
 
     def window(self, day: date, timezone: str) -> tuple[int, int]:
         """First and last instant of the rows of a day, nanoseconds since 1970 UTC.

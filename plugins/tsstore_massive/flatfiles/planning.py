@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from tsstore_massive.flatfiles.covering import covered_days, lost_days
 from tsstore_massive.flatfiles.ledger import Ledger
-from tsstore_massive.sessions import MarketCalendar
+from tsstore_massive.tradingdays import trading_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tsstore_massive.flatfiles.catalogue import FlatSet
     from tsstore_massive.flatfiles.remote import Remote, RemoteFile
     from tsstore_massive.flatfiles.selection import Selection
+    from tsstore_massive.symbols import Market
 
 #: A file of so few days ago, a long weekend, may be on its way to the bucket, or to this plan.
 RECENT_DAYS = 4
@@ -123,7 +124,6 @@ class Planner:
         self._archive = archive
         self._remote = remote
         self._today = today
-        self._calendar = MarketCalendar()
 
     def plan(self, spans: Iterable[Span], selection: Selection, *, reload: bool) -> Plan:
         """See `Sync.plan`."""
@@ -167,11 +167,10 @@ class Planner:
             yield day, file
 
     def _absent(self, span: Span, there: set[date]) -> list[Missing]:
-        """Market days without a file."""
+        """Days of the market without a file."""
         flat = span.flat
-        if not flat.follows_exchange:
-            return []
-        days = self._calendar.days(span.first, min(span.last, self._today)).tolist()
+        market = cast("Market", flat.market)
+        days = trading_days(market, span.first, min(span.last, self._today)).tolist()
         return [self._no_file(flat, day) for day in days if day not in there]
 
     def _no_file(self, flat: FlatSet, day: date) -> Missing:
