@@ -111,6 +111,20 @@ def test_a_file_without_what_it_needs_is_refused(load_file, store, flat, text, c
     assert store.list() == []
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "is empty"),
+        (packed(""), "is empty"),
+        (BARS.encode() * 9, "is no gzip file"),
+        (packed(BARS.replace("volume", "close")), "has two columns 'close'"),
+    ],
+)
+def test_what_is_no_such_file_at_all_is_named(load_file, body, told):
+    with pytest.raises(BadFileError, match=rf"2026-08-31\.csv\.gz {told}$"):
+        load_file(STOCK_BARS, body=body)
+
+
 def test_every_column_of_a_trade(load_file, store):
     size = "0.700000"
     load_file(STOCK_TRADES, TRADES + trade("A", 7, conditions='"12,37,41,2,99"', size=size))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 if TYPE_CHECKING:
     from pathlib import Path
 
+#: What a gzip file begins with.
+GZIP_MAGIC = b"\x1f\x8b"
 #: What damage raises besides OSError without a number.
 DAMAGES: tuple[type[Exception], ...] = (EOFError, zlib.error)
 _opener: Any = gzip

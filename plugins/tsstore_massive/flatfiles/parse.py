@@ -10,18 +10,18 @@ counted; a file that is no CSV of numbers is refused.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from tsstore.errors import ConfigError, StorageError
+from tsstore.errors import ConfigError
 from tsstore_massive.decoding.identity import Numbering
 from tsstore_massive.decoding.rows import CODES_MAX
 from tsstore_massive.flatfiles.cells import ids, numbers, whole
 from tsstore_massive.flatfiles.errors import BadFileError
-from tsstore_massive.flatfiles.inflate import DAMAGES, open_gzip
+from tsstore_massive.flatfiles.header import NEEDED, read_header, reading, time_name
+from tsstore_massive.flatfiles.inflate import open_gzip
 from tsstore_massive.flatfiles.lines import TICKERS_MAX, LinesOf
 from tsstore_massive.symbols import bucket_symbol
 from tsstore_massive.texts import counted
@@ -38,25 +38,10 @@ if TYPE_CHECKING:
 
 #: The reader works ahead some dozens of these; 8 MiB take 200 MB more and no less time.
 _BLOCK_BYTES = 2 << 20
-_HEADER_BYTES_MAX = 64 << 10
 _NUMBER_MAX = 1e15
 _OTHER_DAY = "row with a time of another day"
 _LACKING = "row without what it needs"
 
-#: Names that a time may have, the best one first.
-_TIMES: Mapping[Rows, tuple[str, ...]] = {
-    "bars": ("window_start",),
-    "trades": ("sip_timestamp", "participant_timestamp", "timestamp"),
-    "quotes": ("sip_timestamp", "participant_timestamp", "timestamp"),
-    "values": ("timestamp",),
-}
-#: Columns without which a row is nothing.
-_NEEDED: Mapping[Rows, Mapping[str, str]] = {
-    "bars": {"Open": "open", "High": "high", "Low": "low", "Close": "close"},
-    "trades": {"Price": "price"},
-    "quotes": {},
-    "values": {"Value": "value"},
-}
 #: Columns that may be absent, as may their cells, and what then stands there.
 _OPTIONAL: Mapping[Rows, Mapping[str, tuple[str, float]]] = {
     "bars": {
@@ -143,8 +128,8 @@ class FlatFile:
         self._least = -_NUMBER_MAX if flat.market == "indices" else 0.0
         self._unread = frozenset[str]() if flat.is_numbered else _NUMBERS
         self._first_ns, self._end_ns = flat.times(day)
-        self._header = self._read_header()
-        self._time = self._time_name()
+        self._header = read_header(path, flat.rows)
+        self._time = time_name(self._header, flat.rows)
 
     def batches(self) -> Iterator[Batch]:
         """The wanted rows.
@@ -157,7 +142,7 @@ class FlatFile:
         self._numbering = Numbering()
         rows = 0
         with (
-            self._reading(),
+            reading(self._path),
             open_gzip(self._path) as file,
             self._open(self._lines(file)) as reader,
         ):
@@ -169,42 +154,9 @@ class FlatFile:
         others = self.faults[_OTHER_DAY]
         if others > rows + self.faults[_LACKING]:
             told = counted(others, "row is", "rows are")
-            raise self._bad(f"is no file of the day of its name: {told} of another day")
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Tell a file that is damaged from a system that refuses to read it."""
-        import pyarrow as pa
-
-        try:
-            yield
-        except (OSError, pa.ArrowInvalid, UnicodeDecodeError, *DAMAGES) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise StorageError(
-                    f"{self._path} cannot be read: {error.strerror}; it stays as it is"
-                ) from None
-            raise self._bad(f"cannot be read: {error}") from None
-
-    def _read_header(self) -> list[str]:
-        with self._reading(), open_gzip(self._path) as file:
-            line = file.readline(_HEADER_BYTES_MAX)
-            names = line.decode("utf-8-sig").strip().split(",")
-        absent = {"ticker", *_NEEDED[self._rows].values()} - set(names)
-        if absent:
-            raise self._bad(f"has no column {min(absent)!r}; it is no file of {self._rows}")
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise self._bad(f"has two columns {twice[0]!r}")
-        return names
-
-    def _time_name(self) -> str:
-        for name in _TIMES[self._rows]:
-            if name in self._header:
-                return name
-        raise self._bad(f"has no column {_TIMES[self._rows][0]!r}")
-
-    def _bad(self, what: str) -> BadFileError:
-        return BadFileError(f"{self._path} {what}")
+            raise BadFileError(
+                f"{self._path} is no file of the day of its name: {told} of another day"
+            )
 
     def _lines(self, file: BinaryIO) -> BinaryIO | LinesOf:
         """The file, or what there is in it of a few tickers."""
@@ -216,7 +168,7 @@ class FlatFile:
     def _open(self, file: Any) -> Any:
         import pyarrow as pa
 
-        known = {"ticker", self._time, *_NEEDED[self._rows].values()}
+        known = {"ticker", self._time, *NEEDED[self._rows].values()}
         known |= {name for name, _ in _OPTIONAL[self._rows].values()}
         if self._rows in ("trades", "quotes"):
             known |= {"conditions", "indicators", "participant_timestamp", *_NUMBERS}
@@ -271,7 +223,7 @@ class FlatFile:
         """Columns of the schema, and which rows have all they need."""
         usable = np.ones(table.num_rows, np.bool_)
         found: dict[str, NDArray[Any]] = {}
-        for name, header in _NEEDED[self._rows].items():
+        for name, header in NEEDED[self._rows].items():
             found[name] = numbers(table[header])
             usable &= (found[name] >= self._least) & (found[name] <= _NUMBER_MAX)
         for name, (header, absent) in _OPTIONAL[self._rows].items():

@@ -91,6 +91,7 @@ class Plan:
         fetch_bytes: of the files that are not in the archive.
         missing: days of which there is no file.
         ledgers: what is loaded, by data set.
+        is_offline: whether nothing is fetched.
     """
 
     selection: Selection
@@ -100,6 +101,7 @@ class Plan:
     fetch_bytes: int = 0
     missing: list[Missing] = field(default_factory=list)
     ledgers: dict[FlatSet, Ledger] = field(default_factory=dict)
+    is_offline: bool = False
 
     @property
     def days(self) -> int:
@@ -151,7 +153,8 @@ class Planner:
                     replaces = ledger.had_other(day, file.etag)
                     wanted.append(Wanted(flat, day, file, replaces))
         to_fetch = sum(each.file.size for each in wanted if not self._archive.holds(each.file))
-        return Plan(selection, wanted, loaded, covered, to_fetch, missing, ledgers)
+        is_offline = self._remote is None
+        return Plan(selection, wanted, loaded, covered, to_fetch, missing, ledgers, is_offline)
 
     def _files(self, span: Span) -> Iterator[tuple[date, RemoteFile]]:
         """The files of some days, as listed."""

@@ -54,6 +54,7 @@ _HEADINGS = {
     "absent": "without a file",
     "failed": "failed; run the same command again to fetch them",
 }
+_OFFLINE_HEADINGS = {**_HEADINGS, "failed": "failed; get their files anew"}
 
 
 @dataclass(frozen=True)
@@ -315,7 +316,8 @@ def _summarise(report: Report, plan: Plan, seconds: float, directory: Path) -> N
         click.echo(f"{count:,} times: {what}", err=True)
     for told in report.misfits:
         click.echo(told, err=True)
-    for reason, heading in _HEADINGS.items():
+    headings = _OFFLINE_HEADINGS if plan.is_offline else _HEADINGS
+    for reason, heading in headings.items():
         _list(heading, [str(each) for each in report.missing if each.reason == reason])
 
 
