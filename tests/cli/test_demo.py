@@ -60,21 +60,29 @@ def test_a_folder_without_files_is_refused(here, run) -> None:
     assert "empty holds no .csv.gz files" in result.stderr
 
 
+def test_a_directory_that_somebody_writes_to_is_left_as_it_is(here, run) -> None:
+    files = [here / "demo" / name for name in ("mkts.yml", "server.log", "simulator.log")]
+    with tsstore.open(here / "demo" / "data"):
+        for file in files:
+            file.write_text("theirs")
+        result = run("demo", "--seconds", "0")
+    assert result.exit_code == 6
+    assert re.fullmatch(r"tsstore: .*demo/data is open for writing .*\n", result.stderr)
+    assert [file.read_text() for file in files] == ["theirs"] * 3
+
+
 def test_a_directory_with_rows_of_another_market_is_refused(here) -> None:
-    data, keys = here / "data", ["AAPL/1Min/OHLCV"]
-    check_alike(data, keys, synthetic=True)
-    data.mkdir()  # by a run that was killed before it had a store
-    check_alike(data, keys, synthetic=True)
-    with tsstore.open(data) as store:
+    keys = ["AAPL/1Min/OHLCV"]
+    with tsstore.open(here / "data") as store:
+        check_alike(store, keys, synthetic=True)
         store.write("MINE/1Min/OHLCV", {"Epoch": [60], "Close": [1.0]})
         store.write("_massive/1Sec/SYMBOLS", CHANGES, variable=True)  # `tsstore symbols`
-    check_alike(data, keys, synthetic=True)  # what else is there does not matter
-    with tsstore.open(data) as store:
+        check_alike(store, keys, synthetic=True)  # what else is there does not matter
         store.write("AAPL/1Min/OHLCV", {"Epoch": [60], "Close": [1.0]})
-    check_alike(data, keys, synthetic=False)
-    refusal = r"holds real rows \(AAPL/1Min/OHLCV\), and these would be made up; .* --dir"
-    with pytest.raises(InvalidArgumentError, match=refusal):
-        check_alike(data, keys, synthetic=True)
+        check_alike(store, keys, synthetic=False)
+        refusal = r"holds real rows \(AAPL/1Min/OHLCV\), and these would be made up; .* --dir"
+        with pytest.raises(InvalidArgumentError, match=refusal):
+            check_alike(store, keys, synthetic=True)
 
 
 def test_a_program_that_does_not_start_shows_its_log(here) -> None:

@@ -95,16 +95,21 @@ def command(
     options = ["--key", KEY, "--speed", speed]
     if data is not None:
         options += ["--data", str(data), "--date", f"{_first_day(data, 'trades_v1')}T09:30"]
-    with Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+    with (
+        Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals,
+        # Before anything is written: mkts.yml and the logs are those of whoever has the data.
+        tsstore.open(directory / "data") as held,
+    ):
         simulator, vendor_url = start_simulator(options, directory / "simulator.log")
         with simulator:
             chosen = _symbols(vendor_url, wanted, files=data is not None)
             keys = {f"{_bucket(symbol)}/{group}" for symbol in chosen for group in GROUPS}
-            check_alike(directory / "data", keys, synthetic=data is None)
+            check_alike(held, keys, synthetic=data is None)
             url = f"http://127.0.0.1:{free_port()}"
             config = directory / "mkts.yml"
             text = with_values(example(), _values(directory, url, vendor_url, chosen, data))
             config.write_text(_HEADER + text, encoding="utf-8")
+            held.close()
             with (
                 # Nobody else uses the key, so its lock need not stay on this machine.
                 TemporaryDirectory(prefix="tsstore-demo-") as runtime,

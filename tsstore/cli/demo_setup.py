@@ -13,13 +13,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tsstore
 from tsstore.cli import tether
 from tsstore.errors import (
     ConfigError,
     ConnectionFailedError,
     InvalidArgumentError,
-    NotFoundError,
     StorageError,
 )
 
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
+
+    from tsstore.store import Store
 
 #: Where the server listens, if nobody else does.
 USUAL_PORT = 5993
@@ -148,31 +148,26 @@ def free_port() -> int:
     raise ConfigError("no port of 127.0.0.1 can be listened on")
 
 
-def check_alike(directory: Path, keys: Iterable[str], *, synthetic: bool) -> None:
-    """Refuse a directory of another market, where rows of this one would not be taken.
+def check_alike(store: Store, keys: Iterable[str], *, synthetic: bool) -> None:
+    """Refuse the directory of another market, where rows of this one would not be taken.
 
     The worker would refuse it as well, in its own log and words.
 
     Args:
-        directory: of the store, if there is one.
+        store: what the directory holds.
         keys: what would be written to, besides the worker's own buckets.
         synthetic: whether the rows would be made up.
 
     Raises:
         InvalidArgumentError: some of them hold the other kind.
     """
-    try:
-        store = tsstore.open(directory, read_only=True)
-    except NotFoundError:
-        return
-    with store:
-        there = [*sorted(set(keys).intersection(store.list())), *store.list("_massive/24H/*")]
-        other = (key for key in there if store.info(key).schema.synthetic is not synthetic)
-        found = next(other, None)
+    there = [*sorted(set(keys).intersection(store.list())), *store.list("_massive/24H/*")]
+    other = (key for key in there if store.info(key).schema.synthetic is not synthetic)
+    found = next(other, None)
     if found is not None:
         held, new = ("real", "made up") if synthetic else ("made-up", "read from files")
         raise InvalidArgumentError(
-            f"{directory} holds {held} rows ({found}), and these would be {new}; name another "
+            f"{store.path} holds {held} rows ({found}), and these would be {new}; name another "
             "directory with --dir, or remove that one"
         )
 
