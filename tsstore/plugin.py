@@ -32,6 +32,10 @@ A **command** (`tsstore.commands`) is a `click.Command`, or a group of them, tha
     def command(location: StoreLocation) -> None:
         with location.open_to_read() as store: ...
 
+What a `Config` cannot tell by itself (a file that it names is not there) `check_config`, a static
+method of the class, may refuse by raising `ConfigError`: it is called with the config before the
+server starts, where the plugin is to run.
+
 A bgworker that keeps something in the store of which there can be only one says so by `once`, a
 text with what to do in place of a second entry, which is refused.
 

@@ -24,6 +24,7 @@ from tsstore_massive.streaming.desk import Desk
 from tsstore_massive.streaming.line import Line
 from tsstore_massive.streaming.linehealth import added_up
 from tsstore_massive.streaming.lineup import lineup
+from tsstore_massive.streaming.named import check_named
 from tsstore_massive.streaming.patience import Patience
 from tsstore_massive.synthetic import source
 
@@ -49,6 +50,7 @@ class Worker:
     """
 
     Config = MassiveConfig
+    check_config = staticmethod(check_named)
     once = "put both under `connections` of one entry, as in mkts.yml.example"
 
     def __init__(

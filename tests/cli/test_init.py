@@ -52,6 +52,7 @@ def test_the_example_with_every_comment_removed_loads(here: Path, monkeypatch) -
     text = "\n".join(lines).replace("wss://socket.massive.com", "ws://127.0.0.1:8000")
     text = text.replace("https://api.massive.com", "http://127.0.0.1:8000")
     (here / "mkts.yml").write_text(text)
+    (here / "symbols.yml").write_text("tech_leaders: {top_3: [AAPL]}")
     config = load_config(here / "mkts.yml")
     load_plugins(config)
     unset = [name for name in Keys.__struct_encode_fields__ if getattr(config, name) in (None, ())]

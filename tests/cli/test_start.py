@@ -315,6 +315,10 @@ def test_a_mkts_yml_of_marketstore_makes_bars_and_streams_them(start) -> None:
     assert "ignored" not in server.log
 
 
+def feed(options: str) -> str:
+    return f"bgworkers: [{{module: massive, config: {{api_key: k, {options}}}}}]\n"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -324,6 +328,9 @@ def test_a_mkts_yml_of_marketstore_makes_bars_and_streams_them(start) -> None:
         ("token_file: nowhere\n", "token_file: cannot read nowhere"),
         ("grpc_max_send_msg_size: 4096\n", "mkts.yml:3: grpc_max_send_msg_size: "),
         ("listen_prot: 1\n", "mkts.yml:3: listen_prot: unknown key; did you mean listen_port?"),
+        (feed("universe: 'tech:tops'"), "mkts.yml:3: bgworkers[0].config: there is no universe"),
+        (feed("universe_file: nowhere.yml"), "universe_file nowhere.yml: No such file"),
+        (feed("connections: {a: {}, b: {}}"), "connections a, b use one API key for stocks"),
         ("listen_host: 192.0.2.1\ninsecure: true\n", "cannot listen on 192.0.2.1:0"),
     ],
 )

@@ -85,8 +85,8 @@ def test_a_worker_that_may_run_once_is_refused_a_second_time_by_any_name(load) -
     """Two would overwrite what each keeps in the store."""
     (problem,) = errors_of(
         load,
-        "bgworkers:\n- module: massive.so\n- module: massive\n  name: Crypto\n"
-        "  config: {market: crypto}",
+        "bgworkers:\n- {module: massive.so, config: {api_key: k}}\n- module: massive\n"
+        "  name: Crypto\n  config: {market: crypto, api_key: k}",
     )
     assert "mkts.yml:4: bgworkers[1].module: massive.so is in line 3 already" in problem
     assert "under `connections`" in problem
@@ -165,6 +165,17 @@ def test_options_become_the_plugins_config(load) -> None:
 def test_a_plugin_without_config_gets_its_defaults(load) -> None:
     [worker] = load("bgworkers: [{module: 'their_plugins:WithOptions'}]").workers
     assert (worker.name, worker.options) == ("their_plugins:WithOptions", Options())
+
+
+def test_a_replica_needs_nothing_of_what_its_workers_would(load, monkeypatch) -> None:
+    def refuse(options: Options) -> None:
+        raise ConfigError(f"{options.symbols} are not here")
+
+    monkeypatch.setattr(WithOptions, "check_config", staticmethod(refuse), raising=False)
+    text = "bgworkers: [{module: 'their_plugins:WithOptions', config: {symbols: [A]}}]"
+    (problem,) = errors_of(load, text)
+    assert problem.endswith("mkts.yml:2: bgworkers[0].config: ['A'] are not here")
+    assert load(f"replication: {{master_host: '127.0.0.1:1'}}\n{text}").workers
 
 
 def test_secrets_are_collected_and_not_shown(load) -> None:

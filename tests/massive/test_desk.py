@@ -14,10 +14,11 @@ from tsstore_massive.config import Config
 from tsstore_massive.missing.journal import Journal
 from tsstore_massive.missing.streamed import Streamed
 from tsstore_massive.rest.rate import limiter_for
-from tsstore_massive.streaming.desk import OPTION_QUOTES_MAX, Desk
+from tsstore_massive.streaming.desk import Desk
 from tsstore_massive.streaming.feed import Feed
 from tsstore_massive.streaming.line import Line
 from tsstore_massive.streaming.lineup import lineup
+from tsstore_massive.streaming.named import OPTION_QUOTES_MAX
 from tsstore_massive.streaming.patience import Patience
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ def load_plugins(config: Config, environment: Mapping[str, str] | None = None) -
     Raises:
         ConfigError: one line for each mistake of any of them.
     """
-    loading = _Loading(environment)
+    loading = _Loading(environment, is_replica=bool(config.replication.master_host))
     workers = [loading.worker(entry) for entry in config.bgworkers]
     triggers = [loading.trigger(entry) for entry in config.triggers]
     if loading.problems:
@@ -89,11 +89,12 @@ def load_plugins(config: Config, environment: Mapping[str, str] | None = None) -
 class _Loading:
     """Collects what is wrong or passed over, so that all of it is reported at once."""
 
-    def __init__(self, environment: Mapping[str, str] | None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None, *, is_replica: bool) -> None:
         self.problems: list[str] = []
         self.notices: list[str] = []
         self.secrets = secrets_in_environment(environment)
         self._environment = environment
+        self._is_replica = is_replica
         self._names: dict[tuple[str, str], Value] = {}
         self._sole: dict[Any, Value] = {}
 
@@ -136,6 +137,10 @@ class _Loading:
         except ConfigError as error:
             self.problems.append(str(error))
             return None
+        try:
+            self._check(found, options)
+        except ConfigError as error:
+            self.problems.append(section.problem(str(error)))
         return Plugin(kind, name, found, options, pattern)
 
     def _clash(self, kind: str, name: str, module: Value, found: Any) -> str:
@@ -161,6 +166,13 @@ class _Loading:
             else:
                 kept[key] = value
         return Value(section.file, section.line, section.path, kept)
+
+    def _check(self, found: Any, options: Any) -> None:
+        """What the surroundings say about the options, where the plugin is to run."""
+        check = getattr(found, "check_config", None)
+        runs = not self._is_replica or getattr(found, "runs_on_replicas", False)
+        if check is not None and runs:
+            check(options)
 
     def _options(self, found: Any, section: Value) -> Any:
         kind = getattr(found, "Config", None)

@@ -17,12 +17,16 @@ from tsstore_massive.changes import (
     write_connections,
     write_watched,
 )
-from tsstore_massive.config import symbol_of
 from tsstore_massive.missing.journal import abandoned
 from tsstore_massive.missing.streamed import forget_others
 from tsstore_massive.streaming.failover import Standing, carried_topics, carriers
+from tsstore_massive.streaming.named import (
+    OPTION_QUOTES_MAX,
+    book_of,
+    has_contract_quotes,
+    named_symbols,
+)
 from tsstore_massive.symbols import market_of
-from tsstore_massive.universes import UniverseBook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +36,6 @@ if TYPE_CHECKING:
     from tsstore_massive.streaming.line import Line
     from tsstore_massive.streaming.lineup import Planned
 
-#: Contracts whose quotes may be subscribed to on one connection.
-OPTION_QUOTES_MAX = 1000
 _STRAYS_SHOWN = 20
 
 
@@ -53,15 +55,14 @@ class Desk:
         self._context = context
         self._planned = planned
         self._dead_after_s = config.dead_after_s
-        used = dict.fromkeys(name for one in planned for name in one.config.universe_names)
-        self._book = UniverseBook(config.universes, config.universe_file, used)
+        self._book = book_of(config, planned)
         self._changes = Changes()
         self._stamp: tuple[int, int] | None = None
         self._carriers: Mapping[str, str] = {}
         self._command_error = self._universe_error = ""
         self._read_changes()
         self._abandoned = abandoned(context.store, [one.name for one in planned])
-        self._named = {one.name: self._of_config(one) for one in planned}
+        self._named = {one.name: named_symbols(one, self._book) for one in planned}
         self.watched = self._wanted()
 
     @property
@@ -123,7 +124,7 @@ class Desk:
 
     def _take_universes(self) -> bool:
         try:
-            self._named = {one.name: self._of_config(one) for one in self._planned}
+            self._named = {one.name: named_symbols(one, self._book) for one in self._planned}
         except ConfigError as error:
             self._note_universe(f"universe_file: {error}; the symbols stay as they were")
             return False
@@ -167,7 +168,7 @@ class Desk:
         """Commands may ask for more contracts than a connection may have; the last ones wait."""
         for one in self._planned:
             some = watched[one.name]
-            if some is not None and _has_contract_quotes(one.config):
+            if some is not None and has_contract_quotes(one.config):
                 self._strays.update(some[OPTION_QUOTES_MAX:])
                 watched[one.name] = some[:OPTION_QUOTES_MAX]
 
@@ -183,17 +184,6 @@ class Desk:
         ]
         covering = [name for name in fitting if _covers(watched[name], symbol)]
         return next(iter((*covering, *fitting)), None)
-
-    def _of_config(self, planned: Planned) -> tuple[str, ...] | None:
-        config = planned.config
-        if config.all_symbols:
-            return None
-        listed = self._book.symbols(config.universe_names)
-        symbols = (*config.bucket_symbols, *(symbol_of(config.market, text) for text in listed))
-        unique = tuple(dict.fromkeys(symbols))
-        if _has_contract_quotes(config):
-            _check_contracts(planned.name, len(unique))
-        return unique
 
     def _carry(self, lines: Sequence[Line]) -> None:
         standings = [
@@ -221,15 +211,3 @@ class Desk:
 
 def _covers(symbols: tuple[str, ...] | None, symbol: str) -> bool:
     return symbols is None or symbol in symbols
-
-
-def _has_contract_quotes(config: Config) -> bool:
-    return config.market == "options" and "quotes" in config.data_types
-
-
-def _check_contracts(name: str, count: int) -> None:
-    if count > OPTION_QUOTES_MAX:
-        raise ConfigError(
-            f"{name or 'symbols'}: {count} contracts with quotes on one connection, and Massive "
-            f"allows {OPTION_QUOTES_MAX}; leave some out, or leave quotes out of data_types"
-        )
