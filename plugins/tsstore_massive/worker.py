@@ -10,12 +10,13 @@ Nothing is remembered outside the store: a new start goes on from what the store
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, TsStoreError
 from tsstore.plugin import FatalPluginError
 from tsstore_massive.config import Config as MassiveConfig
 from tsstore_massive.rest.rate import limiter_for
@@ -205,8 +206,13 @@ class _Runner:
                 return False
             self._failed = f"{type(error).__name__}: {error}"
             if not self._stopping.is_set():
-                self._context.logger.exception(
-                    "connection %s failed, will be started again", self.name
+                # Our own errors say it all; of others one has to know where they come from.
+                self._context.logger.log(
+                    logging.ERROR,
+                    "connection %s failed, will be started again: %s",
+                    self.name,
+                    self._failed,
+                    exc_info=not isinstance(error, TsStoreError),
                 )
             return True
         return False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -65,6 +66,21 @@ def test_an_account_that_bought_two_streams_twice() -> None:
         with locks[1], pytest.raises(LockedError, match="allows 2"), locks[2]:
             pass
         with locks[2], pytest.raises(LockedError), KeyLock("secret-key-0001", "stocks"):
+            pass
+
+
+def test_who_streams_is_named(tmp_path: Path) -> None:
+    with KeyLock("secret-key-0001", "stocks", allowed=3), contextlib.ExitStack() as held:
+        third = KeyLock("secret-key-0001", "stocks", allowed=3)
+        held.enter_context(KeyLock("secret-key-0001", "stocks", allowed=3))
+        held.enter_context(third)
+        for number, path in enumerate(sorted(tmp_path.iterdir())):
+            path.write_text(("", "77777777\n", f"{os.getpid()}\n")[number])
+        told = rf"processes {os.getpid()} \(this one\), 77777777 and one more stream with"
+        with (
+            pytest.raises(LockedError, match=told),
+            KeyLock("secret-key-0001", "stocks", allowed=3),
+        ):
             pass
 
 

@@ -432,15 +432,21 @@ def test_a_replay_of_a_day_is_asked_for(market: Simulator, store: tsstore.Store)
 
 
 def test_a_second_worker_with_the_same_key_does_not_run(
-    market: Simulator, store: tsstore.Store
+    market: Simulator, store: tsstore.Store, caplog: Any
 ) -> None:
     clock = market.clock()
+    several = {"a": {"symbols": ["SPY"]}, "b": {"ws_server": "ws://127.0.0.1:9"}}
     with RunningWorker(store, market, clock) as first:
         first.until_received(10)
         with RunningWorker(store, market, clock) as second:
             second.until(second.ended)
         assert isinstance(second.error, LockedError)
+        with RunningWorker(store, market, clock, connections=several) as third:
+            third.until(lambda: "LockedError" in str(third.status.get("alarm")))
         assert first.status["connections"] == 1
+    told = [each for each in caplog.records if "failed, will be started again" in each.msg]
+    assert told
+    assert not any(each.exc_info for each in told)  # one line says it all
 
 
 def test_no_key_is_a_configuration_error(

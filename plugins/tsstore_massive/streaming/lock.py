@@ -36,31 +36,28 @@ class KeyLock:
         holders = []
         for path in self._paths:
             holder = self._take(path)
-            if not holder:
+            if holder is None:
                 return self
             holders.append(holder)
-        who = f"another process ({holders[0]})"
-        if len(holders) > 1:
-            who = f"other processes ({', '.join(holders)})"
         raise LockedError(
-            f"{who} streams with this API key, and Massive allows {len(holders)} at a time; stop "
-            "the other one, give one of them another key, or set connections_allowed if the "
+            f"{_told(holders)} with this API key, and Massive allows {len(holders)} at a time; "
+            "stop one of those, give this one another key, or set connections_allowed if the "
             "account has more"
         )
 
-    def _take(self, path: Path) -> str:
-        """Take one lock, or return who has it."""
+    def _take(self, path: Path) -> str | None:
+        """Take one lock, or return who has it, empty while that one has not written it yet."""
         # The file stays behind on purpose: removing it would let two processes lock two files.
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._file, 20, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(self._file, 20, 0).decode(errors="replace").strip()
             self._release()
             return holder
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
-        return ""
+        return None
 
     def __exit__(
         self,
@@ -73,6 +70,20 @@ class KeyLock:
     def _release(self) -> None:
         os.close(self._file)
         self._file = -1
+
+
+def _told(holders: list[str]) -> str:
+    """Who streams; a process may hold several locks, this one as well."""
+    own = str(os.getpid())
+    pids = dict.fromkeys(filter(None, holders))
+    names = [f"{pid} (this one)" if pid == own else pid for pid in pids]
+    if not names:
+        return "another process streams"
+    if not all(holders):
+        names.append("one more")
+    if len(names) == 1:
+        return f"process {names[0]} streams"
+    return f"processes {', '.join(names[:-1])} and {names[-1]} stream"
 
 
 def _folder() -> Path:
