@@ -119,6 +119,17 @@ def test_each_hole_is_explained_by_what_the_store_knows(tmp_path: Path) -> None:
     assert found[0][1] == "not fetched; massive_backfiller does"
 
 
+def test_symbols_without_a_bucket_may_be_misspelled(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with tsstore.open(path) as store:
+        write_bars(store, "AAPL", {1})
+        covered(store, BARS_OF, "APPL")
+    arguments = ["gaps", "AAPL,APPL,appl", "--start", DAY, "--end", DAY, "--dir", str(path)]
+    asked, unasked = CliRunner().invoke(main, arguments).stderr.splitlines()[1:]
+    assert asked.startswith("the vendor has no rows of APPL in these days: check the spelling")
+    assert unasked.startswith("the store has no rows of appl (did you mean APPL?) in these days:")
+
+
 def test_what_the_plan_refuses_is_told_as_long_as_that_is_believed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     day, now_ns = np.datetime64(DAY), SystemClock().now_ns()

@@ -529,10 +529,11 @@ def test_the_command_says_what_changed_and_what_it_cost(desk, command, tmp_path)
     assert out.splitlines() == [
         "changed: 1 splits, 1 tickers",
         "left out: 1 x split with a side that is not above 0",
-        "not known to the vendor: NOSUCH",
+        "not known to the vendor: NOSUCH; check the spelling",
         "requests with this key: 9 of 6,000 in the last minute, 9 in 24 hours",
     ]
-    assert command("--symbols", "A", "--kinds", "splits")[1].startswith("nothing changed\n")
+    _, out, err = command("--symbols", "A", "--kinds", "splits")
+    assert (out.splitlines()[0], err.splitlines()[0]) == ("nothing changed", "splits of 1 symbol")
     code, out, _ = command("--kinds", "tickers,names")
     assert (code, out.splitlines()[0]) == (0, "nothing changed")
     with tsstore.open(tmp_path / "other", read_only=True) as store:

@@ -19,6 +19,7 @@ from tsstore.errors import ConfigError, InvalidArgumentError, InvalidKeyError, N
 from tsstore.timeframe import Timeframe
 from tsstore.times import format_ns, to_ns
 from tsstore.usmarket import NEW_YORK
+from tsstore_massive.backfilling.summary import say_empty
 from tsstore_massive.commandline import DEFAULT_CONFIG, from_file
 from tsstore_massive.holes.evidence import Evidence
 from tsstore_massive.holes.grid import make_grid
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tsstore_massive.holes.grid import Grid
     from tsstore_massive.holes.verdicts import Hole
 
+_VENDOR_HAS_NOTHING = frozenset({Reason.VENDOR_HAS_NONE, Reason.NO_TRADES})
 _NAMES = ("Symbol", "From", "To", "Bars", "Reason")
 
 
@@ -90,10 +92,15 @@ def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) 
     counts = Counter[Reason]()
     with location.open_to_read() as store, _vendor(flags) as rest:
         evidence = Evidence(store, grid, timeframe, _account(flags))
-        wanted = expected(store, _symbols(store, symbols, bar_group(str(timeframe))), grid)
-        found = _find(evidence, grid, timeframe, wanted, rest)
-        _print((hole for hole in _counted(found, counts) if _is_shown(hole, flags)), flags["style"])
+        group = bar_group(str(timeframe))
+        named = _symbols(store, symbols, group)
+        wanted = expected(store, named, grid)
+        there = {key.partition("/")[0] for key in store.list(f"*/{group}")}
+        absent: dict[str, set[Reason]] = {symbol: set() for symbol in named if symbol not in there}
+        found = _counted(_find(evidence, grid, timeframe, wanted, rest), counts, absent)
+        _print((hole for hole in found if _is_shown(hole, flags)), flags["style"])
     click.echo(_total(counts, grid, sum(map(np.count_nonzero, wanted.values()))), err=True)
+    _say_absent(absent)
     if any(not reason.is_settled for reason in counts):
         sys.exit(1)
 
@@ -195,10 +202,22 @@ def _vendor(flags: dict[str, Any]) -> AbstractContextManager[RestClient | None]:
     )
 
 
-def _counted(found: Iterable[Hole], counts: Counter[Reason]) -> Iterator[Hole]:
+def _counted(
+    found: Iterable[Hole], counts: Counter[Reason], absent: Mapping[str, set[Reason]]
+) -> Iterator[Hole]:
     for hole in found:
         counts[hole.reason] += hole.count
+        if hole.symbol in absent:
+            absent[hole.symbol].add(hole.reason)
         yield hole
+
+
+def _say_absent(absent: Mapping[str, set[Reason]]) -> None:
+    """Name symbols without a bucket, by why their bars are missing: they may be misspelled."""
+    lacking = {symbol for symbol, reasons in absent.items() if reasons}
+    asked = {symbol for symbol in lacking if absent[symbol] <= _VENDOR_HAS_NOTHING}
+    say_empty(sorted(asked))
+    say_empty(sorted(lacking - asked), "the store has")
 
 
 def _is_shown(hole: Hole, flags: dict[str, Any]) -> bool:

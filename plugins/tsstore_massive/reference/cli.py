@@ -139,6 +139,8 @@ def _show(report: Report, quota: dict[str, Any]) -> None:
     if report.unknown:
         shown, more = report.unknown[:_SHOWN_MAX], len(report.unknown) - _SHOWN_MAX
         click.echo(
-            f"not known to the vendor: {', '.join(shown)}" + f" and {more:,} more" * (more > 0)
+            f"not known to the vendor: {', '.join(shown)}"
+            + f" and {more:,} more" * (more > 0)
+            + "; check the spelling"
         )
     click.echo(quota_text(quota))

@@ -23,6 +23,7 @@ from tsstore_massive.reference.names import store_names
 from tsstore_massive.reference.tickers import active_symbols, known_symbols, store_tickers
 from tsstore_massive.sessions import day_of
 from tsstore_massive.symbols import bars_symbol, bucket_symbol, market_of
+from tsstore_massive.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,7 +91,7 @@ def sync_reference(
     if kinds is None:
         kinds = KINDS if symbols is not None else [kind for kind in KINDS if kind != "names"]
     for kind in kinds:
-        on_step(f"{kind} of {'the market' if symbols is None else f'{len(symbols)} symbols'}")
+        on_step(f"{kind} of {'the market' if symbols is None else counted(len(symbols), 'symbol')}")
         run.fetch(kind)
     return run.report
 
