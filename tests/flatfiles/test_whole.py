@@ -236,6 +236,20 @@ def test_days_without_a_file_are_told_of_each_market(tmp_path, run, market, pref
     assert [line[-len("05.csv.gz") :].partition(".")[0] for line in lines] == lacking
 
 
+def test_a_file_under_the_name_of_another_day_is_a_failure_until_it_is_put_right(run, tmp_path):
+    own = tmp_path / "mine" / path_of(SECOND)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(bars(FIRST))
+    where = ("--start", SECOND, "--end", SECOND, "--offline", "--archive", str(tmp_path / "mine"))
+    for symbols in ("*", "A"):  # of which the second may be covered
+        code, out, err = run(*where, "--symbols", symbols)
+        assert (code, "stored 0 rows of 0 days in" in out) == (1, True)
+        assert f"{SECOND}.csv.gz is no file of the day of its name: " in err
+    own.write_bytes(bars(SECOND))
+    assert "stored 9 rows of 1 day in" in run(*where)[1]
+    assert stored(tmp_path / "data") == [2.0] * 3
+
+
 def test_a_replaced_file_is_loaded_again(s3, run, tmp_path):
     s3.put(path_of(FIRST), bars(FIRST))
     s3.put(path_of(SECOND), bars(SECOND))
