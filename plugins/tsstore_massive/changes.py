@@ -63,6 +63,11 @@ class Changes:
     removed: frozenset[tuple[str, str]] = field(default_factory=frozenset)
     odd: frozenset[str] = field(default_factory=frozenset)
 
+    def wanted(self, connection: str, symbol: str) -> int:
+        """What was asked for last: 1, -1, or 0 for what the configuration says."""
+        what = connection, symbol
+        return (what in self.added) - (what in self.removed)
+
 
 def stamp_of_changes(store: StoreApi) -> tuple[int, int]:
     """What is another one after each command; quick, however many there were."""

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import tsstore
 from tsstore.cli.main import main
-from tsstore_massive.changes import read_changes, write_connections, write_watched
+from tsstore_massive.changes import Changes, read_changes, write_connections, write_watched
 from tsstore_massive.listing import SCHEMA as LISTING
 
 if TYPE_CHECKING:
@@ -38,8 +38,17 @@ def watch(path: Path, **watched: list[str] | None) -> None:
 
 def test_changes_are_asked_for_and_shown_until_they_are_made(path: Path) -> None:
     watch(path, stocks=["SPY", "AAPL"], coins=["X:BTC-USD"])
-    assert run(path, "add", "MSFT", "X:ETHUSD").exit_code == 0
-    assert run(path, "remove", "SPY", "--connection", "stocks").exit_code == 0
+    assert run(path, "add", "MSFT", "X:ETHUSD", "AAPL").stdout.splitlines() == [
+        "MSFT is added to connection stocks",
+        "X:ETH-USD is added to connection coins",
+        "AAPL is streamed already by connection stocks, and stays until it is reset",
+    ]
+    assert run(path, "add", "MSFT").stdout == "MSFT was added before; nothing was changed\n"
+    removed = run(path, "remove", "SPY", "QQQ", "--connection", "stocks").stdout.splitlines()
+    assert removed == [
+        "SPY is removed from connection stocks",
+        "QQQ is not streamed, and stays so until it is reset",
+    ]
     listed = run(path, "list")
     assert listed.stdout.splitlines() == ["stocks AAPL", "stocks SPY", "coins X:BTC-USD"]
     assert listed.stderr.splitlines() == [
@@ -47,11 +56,18 @@ def test_changes_are_asked_for_and_shown_until_they_are_made(path: Path) -> None
         "X:ETH-USD is added, and nothing streams it yet",
         "SPY is removed, and still streamed",
     ]
-    assert run(path, "reset", "MSFT").exit_code == 0
+    assert run(path, "reset", "MSFT", "SPY").stdout.splitlines() == [
+        "MSFT is streamed, or is not, as the configuration says",
+        "SPY was neither added nor removed (but was with --connection stocks); nothing was changed",
+    ]
     with tsstore.open(path) as store:
         changes = read_changes(store)
-    assert changes.added == {("", "X:ETH-USD")}
-    assert changes.removed == {("stocks", "SPY")}
+    assert changes.added == {("", "X:ETH-USD"), ("", "AAPL")}
+    assert changes.removed == {("stocks", "SPY"), ("stocks", "QQQ")}
+    assert len(run(path, "reset").stdout.splitlines()) == 4
+    assert run(path, "reset").stdout == "no symbol was added or removed; nothing was changed\n"
+    with tsstore.open(path) as store:
+        assert read_changes(store) == Changes()
 
 
 def test_a_worker_with_one_connection_is_listed_without_a_name(path: Path) -> None:

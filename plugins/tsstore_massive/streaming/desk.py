@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tsstore_massive.streaming.lineup import Planned
 
 _STRAYS_SHOWN = 20
+_LOGGED = 10
 
 
 class Desk:
@@ -144,7 +145,7 @@ class Desk:
                 continue
             added, gone = set(new or ()) - set(old or ()), set(old or ()) - set(new or ())
             self._context.logger.info(
-                "%s: %d symbols added, %d removed", line.name or "symbols", len(added), len(gone)
+                "%s: added %s; removed %s", line.name or "symbols", _shown(added), _shown(gone)
             )
             line.watch(new)
 
@@ -207,6 +208,12 @@ class Desk:
             if line.planned.config.market == "options":
                 topics = carried_topics(line.topics(), topics, quotes_max=OPTION_QUOTES_MAX)
             line.carry(topics, charges)
+
+
+def _shown(symbols: set[str]) -> str:
+    """Some of the symbols, and how many there are when those are not all."""
+    some = ", ".join(sorted(symbols)[:_LOGGED]) or "none"
+    return some if len(symbols) <= _LOGGED else f"{some} and {len(symbols) - _LOGGED:,} more"
 
 
 def _covers(symbols: tuple[str, ...] | None, symbol: str) -> bool:

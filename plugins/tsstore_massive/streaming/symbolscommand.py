@@ -16,6 +16,7 @@ from tsstore_massive.changes import (
     write_changes,
 )
 from tsstore_massive.streaming.doubts import Doubts
+from tsstore_massive.streaming.outcome import Outcome
 from tsstore_massive.symbols import market_of, parse_symbol
 
 if TYPE_CHECKING:
@@ -89,12 +90,15 @@ def remove(location: StoreLocation, symbols: tuple[str, ...], connection: str) -
 
 
 @command.command("reset")
-@_SYMBOLS
+@click.argument("symbols", nargs=-1)
 @_CONNECTION
 @click.pass_obj
 def reset(location: StoreLocation, symbols: tuple[str, ...], connection: str) -> None:
-    """Stream these symbols, or do not, as the configuration says."""
-    _ask(location, symbols, 0, connection)
+    """Stream these symbols, or do not, as the configuration says; all of them if none is named."""
+    if symbols:
+        _ask(location, symbols, 0, connection)
+    else:
+        _reset_all(location, connection)
 
 
 def _ask(location: StoreLocation, symbols: tuple[str, ...], wanted: int, connection: str) -> None:
@@ -102,14 +106,39 @@ def _ask(location: StoreLocation, symbols: tuple[str, ...], wanted: int, connect
     with location.open_to_write() as store:
         markets = read_connections(store)
         _check(store, wanted, connection, names, markets)
-        now_ns = SystemClock().now_ns()
-        write_changes(store, names, wanted, connection=connection, now_ns=now_ns)
-        if wanted <= 0:
-            return
+        before = read_changes(store)
+        news = [name for name in names if before.wanted(connection, name) != wanted]
+        _write(store, news, wanted, connection)
+        outcome = Outcome(markets, read_watched(store), before, connection)
         doubts = Doubts(store, markets)
         for name in names:
-            if doubt := doubts.of(name, connection):
+            if wanted > 0 and (doubt := doubts.of(name, connection)):
                 click.echo(f"{name} is added, but {doubt}", err=True)
+            else:
+                click.echo(outcome.of(name, wanted))
+
+
+def _reset_all(location: StoreLocation, connection: str) -> None:
+    with location.open_to_write() as store:
+        before = read_changes(store)
+        changed = sorted(
+            (whose, name)
+            for whose, name in before.added | before.removed
+            if connection in ("", whose)
+        )
+        for whose in dict.fromkeys(whose for whose, _ in changed):
+            names = [name for one, name in changed if one == whose]
+            _write(store, names, 0, whose)
+            outcome = Outcome({}, {}, before, whose)
+            click.echo("\n".join(outcome.of(name, 0) for name in names))
+        if not changed:
+            click.echo("no symbol was added or removed; nothing was changed")
+
+
+def _write(store: StoreApi, names: list[str], wanted: int, connection: str) -> None:
+    if names:
+        now_ns = SystemClock().now_ns()
+        write_changes(store, names, wanted, connection=connection, now_ns=now_ns)
 
 
 def _parsed(text: str) -> str:
