@@ -10,6 +10,7 @@ import tsstore
 from tsstore.cli.main import main
 from tsstore_massive.changes import Changes, read_changes, write_connections, write_watched
 from tsstore_massive.listing import SCHEMA as LISTING
+from tsstore_massive.reference.ledger import EVERY_SYMBOL, Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +126,18 @@ def test_what_the_vendor_does_not_list_is_told(path: Path) -> None:
     assert told == [
         f"APPL {listed}; is AAPL meant?", f"aapl {listed}; is AAPL meant?", f"QXZ {listed}"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("scope", [[EVERY_SYMBOL], ["TSLA"]])
+def test_all_tickers_of_the_reference_data_are_a_listing_too(path: Path, scope: list[str]) -> None:
+    with tsstore.open(path) as store:
+        store.write("TSLA/24H/TICKER", {"Epoch": [86_400], "Active": [True]})
+        Ledger(store, 1).note("tickers", scope, 1, whole=True)
+    told = run(path, "add", "TSLAA", "TSLA")
+    knows_all = scope == [EVERY_SYMBOL]
+    assert ("TSLAA is added, but it is not among" in told.stderr) is knows_all
+    assert ("is TSLA meant?" in told.stderr) is knows_all
+    assert "TSLA is added\n" in told.stdout
 
 
 def test_every_stock_is_streamed_already_and_a_coin_is_not(path: Path) -> None:

@@ -11,8 +11,11 @@ import re
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+from tsstore.clock import SystemClock
 from tsstore_massive.backfilling.hints import likely_symbol
 from tsstore_massive.listing import last_listing
+from tsstore_massive.reference.ledger import EVERY_SYMBOL, Ledger
+from tsstore_massive.reference.tickers import known_symbols
 from tsstore_massive.schemas import STREAM_GROUPS
 from tsstore_massive.symbols import market_of
 
@@ -31,14 +34,14 @@ class Doubts:
     """Doubts symbols; looks once at what they have in common.
 
     Args:
-        store: its rows, and the vendor's last listing, tell what there is.
+        store: its rows, and the vendor's last listing or its tickers, tell what there is.
         markets: of the connections of the worker; none if it has never run.
     """
 
     def __init__(self, store: StoreApi, markets: Mapping[str, str]) -> None:
         self._store = store
         self._markets = markets
-        self._listed = cache(lambda market: frozenset(last_listing(market, store)))
+        self._listed = cache(self._list)
 
     def of(self, symbol: str, connection: str) -> str | None:
         """Why nothing may ever come of a symbol, for people; None if nothing says so.
@@ -69,6 +72,17 @@ class Doubts:
         if self._markets and market not in self._markets.values():
             return f"no connection streams {market}"
         return None
+
+    def _list(self, market: Market) -> frozenset[str]:
+        """What the vendor has of a market; empty if the store does not know all of it."""
+        listed = last_listing(market, self._store)
+        if not listed and market == "stocks" and self._has_all_tickers():
+            listed = known_symbols(self._store)
+        return frozenset(listed)
+
+    def _has_all_tickers(self) -> bool:
+        ledger = Ledger(self._store, SystemClock().now_ns())
+        return ledger.find("tickers", EVERY_SYMBOL) is not None
 
     @cached_property
     def _streamed(self) -> set[str]:
