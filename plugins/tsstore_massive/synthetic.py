@@ -60,6 +60,11 @@ def source(context: WorkerContext, config: Config) -> Iterator[tuple[WorkerConte
         yield dataclasses.replace(context, store=marking(context.store)), simulated
 
 
+def is_played_here(config: Config) -> bool:
+    """Whether rows are made up in this process, of a market that plays at a time of its own."""
+    return config.data_source == SYNTHETIC and not is_loopback(config.base_url)
+
+
 @contextmanager
 def _vendor(config: Config) -> Iterator[Config]:
     """The options of a worker that goes to the simulator as if it were the vendor."""

@@ -27,7 +27,7 @@ from tsstore_massive.streaming.linehealth import added_up
 from tsstore_massive.streaming.lineup import lineup
 from tsstore_massive.streaming.named import check_named
 from tsstore_massive.streaming.patience import Patience
-from tsstore_massive.synthetic import source
+from tsstore_massive.synthetic import is_played_here, source
 
 if TYPE_CHECKING:
     from tsstore.plugin import WorkerContext
@@ -106,7 +106,11 @@ class Worker:
 
     def _show(self, runners: list[_Runner], desk: Desk) -> None:
         described = {runner.name: runner.describe() for runner in runners}
-        self._context.status.update(added_up(described, desk.problems))
+        status = added_up(described, desk.problems)
+        if is_played_here(self._config):
+            # The age of its events is how long ago the played market was, not how late they are.
+            del status["lag_ms"]
+        self._context.status.update(status)
 
 
 class _Runner:
