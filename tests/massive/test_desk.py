@@ -63,7 +63,10 @@ def test_a_connection_with_the_whole_market_has_added_symbols_already(store: tss
     assert desk(store).watched == {"": None}
 
 
-def test_a_line_that_is_made_while_symbols_change_gets_them_too(store: tsstore.Store) -> None:
+def test_a_line_that_is_made_while_symbols_change_gets_them_too(
+    store: tsstore.Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     config = msgspec.convert({"api_key": KEY, "symbols": ["SPY"]}, Config)
     found, (planned,) = desk(store, symbols=["SPY"]), lineup(config)
     context = WorkerContext("massive", store, SystemClock(), logging.getLogger("tests.desk"))
@@ -76,6 +79,12 @@ def test_a_line_that_is_made_while_symbols_change_gets_them_too(store: tsstore.S
     found.look([first])
     found.look([second])
     assert first.symbols == second.symbols == ("SPY", "AAPL")
+    add(store, *(f"A{letter}" for letter in "BCDEFGHIJKLM"))
+    found.look([first])
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0] == "symbols: added AAPL; removed none"
+    assert "AB, AC" in told[2]
+    assert told[2].endswith(" and 2 more; removed none")
 
 
 def test_what_came_today_is_written_down_before_a_symbol_is_subscribed_to(

@@ -45,6 +45,11 @@ def test_changes_are_asked_for_and_shown_until_they_are_made(path: Path) -> None
         "AAPL is streamed already by connection stocks, and stays until it is reset",
     ]
     assert run(path, "add", "MSFT").stdout == "MSFT was added before; nothing was changed\n"
+    run(path, "remove", "IWM", "--connection", "stocks")
+    undo = "`reset IWM --connection stocks` undoes that"
+    assert undo in run(path, "add", "IWM").stdout
+    run(path, "reset", "IWM", "--connection", "stocks")
+    run(path, "reset", "IWM")
     removed = run(path, "remove", "SPY", "QQQ", "--connection", "stocks").stdout.splitlines()
     assert removed == [
         "SPY is removed from connection stocks",

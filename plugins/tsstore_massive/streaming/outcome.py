@@ -59,6 +59,11 @@ class Outcome:
             return f"is streamed already{_by(streaming[0])}, and stays until it is reset"
         fitting = [name for name, market in self.markets.items() if market == market_of(symbol)]
         name = self.connection or next(iter((*streaming, *fitting)), "")
+        for other in {"", name} - {self.connection}:
+            # Removals have the last word, whichever of the two commands came first.
+            if self.before.wanted(other, symbol) < 0:
+                option = f" --connection {other}" if other else ""
+                return f"is added, but was removed{option}; `reset {symbol}{option}` undoes that"
         return f"is added to connection {name}" if name else "is added"
 
     def _removed(self, symbol: str) -> str:
