@@ -7,6 +7,7 @@ import sys
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -14,6 +15,8 @@ from tsstore.config import load_config
 from tsstore.errors import InvalidArgumentError, TsStoreError
 from tsstore.yamlsettings import convert
 from tsstore_massive.config import Config
+from tsstore_massive.optionvalues import is_loopback
+from tsstore_massive.synthetic import SYNTHETIC, named_simulator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +68,26 @@ def store_directory(flags: Mapping[str, Any], root: str | None) -> Path:
             "where is the store? give its directory with --dir, or a mkts.yml with --config"
         )
     return Path(directory)
+
+
+def source_of(config: Config, *, dry_run: bool = False) -> tuple[Config, bool]:
+    """Where a command fetches from, and whether what comes from there is made up.
+
+    A simulator that the options name is asked as if it were the vendor. One that they do not call
+    so cannot be told from the vendor behind a proxy, and the user is warned.
+
+    Args:
+        config: the options.
+        dry_run: whether nothing is going to be stored.
+    """
+    synthetic = config.data_source == SYNTHETIC
+    if is_loopback(config.base_url) and not synthetic and not dry_run:
+        host = urlsplit(config.base_url).hostname
+        click.echo(
+            f"rows of {host} are stored as real; data_source: synthetic in mkts.yml marks them",
+            err=True,
+        )
+    return named_simulator(config), synthetic
 
 
 def day_of_flag(text: str) -> date:

@@ -248,14 +248,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.data_source != "massive":
             raise ConfigError(
                 f"data_source is {self.data_source}: nothing is fetched from Massive, and nothing "
-                "is sent there; for real rows take data_source out"
+                "is sent there; for real rows take data_source out, for history of a running "
+                "massive_simulator name it in base_url and ws_server"
             )
         key = self.api_key or self._key_from_file() or os.environ.get(API_KEY_VARIABLE, "")
         key = key.strip()
         if not key:
             raise ConfigError(
                 "no Massive API key: set api_key or api_key_file of the massive worker, or the "
-                f"environment variable {API_KEY_VARIABLE}; a server without the worker needs none"
+                f"environment variable {API_KEY_VARIABLE}; data_source: synthetic needs none, nor "
+                "does a server without the worker"
             )
         if not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigError("the Massive API key holds blanks or unprintable characters")

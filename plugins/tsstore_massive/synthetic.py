@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tsstore.schema import Schema
     from tsstore_massive.config import Config
 
+_S = TypeVar("_S", bound="StoreApi")
 SYNTHETIC = "synthetic"
 #: What the simulator takes for a key; it is nobody's.
 _NO_KEY = "synthetic"
@@ -40,6 +41,8 @@ _NO_KEY = "synthetic"
 _WELL_KNOWN = 30
 #: Where the worker keeps what it needs itself.
 _OWN = "_massive/*/*"
+#: Where it stands which days of a symbol were fetched.
+_FETCHED = "*/24H/*_BACKFILL"
 
 
 @contextmanager
@@ -69,8 +72,7 @@ def is_played_here(config: Config) -> bool:
 def _vendor(config: Config) -> Iterator[Config]:
     """The options of a worker that goes to the simulator as if it were the vendor."""
     if is_loopback(config.base_url):
-        key = config.api_key or _NO_KEY
-        yield msgspec.structs.replace(config, data_source="massive", api_key=key)
+        yield named_simulator(config)
         return
     with _simulator(config) as url:
         yield msgspec.structs.replace(
@@ -80,6 +82,17 @@ def _vendor(config: Config) -> Iterator[Config]:
             base_url=url,
             ws_server=url.replace("http", "ws", 1) + urlsplit(config.stream_url).path,
         )
+
+
+def named_simulator(config: Config) -> Config:
+    """The options for the simulator that they name, to which one goes as if it were the vendor.
+
+    Those of real rows, and those that name none, are given back as they are.
+    """
+    if config.data_source != SYNTHETIC or not is_loopback(config.base_url):
+        return config
+    key = config.api_key or _NO_KEY
+    return msgspec.structs.replace(config, data_source="massive", api_key=key)
 
 
 @contextmanager
@@ -135,13 +148,15 @@ def _keys(store: StoreApi, config: Config) -> list[str]:
     return keys + _own_keys(store)
 
 
-def made_up(store: StoreApi) -> str | None:
-    """A bucket of the worker's own that is marked as made up, if there is one."""
-    return next((key for key in _own_keys(store) if _is_other(store, key, synthetic=False)), None)
+def other_kind(store: StoreApi, *, synthetic: bool) -> str | None:
+    """A bucket of the worker's own that is of real rows where `synthetic`, else of made-up ones."""
+    others = (key for key in _own_keys(store) if _is_other(store, key, synthetic=synthetic))
+    return next(others, None)
 
 
 def _own_keys(store: StoreApi) -> list[str]:
-    return [key for key in store.list(_OWN) if key != CHANGES_KEY]  # commands are neither
+    fetched = store.list(_FETCHED)[:1]  # the others are of its kind
+    return fetched + [key for key in store.list(_OWN) if key != CHANGES_KEY]  # commands are neither
 
 
 def _is_other(store: StoreApi, key: str, *, synthetic: bool) -> bool:
@@ -151,9 +166,9 @@ def _is_other(store: StoreApi, key: str, *, synthetic: bool) -> bool:
         return False
 
 
-def marking(store: StoreApi) -> StoreApi:
+def marking(store: _S) -> _S:
     """A store that marks everything that is written through it as synthetic."""
-    return cast("StoreApi", _Marking(store))
+    return cast("_S", _Marking(store))
 
 
 def is_marking(store: StoreApi) -> bool:

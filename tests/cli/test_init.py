@@ -33,7 +33,9 @@ def test_the_example_is_written_and_loads(here: Path, run, monkeypatch) -> None:
 
 def test_who_has_no_key_is_told_what_to_do(here: Path, run, monkeypatch) -> None:
     monkeypatch.delenv("MASSIVE_API_KEY", raising=False)
-    assert "without one, take bgworkers out" in run("init").output
+    told = run("init").output
+    assert "`data_source: synthetic` in\nplace of `api_key`" in told
+    assert "take bgworkers out" in told
     result = run("start")
     assert result.exit_code == 2
     assert "MASSIVE_API_KEY is not set; " in result.stderr

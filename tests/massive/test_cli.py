@@ -19,6 +19,8 @@ from tests.massive.http_server import KEY, Reply, Server, Vendor, bar, trade
 from tsstore.times import to_ns
 from tsstore_massive.backfilling import cli
 
+#: What is said first of rows from loopback.
+WARNED = "rows of 127.0.0.1 are stored as real; data_source: synthetic in mkts.yml marks them\n"
 COMMAND = Path(sys.executable).with_name("massive_backfiller")
 START = to_ns("2024-06-03 09:30", "America/New_York")
 TRADES = ["-trades", "-from", "trades=2024-06-03", "-to", "2024-06-05", "-symbols", "AAPL"]
@@ -135,12 +137,12 @@ def test_a_command_line_in_gnu_spelling_does_the_same(vendor, data):
 def test_a_name_that_the_vendor_does_not_know_is_told(vendor, data):
     some = run(vendor, data, *TRADES[:-1], "aapl,AAPL")
     assert some.returncode == 0
-    [told] = some.stderr.splitlines()
+    [told] = some.stderr.removeprefix(WARNED).splitlines()
     assert told.startswith("the vendor has no rows of aapl (did you mean AAPL?) in these days: ")
     assert "massive_reference" in told
     for _ in range(2):  # also when nothing is left to fetch
         none = run(vendor, data, *TRADES[:-1], "msft")
-        assert (none.returncode, len(none.stderr.splitlines())) == (1, 1)
+        assert (none.returncode, len(none.stderr.splitlines())) == (1, 2)
         assert " msft (did you mean MSFT?) " in none.stderr
     assert run(vendor, data, *TRADES[:-1], "aapl,AAPL").stderr == some.stderr
     assert "did you mean" not in run(vendor, data, *TRADES[:-1], "*", "-refetch").stderr
@@ -213,7 +215,7 @@ def test_a_signal_ends_it_soon_and_cleanly(vendor, data, number):
     gate.open.set()
     assert process.returncode == 128 + number
     assert "stored 100 rows of 1 symbol-day in" in out
-    assert err.strip() == "stopped; the same command goes on from here"
+    assert err == f"{WARNED}stopped; the same command goes on from here\n"
     assert counts(data) == {"AAPL/1Sec/TRADE": 100}
 
 
@@ -240,7 +242,7 @@ def test_a_signal_that_comes_with_a_lock_held_ends_it_as_well(vendor, data):
         command, env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 128 + signal.SIGTERM
-    assert done.stderr.strip() == "stopped; the same command goes on from here"
+    assert done.stderr == f"{WARNED}stopped; the same command goes on from here\n"
 
 
 def test_what_failed_is_told_and_tried_again_by_the_next_run(vendor, data):
@@ -275,9 +277,9 @@ def test_a_wrong_key_is_an_error_of_one_line(vendor, data):
     vendor.fault = lambda _: Reply(b'{"error":"Unknown API Key"}', 401)
     result = run(vendor, data, *TRADES)
     assert result.returncode == 5
-    assert result.stderr.startswith("massive_backfiller: 127.0.0.1")
+    assert result.stderr.startswith(f"{WARNED}massive_backfiller: 127.0.0.1")
     assert "Unknown API Key; set the right one in MASSIVE_API_KEY" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    assert len(result.stderr.splitlines()) == 2
     assert KEY not in result.stderr + result.stdout
 
 

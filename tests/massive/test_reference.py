@@ -525,7 +525,7 @@ def test_the_command_says_what_changed_and_what_it_cost(desk, command, tmp_path)
     desk.vendor.splits = [split("A", "2020-01-02", 1, 2), split("A", "2021-01-04", 0, 1)]
     desk.vendor.tickers = [ticker("A")]
     code, out, err = command("--symbols", "A,NOSUCH")
-    assert (code, err.splitlines()[0]) == (0, "splits of 2 symbols")
+    assert (code, err.splitlines()[1]) == (0, "splits of 2 symbols")
     assert out.splitlines() == [
         "changed: 1 splits, 1 tickers",
         "left out: 1 x split with a side that is not above 0",

@@ -15,18 +15,22 @@ import tsstore
 from tests.massive.simulated import QUICK
 from tsstore import Replace, Schema, Write, WriteTable
 from tsstore.clock import SystemClock
-from tsstore.errors import ConfigError
+from tsstore.errors import ConfigError, InvalidArgumentError
 from tsstore.plugin import FatalPluginError, WorkerContext
 from tsstore_massive.backfilling import cli
 from tsstore_massive.config import Config
 from tsstore_massive.doctor import cli as doctor
-from tsstore_massive.synthetic import made_up, marking, source
+from tsstore_massive.reference import cli as reference
+from tsstore_massive.synthetic import marking, other_kind, source
 from tsstore_massive.worker import Worker
 from tsstore_massive_simulator.generated import GeneratedMarket
 from tsstore_massive_simulator.server import Simulator
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import click
+    from click.testing import Result
 
 NEW_YORK = "America/New_York"
 OPTIONS = {
@@ -74,7 +78,9 @@ def test_a_market_comes_without_a_key_and_says_that_it_is_made_up(tmp_path: Path
         assert all(store.info(key).schema.synthetic for key in store.list())
         with pytest.raises(tsstore.SchemaMismatchError, match="holds synthetic rows"):
             store.write("SPY/1Min/QUOTE", store.read("SPY/1Min/QUOTE"))
-        assert str(made_up(store)).startswith("_massive/")  # by which commands know the directory
+        assert str(other_kind(store, synthetic=False)).startswith(
+            "_massive/"
+        )  # by which commands know the directory
         run(store, 2)  # the same again goes on in the same buckets
         # A worker with a key is told at its start, before it has asked anybody.
         with pytest.raises(FatalPluginError, match=r"hold synthetic rows.*SPY.*root_directory"):
@@ -140,6 +146,42 @@ def test_commands_that_ask_the_vendor_say_that_it_is_not_asked(tmp_path: Path) -
     assert told.exit_code == 0
     assert "data_source is synthetic" in told.stdout
     assert "REST" not in told.stdout
+
+
+def test_commands_fetch_from_the_simulator_that_is_named_and_mark_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, real, path = tmp_path / "data", tmp_path / "real", tmp_path / "mkts.yml"
+    day = ["-bars", "-trades", "-from", "2024-06-03", "-to", "2024-06-04", "-symbols", "SPY"]
+    config = ["--config", str(path)]
+
+    def run_it(command: click.Command, *arguments: str) -> Result:
+        return CliRunner().invoke(command, arguments, catch_exceptions=False)
+
+    with Simulator(GeneratedMarket(1, ["SPY"])).in_background() as url:
+        path.write_text(
+            f"root_directory: {data}\ntimezone: {NEW_YORK}\nlisten_port: 5993\nbgworkers:\n"
+            f"  - module: massive.so\n    config: {{data_source: synthetic, base_url: '{url}', "
+            f"ws_server: '{url.replace('http', 'ws')}'}}\n"
+        )
+        fetched = run_it(cli.command, *config, *day)
+        kept = run_it(reference.command, *config, "--symbols", "SPY")
+        with pytest.raises(InvalidArgumentError, match="flat files are real"):
+            run_it(cli.command, *config, *day, "--source", "flatfiles")
+        monkeypatch.setenv("MASSIVE_API_KEY", "nobody-asks-for-it")
+        plain = ["--base-url", url, "--dir", str(real)]
+        assert "stored as real" not in run_it(cli.command, *plain, *day, "--dry-run").stderr
+        warned = run_it(cli.command, *plain, *day)
+        with pytest.raises(InvalidArgumentError, match=r"real holds real rows.*synthetic.*--dir"):
+            run_it(cli.command, *config, *day, "--dir", str(real))
+    warning = "rows of 127.0.0.1 are stored as real; data_source: synthetic in mkts.yml marks them"
+    for done, expected in ((fetched, []), (kept, []), (warned, [warning])):
+        assert done.exit_code == 0, done.output
+        assert [line for line in done.stderr.splitlines() if "stored as real" in line] == expected
+    for directory, expected in ((data, True), (real, False)):
+        with tsstore.open(directory) as store:
+            assert len(store.read("SPY/1Sec/TRADE"))
+            assert {store.info(key).schema.synthetic for key in store.list()} == {expected}
 
 
 def test_every_way_to_write_is_marked(tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ def command(path: Path) -> None:
         raise StorageError(f"cannot write {path}: {error.strerror}; name another file") from None
     click.echo(
         f"wrote {path}; edit it, then run `tsstore start -c {path}`\n"
-        "Its bgworker wants a key of Massive.com in $MASSIVE_API_KEY: without one, take bgworkers "
-        "out, and the server runs\nwithout that feed. `tsstore demo` needs no key."
+        "Its bgworker wants a key of Massive.com in $MASSIVE_API_KEY. Without one, write "
+        "`data_source: synthetic` in\nplace of `api_key`, for a market that is made up here; or "
+        "take bgworkers out, for a server without that feed."
     )
 
 

@@ -19,6 +19,7 @@ from tsstore_massive.commandline import config_option, directory_option, run
 from tsstore_massive.config import API_KEY_VARIABLE
 from tsstore_massive.sessions import day_of
 from tsstore_massive.stopping import run_until_stopped
+from tsstore_massive.synthetic import SYNTHETIC
 
 if TYPE_CHECKING:
     import threading
@@ -117,6 +118,10 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     work = _load_files if options.source == "flatfiles" else backfill
     if work is _load_files and flags["adjusted"]:
         raise InvalidArgumentError("flat files are not adjusted; leave out --adjusted")
+    if work is _load_files and options.config.data_source == SYNTHETIC:
+        raise InvalidArgumentError(
+            "data_source is synthetic, and flat files are real; leave out --source flatfiles"
+        )
     run_until_stopped(partial(work, options, clock))
 
 

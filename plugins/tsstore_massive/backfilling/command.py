@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from tsstore_massive.backfilling.display import State, make_display
 from tsstore_massive.backfilling.dryrun import say_estimates
 from tsstore_massive.backfilling.estimate import Estimator
 from tsstore_massive.backfilling.summary import say_empty, say_plan, summarise
+from tsstore_massive.commandline import source_of
 from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.opening import open_for_history
 from tsstore_massive.rest import Limits, RestClient
@@ -45,7 +47,10 @@ def backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
     Raises:
         TsStoreError: key, service or store cannot be used.
     """
-    config = options.config
+    config, synthetic = source_of(options.config, dry_run=options.dry_run)
+    # A simulator has no flat files, and those of the vendor are real.
+    source = "rest" if synthetic else options.source
+    options = replace(options, config=config, source=source)
     key = config.resolve_key()
     limits = Limits(page_rows=config.backfill_batch_size, first_attempts=_FIRST_ATTEMPTS)
     with (
@@ -54,7 +59,7 @@ def backfill(options: Options, clock: Clock, stop: threading.Event) -> bool:
             clock=clock, limiter=limiter_for(config, key, clock), stop=stop, limits=limits,
         ) as rest,
         open_for_history(
-            options.directory, options.timezone, dry_run=options.dry_run
+            options.directory, options.timezone, synthetic=synthetic, dry_run=options.dry_run
         ) as store,
         make_display(sys.stderr, clock) as display,
     ):  # fmt: skip

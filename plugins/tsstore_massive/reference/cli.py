@@ -18,6 +18,7 @@ from tsstore_massive.commandline import (
     directory_option,
     from_file,
     run,
+    source_of,
     split_list,
     store_directory,
 )
@@ -114,13 +115,14 @@ def _sync(
     stop: threading.Event,
 ) -> bool:
     clock: Clock = SystemClock()
+    config, synthetic = source_of(config)
     key = config.resolve_key()
     limiter = limiter_for(config, key, clock)
     with (
         RestClient(
             config.base_url, key, clock=clock, limiter=limiter, stop=stop, limits=_LIMITS
         ) as rest,
-        open_for_history(directory, timezone) as store,
+        open_for_history(directory, timezone, synthetic=synthetic) as store,
     ):
         symbols = None if wanted == ["*"] else resolve_symbols(wanted, store, rest, clock)
         report = sync_reference(
