@@ -227,6 +227,27 @@ def test_a_plan_without_today_is_asked_for_yesterday(run, faults):
     assert "today's not before the day is over" in ran.found("stocks bars")
 
 
+def test_a_plan_without_the_day_that_is_asked_for_has_history_all_the_same(run, faults):
+    faults("forbidden=today", "forbidden_paths=/v2/aggs/ticker/AAPL/range/1/minute")
+    ran = run("--no-socket")
+    assert ran.verdict("stocks bars") == "WARN"
+    assert "not before the day is over" in ran.found("stocks bars")
+    assert "history works" in ran.advice("stocks bars")
+    assert ran.code == 0
+
+
+def test_a_wrong_key_is_to_be_put_right_where_it_is_from(run, faults, tmp_path):
+    file = tmp_path / "key"
+    file.write_text("another-key")
+    file.chmod(0o600)
+    faults("wrong_key")
+    assert "into $MASSIVE_API_KEY" in run("--no-socket").advice("key accepted")
+    ran = run("--no-socket", api_key="another-key")
+    assert "into option api_key" in ran.advice("key accepted")
+    ran = run("--no-socket", api_key_file=str(file))
+    assert f"into {file}" in ran.advice("key accepted")
+
+
 def test_nothing_is_asked_with_a_key_that_cannot_be_one(run, vendor):
     before = sum(vendor[0].state()["replies"].values())
     ran = run(key=None)

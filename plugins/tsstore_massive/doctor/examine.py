@@ -157,7 +157,12 @@ class Examination:
                 config.base_url, key, clock=self._clock, limiter=limiter, stop=stop
             ) as probe:
                 yield from check_service(
-                    probe, markets, config.data_types, today=self._today, day=day
+                    probe,
+                    markets,
+                    config.data_types,
+                    today=self._today,
+                    day=day,
+                    key_source=machine.key_source(config),
                 )
         except StoppedError:
             return

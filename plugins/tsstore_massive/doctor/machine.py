@@ -36,15 +36,20 @@ def check_key(config: Config) -> tuple[Finding, str | None]:
         key = config.resolve_key()
     except ConfigError as error:
         return fail(check, str(error), f"set {API_KEY_VARIABLE}"), None
-    if config.api_key or not config.api_key_file:
-        # mkts.yml may name the variable as the value of the option.
-        is_written = config.api_key not in ("", os.environ.get(API_KEY_VARIABLE))
-        source = "option api_key" if is_written else f"${API_KEY_VARIABLE}"
-        return ok(check, f"{len(key)} characters, from {source}"), key
-    path = Path(config.api_key_file).expanduser()
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        return warn(check, f"others can read {path}", f"chmod 600 {path}"), key
-    return ok(check, f"{len(key)} characters, from {path}"), key
+    source = key_source(config)
+    is_file = config.api_key_file and not config.api_key
+    if is_file and stat.S_IMODE(Path(source).stat().st_mode) & 0o077:
+        return warn(check, f"others can read {source}", f"chmod 600 {source}"), key
+    return ok(check, f"{len(key)} characters, from {source}"), key
+
+
+def key_source(config: Config) -> str:
+    """Where the API key is from, as people call it: an option, a variable or the path of a file."""
+    if config.api_key_file and not config.api_key:
+        return str(Path(config.api_key_file).expanduser())
+    # mkts.yml may name the variable as the value of the option.
+    is_written = config.api_key not in ("", os.environ.get(API_KEY_VARIABLE))
+    return "option api_key" if is_written else f"${API_KEY_VARIABLE}"
 
 
 def check_space(directory: Path) -> Finding:

@@ -28,6 +28,10 @@ _SKEW_FAIL_S = 60.0
 _TIMES = ("sip_timestamp", "participant_timestamp", "timestamp", "window_start")
 _PRICES = ("c", "close", "price", "bid_price", "ask_price")
 _BUY = "take it out of the options, or take a plan that has it: https://massive.com/pricing"
+_LATER = (
+    "history works: let it end with the day before (-to, --end); a plan that has today's data as "
+    "well: https://massive.com/pricing"
+)
 _THROTTLED = (
     "wait a minute, and set requests_per_minute to what the plan allows (5 on the free one); "
     "another program may use the same key"
@@ -41,7 +45,13 @@ def requests_needed(markets: Sequence[Market], day: date) -> int:
 
 
 def check_service(
-    probe: Probe, markets: Sequence[Market], wanted: Collection[str], *, today: date, day: date
+    probe: Probe,
+    markets: Sequence[Market],
+    wanted: Collection[str],
+    *,
+    today: date,
+    day: date,
+    key_source: str,
 ) -> Iterator[Finding]:
     """Ask the service for everything that may be wanted of it.
 
@@ -51,6 +61,7 @@ def check_service(
         wanted: kinds of data that the options name; without them nothing works.
         today: in New York.
         day: a market day that is over.
+        key_source: where the key is from.
     """
     try:
         answer = probe.get(_STATUS_PATH)
@@ -59,7 +70,7 @@ def check_service(
             yield fail(
                 "key accepted",
                 f"{probe.host} refuses it: {answer.text}",
-                "set MASSIVE_API_KEY to the API key of the vendor's dashboard (not a key of S3)",
+                f"put the API key of the vendor's dashboard (not a key of S3) into {key_source}",
             )
             return
         if answer.status == 429 or answer.status >= 500 or not answer.body:
@@ -129,12 +140,17 @@ def _check_market(
             yield _judge(question, _ask(probe, question), is_wanted=is_wanted)
             continue
         answer = _ask(probe, bars(market, day, today))
-        if answer.status == 403 and "today" in answer.text:
+        if _is_about_today(answer):
             answer = _ask(probe, question)
             note = "; today's not before the day is over"
         else:
             note = "; 15 minutes late" if answer.body.get("status") == "DELAYED" else ""
         yield _judge(question, answer, is_wanted=is_wanted, note=note)
+
+
+def _is_about_today(answer: Answer) -> bool:
+    """Whether it is refused as the plan has a day's data only when the day is over."""
+    return answer.status == 403 and "today" in answer.text
 
 
 def _ask(probe: Probe, question: Question) -> Answer:
@@ -151,6 +167,8 @@ def _judge(question: Question, answer: Answer, *, is_wanted: bool, note: str = "
     if answer.status == 403:
         if not is_wanted:
             return ok(check, "not in the plan, and not among the data_types")
+        if _is_about_today(answer):
+            return warn(check, f"not before the day is over: {answer.text}", _LATER)
         return fail(check, f"not in the plan: {answer.text}", _BUY)
     return warn(
         check,

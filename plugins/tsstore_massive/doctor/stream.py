@@ -138,7 +138,7 @@ def _judge_auth(status: str, words: str) -> Finding:
     return fail(
         check,
         f"refused: {words}",
-        "check MASSIVE_API_KEY, that the plan has streams of this market, and that ws_server is "
+        "check the API key, that the plan has streams of this market, and that ws_server is "
         "that of the plan (delayed plans: wss://delayed.massive.com)",
     )
 
