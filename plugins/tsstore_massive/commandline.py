@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from datetime import date
@@ -11,10 +12,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from tsstore.config import load_config
+from tsstore.config import FILE_NAME, load_config
 from tsstore.errors import InvalidArgumentError, TsStoreError
+from tsstore.yamlfile import Value
 from tsstore.yamlsettings import convert
-from tsstore_massive.config import Config
+from tsstore_massive.config import API_KEY_VARIABLE, Config
 from tsstore_massive.optionvalues import is_loopback
 from tsstore_massive.synthetic import SYNTHETIC, named_simulator
 
@@ -30,7 +32,7 @@ config_option = click.option(
     "config_path",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help=f"mkts.yml of the server [{DEFAULT_CONFIG} if it is there].",
+    help=f"mkts.yml of the server [./{FILE_NAME}, else {DEFAULT_CONFIG}].",
 )
 directory_option = click.option(
     "--dir",
@@ -119,12 +121,48 @@ def split_list(text: str) -> list[str]:
     return list(dict.fromkeys(item.strip() for item in items if item.strip()))
 
 
-def from_file(path: Path | None) -> tuple[Config, str | None, str | None]:
-    """Options of the Massive worker, root directory and time zone of mkts.yml."""
-    if path is None and not Path(DEFAULT_CONFIG).exists():
+def find_config(given: Path | None) -> Path | None:
+    """The mkts.yml of a command: what `--config` says, else ./mkts.yml, else the machine's."""
+    if given is not None:
+        return given
+    usual = (Path(FILE_NAME), Path(DEFAULT_CONFIG))
+    return next((path for path in usual if path.is_file()), None)
+
+
+def from_file(
+    given: Path | None, directory: Path | None = None
+) -> tuple[Config, str | None, str | None]:
+    """Options of the Massive worker, root directory and time zone of mkts.yml.
+
+    Args:
+        given: what `--config` says.
+        directory: what `--dir` says. The zone of a file that was not given counts for the file's
+            own directory only.
+
+    Raises:
+        ConfigError: the file cannot be read, or something in it is wrong.
+    """
+    path = find_config(given)
+    if path is None:
         return Config(), None, None
-    file = load_config(path or DEFAULT_CONFIG)
+    file = load_config(path)
+    root, timezone = file.root_directory, file.timezone
+    if given is None and directory is not None and directory.resolve() != Path(root).resolve():
+        timezone = None
     for entry in file.bgworkers:
         if entry.module.content in _WORKER_MODULES and entry.config is not None:
-            return convert(entry.config, Config), file.root_directory, file.timezone
-    return Config(), file.root_directory, file.timezone
+            return convert(_without_unset_key(entry.config), Config), root, timezone
+    return Config(), root, timezone
+
+
+def _without_unset_key(options: Value) -> Value:
+    """Without the line of the key that `tsstore init` writes, if its variable is not set.
+
+    Some commands need no key or are given one, and `resolve_key` tells the others.
+    """
+    key = options.get("api_key")
+    is_variable = key is not None and key.content == f"${{{API_KEY_VARIABLE}}}"
+    if not is_variable or os.environ.get(API_KEY_VARIABLE):
+        return options
+    kept = {name: value for name, value in options.content.items() if name != "api_key"}
+    return Value(options.file, options.line, options.path, kept)

@@ -5,8 +5,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.massive.http_server import KEY, page, scripted
+from tsstore.cli.main import main
 from tsstore.clock import ManualClock
 from tsstore.errors import ConfigError, InvalidArgumentError
 from tsstore.testing.model import ModelStore
@@ -15,6 +17,7 @@ from tsstore_massive.backfilling.backfill import Target
 from tsstore_massive.backfilling.options import Options, read_options
 from tsstore_massive.commandline import split_list
 from tsstore_massive.datasets import Dataset
+from tsstore_massive.doctor.cli import command as doctor_command
 from tsstore_massive.listing import resolve_symbols
 from tsstore_massive.rest import RestClient
 from tsstore_massive.rest.rate import RateLimiter
@@ -310,3 +313,21 @@ def test_exact_symbols_stay_beside_a_pattern():
 def test_a_pattern_that_nothing_matches_is_told():
     with pytest.raises(ConfigError, match=r"no symbol matches Z\*"):
         resolve("Z*")
+
+
+def test_the_file_of_the_folder_counts_and_its_zone_for_its_own_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(main, ["init"]).exit_code == 0
+    days = {"bars": True, "starts": ("2024-01-02",)}
+    options = read(**days, directory=None)  # and it is no matter that the key is not set
+    assert (options.directory, options.timezone) == (Path("data"), "America/New_York")
+    assert read(**days, directory=tmp_path / "data").timezone == "America/New_York"
+    assert read(**days, directory=Path("other")).timezone is None
+    assert read(**days, directory=Path("other"), config_path=Path("mkts.yml")).timezone
+    with pytest.raises(ConfigError, match=r"no Massive API key.*data_source: synthetic"):
+        options.config.resolve_key()
+    monkeypatch.setattr(commandline, "DEFAULT_CONFIG", str(tmp_path / "machine.yml"))
+    Path("mkts.yml").rename("machine.yml")
+    assert read(**days, directory=None).directory == Path("data")
+    doctor = CliRunner().invoke(doctor_command, ["--no-socket", "--no-files", "--json"])
+    assert str(tmp_path / "machine.yml") in doctor.stdout

@@ -74,7 +74,7 @@ def read_options(flags: Mapping[str, Any], today: date) -> Options:
     Raises:
         InvalidArgumentError: something is missing, or cannot be right.
     """
-    base, root, timezone = from_file(flags["config_path"])
+    base, root, timezone = from_file(flags["config_path"], flags["directory"])
     directory = store_directory(flags, root)
     config = _over(base, flags)
     last = day_of_flag(flags["end"]) - timedelta(days=1) if flags["end"] else today

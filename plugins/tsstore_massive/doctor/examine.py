@@ -14,7 +14,7 @@ import msgspec
 
 from tsstore.errors import ConfigError
 from tsstore_massive.channels import channels_of
-from tsstore_massive.commandline import from_file
+from tsstore_massive.commandline import find_config, from_file
 from tsstore_massive.doctor import machine
 from tsstore_massive.doctor.files import check_files
 from tsstore_massive.doctor.findings import fail, ok, skip
@@ -43,7 +43,7 @@ class Wishes:
     """What is to be looked at.
 
     Attributes:
-        config_path: mkts.yml; None for the usual place, if it is there.
+        config_path: mkts.yml; None for one of the usual places, if it is there.
         directory: of the store; None for the one of mkts.yml.
         markets: whose plan to ask for; none for those of the connections.
         socket: whether sockets are opened.
@@ -86,16 +86,17 @@ class Examination:
 
     def findings(self) -> Iterator[Finding]:
         """What was found, as it is found."""
-        path = self._wishes.config_path
+        wishes = self._wishes
         try:
-            config, root, timezone = from_file(path)
+            config, root, timezone = from_file(wishes.config_path, wishes.directory)
         except ConfigError as error:
             # One line for each thing that is wrong.
             for line in str(error).splitlines():
                 yield fail("options", line, "correct it; mkts.yml.example shows all options")
             return
+        path = find_config(wishes.config_path)
         yield ok("options", str(path or "the defaults; --config names a mkts.yml"))
-        yield from self._machine(self._wishes.directory or root, timezone)
+        yield from self._machine(wishes.directory or root, timezone)
         if config.data_source != "massive":
             yield skip("Massive", f"data_source is {config.data_source}: it is asked for nothing")
             return

@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def _read_options(flags: Mapping[str, Any], today: date) -> Options:
-    config, root, timezone = from_file(flags["config_path"])
+    config, root, timezone = from_file(flags["config_path"], flags["directory"])
     directory = store_directory(flags, root)
     last = day_of_flag(flags["end"]) if flags["end"] else today - timedelta(days=1)
     first = _first(flags, last)

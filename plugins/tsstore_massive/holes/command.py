@@ -6,7 +6,6 @@ import sys
 import threading
 from collections import Counter
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,13 +13,12 @@ import msgspec
 import numpy as np
 
 from tsstore.clock import SystemClock
-from tsstore.config import FILE_NAME
 from tsstore.errors import ConfigError, InvalidArgumentError, InvalidKeyError, NotFoundError
 from tsstore.timeframe import Timeframe
 from tsstore.times import format_ns, to_ns
 from tsstore.usmarket import NEW_YORK
 from tsstore_massive.backfilling.summary import say_empty
-from tsstore_massive.commandline import DEFAULT_CONFIG, from_file
+from tsstore_massive.commandline import config_option, from_file
 from tsstore_massive.holes.evidence import Evidence
 from tsstore_massive.holes.grid import make_grid
 from tsstore_massive.holes.lives import expected
@@ -66,13 +64,7 @@ _NAMES = ("Symbol", "From", "To", "Bars", "Reason")
     default="plain",
     show_default=True,
 )
-@click.option(
-    "--config",
-    "config_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help=f"mkts.yml with the worker's key and services [./{FILE_NAME}, else {DEFAULT_CONFIG}].",
-)
+@config_option
 @click.pass_obj
 def command(location: StoreLocation, /, symbols: tuple[str, ...], **flags: Any) -> None:
     """Find bars of US market days that are missing in the store, and say why.
@@ -173,9 +165,7 @@ def _end_ns(text: str | None, now_ns: int) -> int:
 
 
 def _config(flags: dict[str, Any]) -> Config:
-    # As the store of a command of tsstore is that of the working directory.
-    here = Path(FILE_NAME)
-    return from_file(flags["config_path"] or (here if here.exists() else None))[0]
+    return from_file(flags["config_path"])[0]
 
 
 def _account(flags: dict[str, Any]) -> str | None:

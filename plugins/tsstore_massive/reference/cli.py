@@ -76,7 +76,7 @@ def command(**flags: Any) -> None:  # \b is click's mark for lines to keep
     massive_reference --dir data --symbols AAPL,META
     massive_reference --dir data --kinds splits,tickers
     """  # noqa: D301
-    base, root, timezone = from_file(flags["config_path"])
+    base, root, timezone = from_file(flags["config_path"], flags["directory"])
     directory = store_directory(flags, root)
     config = _over(base, flags)
     wanted = wanted_symbols(flags["symbols"], config)
