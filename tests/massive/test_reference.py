@@ -533,7 +533,7 @@ def test_the_command_says_what_changed_and_what_it_cost(desk, command, tmp_path)
         "requests with this key: 9 of 6,000 in the last minute, 9 in 24 hours",
     ]
     _, out, err = command("--symbols", "A", "--kinds", "splits")
-    assert (out.splitlines()[0], err.splitlines()[0]) == ("nothing changed", "splits of 1 symbol")
+    assert (out.splitlines()[0], err.splitlines()[1]) == ("nothing changed", "splits of 1 symbol")
     code, out, _ = command("--kinds", "tickers,names")
     assert (code, out.splitlines()[0]) == (0, "nothing changed")
     with tsstore.open(tmp_path / "other", read_only=True) as store:
