@@ -71,7 +71,7 @@ class _Seen(NamedTuple):
 def run(session: Session) -> list[Line]:
     """Measure it."""
     tickers = session.pick(10, 500)
-    seconds = session.pick(1.0, 12.0)
+    seconds = session.pick(1.0, 6.0)  # four hours of the market, which end before its close
     speed = _EVENTS_PER_S // _EVENTS_PER_MARKET_SECOND
     options = ("--speed", str(speed), "--date", BEGIN, "--symbols", str(tickers))
     options += ("--fault", f"client_buffer={_CLIENT_BUFFER_BYTES}")
