@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.massive.simulated import Simulator
 
-SECONDS = float(os.environ.get("TSSTORE_SOAK_S", "90"))
+SECONDS = float(os.environ.get("TSSTORE_SOAK_S", "120"))
 ROUNDS = int(os.environ.get("TSSTORE_SOAK_ROUNDS", "1"))
 SYMBOLS = {"stocks": ("AAPL", "NVDA", "SPY"), "crypto": ("X:BTC-USD", "X:ETH-USD")}
 #: Bars are corrected so long after their minute.
