@@ -158,6 +158,19 @@ def test_a_bucket_with_other_columns_costs_only_its_own_rows(
     assert len(store.read("OLD/1Min/OHLCV")) == 0
 
 
+def test_a_bucket_with_whole_volumes_takes_bars_until_one_does_not_fit(
+    store: tsstore.Store, sink: Sink
+) -> None:
+    columns = dict(SCHEMAS["bars"].columns)
+    store.create("AAPL/1Min/OHLCV", Schema.of({**columns, "Volume": "i8"}))
+    assert sink.fitting("bars", ["AAPL"]) == ("AAPL",)  # asked for by the first gap
+    sink.write(events(bar(dv="4110")))
+    assert len(store.read("AAPL/1Min/OHLCV")) == 1
+    sink.write(events(bar(minute=1, dv="4110.25"), bar("MSFT")))
+    assert (len(store.read("AAPL/1Min/OHLCV")), len(store.read("MSFT/1Min/OHLCV"))) == (1, 1)
+    assert sink.misfits == {"AAPL/1Min/OHLCV"}
+
+
 @pytest.mark.parametrize("is_made_up", [True, False])
 def test_rows_of_the_other_kind_cost_only_themselves(
     store: tsstore.Store, *, is_made_up: bool

@@ -173,20 +173,24 @@ class Sink:
         """Look for buckets with other columns; one of them must not cost the rows of all others."""
         before = len(self.misfits)
         for kind, table in tables.items():
-            self._look_for_misfits(kind, set(table["Symbol"]))
+            self._look_for_misfits(kind, set(table["Symbol"]), lenient=False)
         return len(self.misfits) > before
 
     def fitting(self, kind: Kind, symbols: Iterable[str]) -> tuple[str, ...]:
-        """Those of some symbols whose buckets take rows of a kind; the others are misfits."""
+        """Those of some symbols whose buckets may take rows of a kind; the others are misfits.
+
+        A bucket with whole volumes takes rows until one does not fit.
+        """
         names = tuple(symbols)
-        self._look_for_misfits(kind, names)  # without the lock: a whole market takes a while
+        # Without the lock: a whole market takes a while.
+        self._look_for_misfits(kind, names, lenient=True)
         group, misfits = STREAM_GROUPS[kind], self.misfits
         return tuple(name for name in names if f"{name}/{group}" not in misfits)
 
-    def _look_for_misfits(self, kind: Kind, symbols: Iterable[str]) -> None:
+    def _look_for_misfits(self, kind: Kind, symbols: Iterable[str], *, lenient: bool) -> None:
         keys = {f"{symbol}/{STREAM_GROUPS[kind]}" for symbol in symbols} - self.misfits
-        found = {key: misfit(self._store, key, SCHEMAS[kind]) for key in sorted(keys)}
-        for key, why in found.items():
+        for key in sorted(keys):
+            why = misfit(self._store, key, SCHEMAS[kind], lenient=lenient)
             if why is None:
                 continue
             self._logger.error(
