@@ -433,8 +433,8 @@ def test_a_server_that_answers_no_ping_is_left() -> None:
         running.until(lambda: running.sink.sequences == [1, 2])
 
 
-def test_a_full_queue_stops_the_reading_and_loses_nothing() -> None:
-    count = 4_000
+def flooding(count: int) -> Callable[[Peer], None]:
+    """A server that sends so many trades as fast as they are read."""
 
     def script(peer: Peer) -> None:
         peer.accept()
@@ -442,7 +442,12 @@ def test_a_full_queue_stops_the_reading_and_loses_nothing() -> None:
             peer.send(*(trade(number=number) for number in range(at, at + 100)))
         peer.stay()
 
-    with SocketServer(script) as server:
+    return script
+
+
+def test_a_full_queue_stops_the_reading_and_loses_nothing() -> None:
+    count = 4_000
+    with SocketServer(flooding(count)) as server:
         running = Running(server, queue_bytes=65_536)
         running.sink.gate.clear()
         with running:
@@ -455,14 +460,7 @@ def test_a_full_queue_stops_the_reading_and_loses_nothing() -> None:
 
 def test_who_is_busy_storing_does_not_take_the_line_for_dead() -> None:
     count = 4_000
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for at in range(0, count, 100):
-            peer.send(*(trade(number=number) for number in range(at, at + 100)))
-        peer.stay()
-
-    with SocketServer(script) as server:
+    with SocketServer(flooding(count)) as server:
         running = Running(server, queue_bytes=65_536, ping_interval_s=0.05)
         running.sink.gate.clear()
         with running:
